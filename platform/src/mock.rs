@@ -1,0 +1,1 @@
+//! A scripted, deterministic platform for tests.
