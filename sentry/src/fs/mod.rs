@@ -1,0 +1,11 @@
+//! Files: the virtual file system, file descriptions and the file systems themselves.
+//!
+//! [`vfs`]: inodes, dentries, mounts, path walk. [`file`]: open file descriptions and their
+//! operations. [`fd_table`]: descriptors of a process. One folder or file per file system.
+
+pub mod fd_table;
+pub mod file;
+pub mod vfs;
+
+pub use fd_table::FdTable;
+pub use file::{File, FileOps, IoCx, OpenFlags};
