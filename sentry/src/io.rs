@@ -70,7 +70,12 @@ impl UserIo {
     /// A scattered buffer; the total is cut to `MAX_RW_COUNT`.
     pub fn vector(mm: Arc<Mm>, vec: SmallVec<[IoVec; 2]>) -> UserIo {
         let total = vec.iter().fold(0usize, |sum, v| sum.saturating_add(v.len));
-        UserIo { mm, vec, at: (0, 0), remaining: total.min(abi::MAX_RW_COUNT) }
+        UserIo {
+            mm,
+            vec,
+            at: (0, 0),
+            remaining: total.min(abi::MAX_RW_COUNT),
+        }
     }
 
     /// The current contiguous piece: address and length.
@@ -79,7 +84,10 @@ impl UserIo {
             let v = self.vec.get(self.at.0)?;
             let left = v.len.saturating_sub(self.at.1);
             if left > 0 {
-                return Some((v.addr.wrapping_add(self.at.1 as u64), left.min(self.remaining)));
+                return Some((
+                    v.addr.wrapping_add(self.at.1 as u64),
+                    left.min(self.remaining),
+                ));
             }
             self.at = (self.at.0 + 1, 0);
         }
@@ -100,7 +108,9 @@ impl UserIo {
     ) -> Result<usize> {
         let mut done = 0;
         while done < max {
-            let Some((addr, len)) = self.piece() else { break };
+            let Some((addr, len)) = self.piece() else {
+                break;
+            };
             let len = len.min(max - done);
             match f(&self.mm, addr, len, done) {
                 Ok(0) => break,
@@ -214,7 +224,8 @@ impl IoDst for KernelDst<'_> {
     fn put_slice(&mut self, src: Slice<'_>) -> Result<usize> {
         let n = src.len().min(self.remaining());
         let src = src.sub(0, n).ok_or(Errno::EFAULT)?;
-        src.copy_to(&mut self.buf[self.done..self.done + n]).map_err(|_| Errno::EIO)?;
+        src.copy_to(&mut self.buf[self.done..self.done + n])
+            .map_err(|_| Errno::EIO)?;
         self.done += n;
         Ok(n)
     }
@@ -257,7 +268,10 @@ impl IoSrc for KernelSrc<'_> {
     fn take_slice(&mut self, dst: Slice<'_>) -> Result<usize> {
         let n = dst.len().min(self.buf.len());
         let (head, tail) = self.buf.split_at(n);
-        dst.sub(0, n).ok_or(Errno::EFAULT)?.copy_from(head).map_err(|_| Errno::EIO)?;
+        dst.sub(0, n)
+            .ok_or(Errno::EFAULT)?
+            .copy_from(head)
+            .map_err(|_| Errno::EIO)?;
         self.buf = tail;
         Ok(n)
     }

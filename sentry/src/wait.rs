@@ -146,7 +146,11 @@ pub struct Pollee(Arc<PolleeInner>);
 
 impl fmt::Debug for Pollee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pollee({} waiting)", self.0.count.load(Ordering::Relaxed))
+        write!(
+            f,
+            "Pollee({} waiting)",
+            self.0.count.load(Ordering::Relaxed)
+        )
     }
 }
 
@@ -163,10 +167,18 @@ impl Pollee {
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
         let events = events | PollEvents::ERR | PollEvents::HUP;
         let mut waiters = self.0.waiters.lock();
-        waiters.push(Waiter { id, events, share, waker });
+        waiters.push(Waiter {
+            id,
+            events,
+            share,
+            waker,
+        });
         self.0.count.store(waiters.len(), Ordering::SeqCst);
         drop(waiters);
-        Registration { queue: Arc::downgrade(&self.0), id }
+        Registration {
+            queue: Arc::downgrade(&self.0),
+            id,
+        }
     }
 
     /// Tells the waiters that `events` may have become true. Call it with no lock held.
@@ -197,8 +209,13 @@ impl Pollee {
 
     /// Wakes every waiter whatever it waits for (the object is going away).
     pub fn notify_all(&self) {
-        let wakers: SmallVec<[Waker; 4]> =
-            self.0.waiters.lock().iter().map(|w| w.waker.clone()).collect();
+        let wakers: SmallVec<[Waker; 4]> = self
+            .0
+            .waiters
+            .lock()
+            .iter()
+            .map(|w| w.waker.clone())
+            .collect();
         for w in &wakers {
             w.wake(PollEvents::all());
         }
@@ -225,7 +242,9 @@ impl fmt::Debug for PolleeInner {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let Some(queue) = self.queue.upgrade() else { return };
+        let Some(queue) = self.queue.upgrade() else {
+            return;
+        };
         let mut waiters = queue.waiters.lock();
         if let Some(i) = waiters.iter().position(|w| w.id == self.id) {
             waiters.remove(i);

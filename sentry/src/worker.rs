@@ -32,7 +32,9 @@ pub struct Workers {
 impl Workers {
     /// Lists for `n` workers.
     pub fn new(n: usize) -> Workers {
-        Workers { lists: (0..n.max(1)).map(|_| Mutex::default()).collect() }
+        Workers {
+            lists: (0..n.max(1)).map(|_| Mutex::default()).collect(),
+        }
     }
 
     /// Queues a claimed task on the current worker, or on worker 0 with a kick when the
@@ -76,7 +78,9 @@ impl Kernel {
     fn drain(self: &Arc<Kernel>, id: WorkerId) {
         loop {
             self.timers.fire(id, self.clock.monotonic());
-            let Some(task) = self.workers.pop(id) else { return };
+            let Some(task) = self.workers.pop(id) else {
+                return;
+            };
             task.run_claimed();
         }
     }

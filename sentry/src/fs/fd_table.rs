@@ -38,13 +38,18 @@ impl FdTable {
 
     /// A copy with the same descriptions (`fork`).
     pub fn duplicate(&self) -> Arc<FdTable> {
-        Arc::new(FdTable { slots: RwLock::new(self.slots.read().clone()) })
+        Arc::new(FdTable {
+            slots: RwLock::new(self.slots.read().clone()),
+        })
     }
 
     /// The description of `fd`; `EBADF`.
     pub fn get(&self, fd: i32) -> Result<Arc<File>> {
         let slots = self.slots.read();
-        let slot = usize::try_from(fd).ok().and_then(|i| slots.get(i)).and_then(Option::as_ref);
+        let slot = usize::try_from(fd)
+            .ok()
+            .and_then(|i| slots.get(i))
+            .and_then(Option::as_ref);
         slot.map(|s| s.file.clone()).ok_or(Errno::EBADF)
     }
 
@@ -85,7 +90,9 @@ impl FdTable {
         if at >= slots.len() {
             slots.resize(at + 1, None);
         }
-        let old = slots.get_mut(at).and_then(|s| s.replace(Slot { file, cloexec }));
+        let old = slots
+            .get_mut(at)
+            .and_then(|s| s.replace(Slot { file, cloexec }));
         drop(slots);
         Ok(old.map(|s| s.file))
     }
@@ -93,7 +100,10 @@ impl FdTable {
     /// Takes `fd` out; `EBADF`.
     pub fn remove(&self, fd: i32) -> Result<Arc<File>> {
         let mut slots = self.slots.write();
-        let slot = usize::try_from(fd).ok().and_then(|i| slots.get_mut(i)).and_then(Option::take);
+        let slot = usize::try_from(fd)
+            .ok()
+            .and_then(|i| slots.get_mut(i))
+            .and_then(Option::take);
         drop(slots);
         slot.map(|s| s.file).ok_or(Errno::EBADF)
     }
@@ -110,21 +120,29 @@ impl FdTable {
     /// Takes out the close-on-exec descriptors (`execve`).
     pub fn remove_cloexec(&self) -> Vec<Arc<File>> {
         let mut slots = self.slots.write();
-        let marked = slots.iter_mut().filter(|s| s.as_ref().is_some_and(|s| s.cloexec));
+        let marked = slots
+            .iter_mut()
+            .filter(|s| s.as_ref().is_some_and(|s| s.cloexec));
         marked.filter_map(Option::take).map(|s| s.file).collect()
     }
 
     /// The close-on-exec flag of `fd`; `EBADF`.
     pub fn cloexec(&self, fd: i32) -> Result<bool> {
         let slots = self.slots.read();
-        let slot = usize::try_from(fd).ok().and_then(|i| slots.get(i)).and_then(Option::as_ref);
+        let slot = usize::try_from(fd)
+            .ok()
+            .and_then(|i| slots.get(i))
+            .and_then(Option::as_ref);
         slot.map(|s| s.cloexec).ok_or(Errno::EBADF)
     }
 
     /// Sets the close-on-exec flag of `fd`; `EBADF`.
     pub fn set_cloexec(&self, fd: i32, on: bool) -> Result<()> {
         let mut slots = self.slots.write();
-        let slot = usize::try_from(fd).ok().and_then(|i| slots.get_mut(i)).and_then(Option::as_mut);
+        let slot = usize::try_from(fd)
+            .ok()
+            .and_then(|i| slots.get_mut(i))
+            .and_then(Option::as_mut);
         slot.map(|s| s.cloexec = on).ok_or(Errno::EBADF)
     }
 
@@ -133,7 +151,12 @@ impl FdTable {
         let mut slots = self.slots.write();
         let end = (last as usize).saturating_add(1).min(slots.len());
         let first = (first as usize).min(end);
-        slots.get_mut(first..end).into_iter().flatten().flatten().for_each(|s| s.cloexec = true);
+        slots
+            .get_mut(first..end)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .for_each(|s| s.cloexec = true);
     }
 
     /// The open descriptors in order.

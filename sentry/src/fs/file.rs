@@ -226,7 +226,10 @@ impl File {
     /// Replaces the flags `fcntl(F_SETFL)` may change, leaving the others.
     pub fn set_status(&self, changeable: OpenFlags, value: OpenFlags) {
         let old = self.flags();
-        self.flags.store(((old - changeable) | (value & changeable)).bits(), Ordering::Relaxed);
+        self.flags.store(
+            ((old - changeable) | (value & changeable)).bits(),
+            Ordering::Relaxed,
+        );
     }
 
     /// The inode, if it was opened by path.
@@ -241,7 +244,11 @@ impl File {
 
     /// A context for an operation by `task` with the description's own blocking mode.
     pub fn cx<'a>(self: &'a Arc<File>, task: Option<&'a Arc<Task>>) -> IoCx<'a> {
-        IoCx { file: self, task, nonblock: self.flags().contains(OpenFlags::NONBLOCK) }
+        IoCx {
+            file: self,
+            task,
+            nonblock: self.flags().contains(OpenFlags::NONBLOCK),
+        }
     }
 }
 

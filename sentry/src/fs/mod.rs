@@ -3,9 +3,11 @@
 //! [`vfs`]: inodes, dentries, mounts, path walk. [`file`]: open file descriptions and their
 //! operations. [`fd_table`]: descriptors of a process. One folder or file per file system.
 
+pub mod context;
 pub mod fd_table;
 pub mod file;
 pub mod vfs;
 
+pub use context::FsContext;
 pub use fd_table::FdTable;
 pub use file::{File, FileOps, IoCx, OpenFlags};

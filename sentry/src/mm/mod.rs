@@ -88,23 +88,38 @@ impl fmt::Debug for Mm {
 impl Mm {
     /// Copies guest memory to `dst`.
     pub fn copy_in(&self, _addr: u64, _dst: &mut [u8]) -> Result<(), UserFault> {
-        Err(UserFault { done: 0, errno: Errno::EFAULT })
+        Err(UserFault {
+            done: 0,
+            errno: Errno::EFAULT,
+        })
     }
     /// Copies `src` to guest memory.
     pub fn copy_out(&self, _addr: u64, _src: &[u8]) -> Result<(), UserFault> {
-        Err(UserFault { done: 0, errno: Errno::EFAULT })
+        Err(UserFault {
+            done: 0,
+            errno: Errno::EFAULT,
+        })
     }
     /// Copies guest memory to memory frames.
     pub fn copy_in_slice(&self, _addr: u64, _dst: Slice<'_>) -> Result<(), UserFault> {
-        Err(UserFault { done: 0, errno: Errno::EFAULT })
+        Err(UserFault {
+            done: 0,
+            errno: Errno::EFAULT,
+        })
     }
     /// Copies memory frames to guest memory.
     pub fn copy_out_slice(&self, _addr: u64, _src: Slice<'_>) -> Result<(), UserFault> {
-        Err(UserFault { done: 0, errno: Errno::EFAULT })
+        Err(UserFault {
+            done: 0,
+            errno: Errno::EFAULT,
+        })
     }
     /// Fills guest memory with zeros.
     pub fn zero_out(&self, _addr: u64, _len: usize) -> Result<(), UserFault> {
-        Err(UserFault { done: 0, errno: Errno::EFAULT })
+        Err(UserFault {
+            done: 0,
+            errno: Errno::EFAULT,
+        })
     }
     /// Reads a host file into guest memory in one copy; how many bytes.
     pub fn read_host(

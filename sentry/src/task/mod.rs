@@ -3,6 +3,7 @@
 //! [`Task`] is a thread, [`ThreadGroup`] a process. [`run`] is the task loop: what happens
 //! from an event of the guest to its resumption. [`park`] is the task's one atomic state.
 
+pub mod limits;
 pub mod park;
 pub mod run;
 
@@ -13,7 +14,7 @@ use abi::Errno;
 use platform::Context;
 
 use crate::creds::Creds;
-use crate::fs::FdTable;
+use crate::fs::{FdTable, FsContext};
 use crate::kernel::Kernel;
 use crate::mm::Mm;
 use crate::sync::{Mutex, RwLock};
@@ -31,6 +32,7 @@ pub struct Task {
     ctx: RwLock<Option<Arc<dyn Context>>>,
     mm: RwLock<Arc<Mm>>,
     files: RwLock<Arc<FdTable>>,
+    fs: RwLock<Arc<FsContext>>,
     creds: RwLock<Arc<Creds>>,
     /// The call being served: number and arguments as trapped, for restarts and strace.
     pub(crate) call: Mutex<run::CallState>,
@@ -55,6 +57,18 @@ impl Task {
     pub fn files(&self) -> Arc<FdTable> {
         self.files.read().clone()
     }
+    /// Root, current directory and umask.
+    pub fn fs(&self) -> Arc<FsContext> {
+        self.fs.read().clone()
+    }
+    /// The soft limit of a resource.
+    pub fn limit(&self, _resource: limits::Resource) -> u64 {
+        limits::INFINITY
+    }
+    /// Queues a signal for this very thread (`tgkill`, SIGPIPE, faults).
+    pub fn post_signal(&self, _info: abi::signal::SigInfo) {}
+    /// Queues a signal for the whole process (`kill`, timers, SIGCHLD).
+    pub fn post_group_signal(&self, _info: abi::signal::SigInfo) {}
     /// The credentials.
     pub fn creds(&self) -> Arc<Creds> {
         self.creds.read().clone()

@@ -27,7 +27,10 @@ pub struct Park {
 
 impl Default for Park {
     fn default() -> Park {
-        Park { state: AtomicU8::new(RUNNING), slot: Mutex::new(None) }
+        Park {
+            state: AtomicU8::new(RUNNING),
+            slot: Mutex::new(None),
+        }
     }
 }
 
@@ -45,7 +48,9 @@ impl Park {
 
     /// Takes the task back from `Guest` if nobody has it (undoing [`Park::leave`]).
     pub fn reenter(&self) -> bool {
-        self.state.compare_exchange(GUEST, RUNNING, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        self.state
+            .compare_exchange(GUEST, RUNNING, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
     }
 
     /// Whether the guest runs natively.
@@ -63,7 +68,8 @@ impl Park {
     pub fn park(&self, op: Box<dyn Operation>) -> Option<Box<dyn Operation>> {
         *self.slot.lock() = Some(op);
         let parked =
-            self.state.compare_exchange(RUNNING, PARKED, Ordering::SeqCst, Ordering::SeqCst);
+            self.state
+                .compare_exchange(RUNNING, PARKED, Ordering::SeqCst, Ordering::SeqCst);
         if parked.is_ok() {
             return None;
         }
@@ -85,7 +91,10 @@ impl Park {
                 RUNNING if now & NOTIFIED == 0 => (RUNNING | NOTIFIED, Claim::Noted),
                 _ => return Claim::Nothing,
             };
-            match self.state.compare_exchange(now, next, Ordering::SeqCst, Ordering::SeqCst) {
+            match self
+                .state
+                .compare_exchange(now, next, Ordering::SeqCst, Ordering::SeqCst)
+            {
                 Ok(_) => return claim,
                 Err(seen) => now = seen,
             }

@@ -56,30 +56,43 @@ impl Timers {
     /// Lists for `workers` workers.
     pub fn new(workers: usize) -> Timers {
         let lists = (0..workers.max(1)).map(|_| List::default()).collect();
-        Timers { lists, next_id: AtomicU64::new(0) }
+        Timers {
+            lists,
+            next_id: AtomicU64::new(0),
+        }
     }
 
     /// Arms a timer that wakes `waker` once at `deadline` (monotonic) or soon after.
     /// A caller that is no worker must kick worker 0 afterwards.
     #[must_use]
     pub fn arm(&self, deadline: Duration, waker: Waker) -> Timer {
-        let worker = worker::current().map_or(0, |w| w.0).min(self.lists.len() - 1);
+        let worker = worker::current()
+            .map_or(0, |w| w.0)
+            .min(self.lists.len() - 1);
         let key = (deadline, self.next_id.fetch_add(1, Ordering::Relaxed));
         if let Some(list) = self.lists.get(worker) {
             list.lock().insert(key, waker);
         }
-        Timer { lists: self.lists.clone(), worker, key }
+        Timer {
+            lists: self.lists.clone(),
+            worker,
+            key,
+        }
     }
 
     /// How long worker `id` may sleep; `None` when it has no timer.
     pub fn next_timeout(&self, id: WorkerId, now: Duration) -> Option<Duration> {
         let list = self.lists.get(id.0)?.lock();
-        list.keys().next().map(|(deadline, _)| deadline.saturating_sub(now))
+        list.keys()
+            .next()
+            .map(|(deadline, _)| deadline.saturating_sub(now))
     }
 
     /// Wakes everything of worker `id` that is due.
     pub fn fire(&self, id: WorkerId, now: Duration) {
-        let Some(list) = self.lists.get(id.0) else { return };
+        let Some(list) = self.lists.get(id.0) else {
+            return;
+        };
         loop {
             let due = {
                 let mut list = list.lock();

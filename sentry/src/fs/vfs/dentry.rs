@@ -13,7 +13,9 @@ pub struct Dentry {
 impl Dentry {
     /// A root dentry.
     pub fn root(inode: Arc<dyn Inode>) -> Arc<Dentry> {
-        Arc::new(Dentry { inode: RwLock::new(Some(inode)) })
+        Arc::new(Dentry {
+            inode: RwLock::new(Some(inode)),
+        })
     }
 
     /// What it stands for; `None` when negative.

@@ -174,7 +174,11 @@ pub trait Inode: Send + Sync + 'static {
     }
     /// Opens it; permission was checked. Devices, FIFOs and sockets are dispatched by the
     /// VFS and never reach a disk-like file system.
-    fn open(self: Arc<Self>, _flags: OpenFlags, _t: Option<&Arc<Task>>) -> Result<Arc<dyn FileOps>> {
+    fn open(
+        self: Arc<Self>,
+        _flags: OpenFlags,
+        _t: Option<&Arc<Task>>,
+    ) -> Result<Arc<dyn FileOps>> {
         Err(Errno::ENXIO)
     }
     /// `getxattr(2)`.
@@ -218,7 +222,10 @@ impl InodeExtra {
 
     /// The attachment of type `T`, if there is one.
     pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.0.lock().iter().find_map(|a| a.clone().downcast::<T>().ok())
+        self.0
+            .lock()
+            .iter()
+            .find_map(|a| a.clone().downcast::<T>().ok())
     }
 
     /// Removes the attachment of type `T`.

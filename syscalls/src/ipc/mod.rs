@@ -1,0 +1,1 @@
+//! Calls of pipes, eventfd, System V IPC and message queues.
