@@ -29,7 +29,10 @@ impl Container {
         spec: ContainerSpec,
         _on_exit: OnExit,
     ) -> Result<Arc<Container>, BootError> {
-        Ok(Arc::new(Container { kernel: kernel.clone(), id: spec.id }))
+        Ok(Arc::new(Container {
+            kernel: kernel.clone(),
+            id: spec.id,
+        }))
     }
 
     /// Lets the first process run.

@@ -4,8 +4,12 @@
 //! operations. [`fd_table`]: descriptors of a process. One folder or file per file system.
 
 pub mod context;
+pub mod dev;
 pub mod fd_table;
 pub mod file;
+pub mod proc;
+pub mod pseudo;
+pub mod sys;
 pub mod vfs;
 
 pub use context::FsContext;
