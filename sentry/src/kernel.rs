@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use guestmem::MemoryFile;
 use platform::Platform;
 
+use crate::fs::host_watch::HostWatch;
 use crate::sync::RwLock;
 use crate::task::Task;
 use crate::task::run::Dispatcher;
@@ -39,6 +41,10 @@ pub struct Kernel {
     pub dispatcher: &'static dyn Dispatcher,
     /// Workers' run lists.
     pub workers: Workers,
+    /// Host descriptors waited on.
+    pub host_watch: HostWatch,
+    /// Last inode number given to a pipe, socket or the like.
+    anon_ino: AtomicU64,
     /// Tasks by cookie.
     tasks: RwLock<Vec<Option<Arc<Task>>>>,
 }
@@ -60,8 +66,15 @@ impl Kernel {
             memory: config.memory,
             clock: config.clock,
             dispatcher: config.dispatcher,
+            host_watch: HostWatch::default(),
+            anon_ino: AtomicU64::new(1),
             tasks: RwLock::default(),
         })
+    }
+
+    /// An inode number for a pipe, socket or the like.
+    pub fn next_anon_ino(&self) -> u64 {
+        self.anon_ino.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The task an event's cookie means.

@@ -66,7 +66,7 @@ rows! {
     19 readv Missing(ENOSYS);
     20 writev Missing(ENOSYS);
     21 access Missing(ENOSYS);
-    22 pipe Missing(ENOSYS);
+    22 pipe Full ipc::pipe::pipe;
     23 select Missing(ENOSYS);
     24 sched_yield Missing(ENOSYS);
     25 mremap Missing(ENOSYS);
@@ -337,7 +337,7 @@ rows! {
     290 eventfd2 Missing(ENOSYS);
     291 epoll_create1 Missing(ENOSYS);
     292 dup3 Missing(ENOSYS);
-    293 pipe2 Missing(ENOSYS);
+    293 pipe2 Partial("O_NOTIFICATION_PIPE") ipc::pipe::pipe2;
     294 inotify_init1 Missing(ENOSYS);
     295 preadv Missing(ENOSYS);
     296 pwritev Missing(ENOSYS);

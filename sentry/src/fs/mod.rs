@@ -6,6 +6,9 @@
 pub mod context;
 pub mod fd_table;
 pub mod file;
+pub mod host_file;
+pub mod host_watch;
+pub mod pipe;
 pub mod vfs;
 
 pub use context::FsContext;
