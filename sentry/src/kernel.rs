@@ -8,7 +8,7 @@ use guestmem::MemoryFile;
 use platform::Platform;
 
 use crate::fs::host_watch::HostWatch;
-use crate::sync::RwLock;
+use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
 use crate::task::run::Dispatcher;
 use crate::time::clock::Clock;
@@ -43,6 +43,8 @@ pub struct Kernel {
     pub workers: Workers,
     /// Host descriptors waited on.
     pub host_watch: HostWatch,
+    /// Held while an epoll set is made to watch another.
+    pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
     anon_ino: AtomicU64,
     /// Tasks by cookie.
@@ -67,6 +69,7 @@ impl Kernel {
             clock: config.clock,
             dispatcher: config.dispatcher,
             host_watch: HostWatch::default(),
+            epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
             tasks: RwLock::default(),
         })

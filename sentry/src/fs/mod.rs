@@ -4,6 +4,8 @@
 //! operations. [`fd_table`]: descriptors of a process. One folder or file per file system.
 
 pub mod context;
+pub mod epoll;
+pub mod eventfd;
 pub mod fd_table;
 pub mod file;
 pub mod host_file;
