@@ -5,8 +5,13 @@
 
 pub mod context;
 pub mod dev;
+pub mod epoll;
+pub mod eventfd;
 pub mod fd_table;
 pub mod file;
+pub mod host_file;
+pub mod host_watch;
+pub mod pipe;
 pub mod proc;
 pub mod pseudo;
 pub mod sys;
