@@ -6,6 +6,7 @@ use std::sync::Arc;
 use guestmem::MemoryFile;
 use platform::Platform;
 
+use crate::fs::vfs::DeviceTable;
 use crate::sync::RwLock;
 use crate::task::Task;
 use crate::task::run::Dispatcher;
@@ -39,6 +40,8 @@ pub struct Kernel {
     pub dispatcher: &'static dyn Dispatcher,
     /// Workers' run lists.
     pub workers: Workers,
+    /// Openers of device nodes and FIFOs.
+    pub devices: DeviceTable,
     /// Tasks by cookie.
     tasks: RwLock<Vec<Option<Arc<Task>>>>,
 }
@@ -60,6 +63,7 @@ impl Kernel {
             memory: config.memory,
             clock: config.clock,
             dispatcher: config.dispatcher,
+            devices: DeviceTable::default(),
             tasks: RwLock::default(),
         })
     }
