@@ -3,9 +3,12 @@
 //! [`vfs`]: inodes, dentries, mounts, path walk. [`file`]: open file descriptions and their
 //! operations. [`fd_table`]: descriptors of a process. One folder or file per file system.
 
+pub mod atime;
 pub mod context;
 pub mod fd_table;
 pub mod file;
+pub mod seals;
+pub mod tmpfs;
 pub mod vfs;
 
 pub use context::FsContext;
