@@ -1,5 +1,3 @@
-//! Placeholder.
-pub mod client;
 //! The gofer: the one process of a sandbox that can name host files.
 //!
 //! One gofer serves one container. It sees that container's mounts and nothing else, opens
@@ -11,6 +9,7 @@ pub mod client;
 //! `sys` holds the few host calls that no safe crate offers.
 
 pub mod attr;
+pub mod client;
 pub mod jail;
 pub mod proto;
 pub mod server;

@@ -9,9 +9,8 @@ use guestmem::MemoryFile;
 use platform::Platform;
 
 use crate::fs::host_watch::HostWatch;
-use crate::sync::{Mutex, RwLock};
 use crate::fs::vfs::DeviceTable;
-use crate::sync::RwLock;
+use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
 use crate::task::run::Dispatcher;
 use crate::time::clock::Clock;

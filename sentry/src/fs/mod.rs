@@ -15,8 +15,8 @@ pub mod host_watch;
 pub mod pipe;
 pub mod proc;
 pub mod pseudo;
-pub mod sys;
 pub mod seals;
+pub mod sys;
 pub mod tmpfs;
 pub mod vfs;
 

@@ -25,11 +25,10 @@ pub mod walk;
 
 pub use attr::{Attr, FileType, SetAttr, TimeSet};
 pub use dentry::Dentry;
+pub use device::{Device, DeviceTable};
 pub use inode::{
     DirEntry, DirSink, FileSystem, Inode, InodeExtra, Owner, RenameFlags, StatFs, Symlink,
 };
-pub use mount::{Mount, Path};
-pub use device::{Device, DeviceTable};
 pub use mount::{Mount, MountFlags, Path, Propagation, SuperBlock};
 pub use namespace::MountNamespace;
 pub use open::open;
