@@ -10,6 +10,8 @@ use platform::Platform;
 
 use crate::fs::host_watch::HostWatch;
 use crate::sync::{Mutex, RwLock};
+use crate::fs::vfs::DeviceTable;
+use crate::sync::RwLock;
 use crate::task::Task;
 use crate::task::run::Dispatcher;
 use crate::time::clock::Clock;
@@ -65,6 +67,8 @@ pub struct Kernel {
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
     anon_ino: AtomicU64,
+    /// Openers of device nodes and FIFOs.
+    pub devices: DeviceTable,
     /// Tasks by cookie.
     tasks: RwLock<Vec<Option<Arc<Task>>>>,
 }
@@ -92,6 +96,7 @@ impl Kernel {
             host_watch: HostWatch::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
+            devices: DeviceTable::default(),
             tasks: RwLock::default(),
         })
     }
