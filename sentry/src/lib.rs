@@ -9,11 +9,13 @@
 //! goes through the `platform`, `guestmem` and `gofer` crates only.
 #![forbid(unsafe_code)]
 
+pub mod boot;
 pub mod creds;
 pub mod fs;
 pub mod io;
 pub mod kernel;
 pub mod mm;
+pub mod retry;
 pub mod sync;
 pub mod task;
 pub mod time;

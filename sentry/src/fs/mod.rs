@@ -5,9 +5,18 @@
 
 pub mod atime;
 pub mod context;
+pub mod dev;
+pub mod epoll;
+pub mod eventfd;
 pub mod fd_table;
 pub mod file;
+pub mod host_file;
+pub mod host_watch;
+pub mod pipe;
+pub mod proc;
+pub mod pseudo;
 pub mod seals;
+pub mod sys;
 pub mod tmpfs;
 pub mod vfs;
 
