@@ -60,6 +60,8 @@ pub struct Kernel {
     pub dispatcher: &'static dyn Dispatcher,
     /// Workers' run lists.
     pub workers: Workers,
+    /// Openers of device nodes and FIFOs.
+    pub devices: DeviceTable,
     /// Host descriptors waited on.
     pub host_watch: HostWatch,
     /// Held while an epoll set is made to watch another.
