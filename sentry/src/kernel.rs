@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use guestmem::MemoryFile;
 use platform::Platform;
@@ -15,8 +16,21 @@ use crate::time::clock::Clock;
 use crate::time::timers::Timers;
 use crate::worker::Workers;
 
+/// What the kernel is told of the host at start; it cannot look for itself.
+#[derive(Clone, Debug, Default)]
+pub struct HostInfo {
+    /// `/proc/cpuinfo` of the host.
+    pub cpuinfo: Vec<u8>,
+    /// CPUs the sandbox may use.
+    pub cpus: u32,
+    /// Memory in bytes: the host's, or the limit if that is lower.
+    pub memory: u64,
+}
+
 /// What a kernel is made from.
 pub struct KernelConfig {
+    /// What there is to know of the host.
+    pub host: HostInfo,
     /// How guest code runs.
     pub platform: Arc<dyn Platform>,
     /// What backs guest memory.
@@ -29,6 +43,10 @@ pub struct KernelConfig {
 
 /// One sandbox's kernel.
 pub struct Kernel {
+    /// What there is to know of the host.
+    pub host: HostInfo,
+    /// Wall clock and boot clock at start: the container's boot time.
+    pub started: (Duration, Duration),
     /// How guest code runs.
     pub platform: Arc<dyn Platform>,
     /// What backs guest memory.
@@ -61,7 +79,10 @@ impl Kernel {
     /// A kernel with no tasks and no file systems.
     pub fn new(config: KernelConfig) -> Arc<Kernel> {
         let workers = config.platform.workers();
+        let started = (config.clock.realtime(), config.clock.boottime());
         Arc::new(Kernel {
+            host: config.host,
+            started,
             timers: Timers::new(workers),
             workers: Workers::new(workers),
             platform: config.platform,

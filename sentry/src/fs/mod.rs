@@ -4,6 +4,7 @@
 //! operations. [`fd_table`]: descriptors of a process. One folder or file per file system.
 
 pub mod context;
+pub mod dev;
 pub mod epoll;
 pub mod eventfd;
 pub mod fd_table;
@@ -11,6 +12,9 @@ pub mod file;
 pub mod host_file;
 pub mod host_watch;
 pub mod pipe;
+pub mod proc;
+pub mod pseudo;
+pub mod sys;
 pub mod vfs;
 
 pub use context::FsContext;

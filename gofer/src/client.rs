@@ -1,0 +1,5 @@
+//! The Sentry's side.
+
+/// A connection to a gofer.
+#[derive(Debug)]
+pub struct Client;
