@@ -9,6 +9,7 @@ use guestmem::MemoryFile;
 use platform::Platform;
 
 use crate::fs::host_watch::HostWatch;
+use crate::net::NetNs;
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
 use crate::task::run::Dispatcher;
@@ -61,6 +62,8 @@ pub struct Kernel {
     pub workers: Workers,
     /// Host descriptors waited on.
     pub host_watch: HostWatch,
+    /// The network namespace.
+    pub net: NetNs,
     /// Held while an epoll set is made to watch another.
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
@@ -90,6 +93,7 @@ impl Kernel {
             clock: config.clock,
             dispatcher: config.dispatcher,
             host_watch: HostWatch::default(),
+            net: NetNs::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
             tasks: RwLock::default(),
