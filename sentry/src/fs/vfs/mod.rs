@@ -31,6 +31,7 @@ pub use inode::{
 };
 pub use mount::{Mount, MountFlags, Path, Propagation, SuperBlock};
 pub use namespace::MountNamespace;
-pub use open::open;
+pub use open::{OpenHow, Opened, open};
 pub use perm::Access;
 pub use walk::{Last, WalkCx, WalkFlags, Walker, lookup};
+pub use mount::{Mount, Path};
