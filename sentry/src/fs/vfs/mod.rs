@@ -15,5 +15,7 @@ pub mod mount;
 
 pub use attr::{Attr, FileType, SetAttr, TimeSet};
 pub use dentry::Dentry;
-pub use inode::{DirEntry, DirSink, FileSystem, Inode, InodeExtra, Owner, RenameFlags, StatFs, Symlink};
+pub use inode::{
+    DirEntry, DirSink, FileSystem, Inode, InodeExtra, Owner, RenameFlags, StatFs, Symlink,
+};
 pub use mount::{Mount, Path};
