@@ -74,3 +74,91 @@ pub fn number(fd: BorrowedFd<'_>) -> i32 {
 pub fn random(buf: &mut [u8]) -> io::Result<()> {
     crate::raw::getrandom(buf)
 }
+
+/// Kind of a host descriptor, as `fstat(2)` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in inode(7)")]
+pub enum FdKind {
+    Regular,
+    Directory,
+    Pipe,
+    Socket,
+    CharDevice,
+    BlockDevice,
+    Other,
+}
+
+/// What the kernel wants to know of a descriptor it was given.
+#[derive(Clone, Copy, Debug)]
+pub struct FdInfo {
+    /// Kind.
+    pub kind: FdKind,
+    /// Status flags and access mode (`F_GETFL`).
+    pub flags: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Device number, for device nodes.
+    pub rdev: u64,
+}
+
+/// Kind, flags and size of a descriptor.
+pub fn describe(fd: BorrowedFd<'_>) -> io::Result<FdInfo> {
+    use nix::sys::stat::{SFlag, fstat};
+    let st = fstat(fd)?;
+    let flags = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFL)?;
+    let kind = match SFlag::from_bits_truncate(st.st_mode & SFlag::S_IFMT.bits()) {
+        SFlag::S_IFREG => FdKind::Regular,
+        SFlag::S_IFDIR => FdKind::Directory,
+        SFlag::S_IFIFO => FdKind::Pipe,
+        SFlag::S_IFSOCK => FdKind::Socket,
+        SFlag::S_IFCHR => FdKind::CharDevice,
+        SFlag::S_IFBLK => FdKind::BlockDevice,
+        _ => FdKind::Other,
+    };
+    Ok(FdInfo {
+        kind,
+        flags: u32::try_from(flags).unwrap_or(0),
+        size: u64::try_from(st.st_size).unwrap_or(0),
+        rdev: st.st_rdev,
+    })
+}
+
+/// A descriptor that is readable while `fd` has input (`input`) or room (`output`); an
+/// error when `fd` is of a kind that is always ready.
+pub fn readiness_set(
+    fd: BorrowedFd<'_>,
+    input: bool,
+    output: bool,
+) -> io::Result<std::os::fd::OwnedFd> {
+    use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+    let set = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    let mut events = EpollFlags::empty();
+    events.set(EpollFlags::EPOLLIN, input);
+    events.set(EpollFlags::EPOLLOUT, output);
+    set.add(fd, EpollEvent::new(events, 0))?;
+    Ok(set.0)
+}
+
+/// `lseek(2)`; the new position.
+pub fn seek(fd: BorrowedFd<'_>, offset: i64, whence: i32) -> io::Result<u64> {
+    use nix::unistd::{Whence, lseek};
+    let whence = match whence {
+        0 => Whence::SeekSet,
+        1 => Whence::SeekCur,
+        2 => Whence::SeekEnd,
+        3 => Whence::SeekData,
+        _ => Whence::SeekHole,
+    };
+    Ok(u64::try_from(lseek(fd, offset, whence)?).unwrap_or(0))
+}
+
+/// `ftruncate(2)`.
+pub fn truncate(fd: BorrowedFd<'_>, len: u64) -> io::Result<()> {
+    let len = i64::try_from(len).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    Ok(nix::unistd::ftruncate(fd, len)?)
+}
+
+/// Bytes of input waiting (`FIONREAD`).
+pub fn input_bytes(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    crate::raw::fionread(fd)
+}

@@ -1,6 +1,7 @@
 //! Host calls that have no safe wrapper in the crates used.
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// `getrandom(2)` until `buf` is full.
 pub fn getrandom(buf: &mut [u8]) -> io::Result<()> {
@@ -20,4 +21,15 @@ pub fn getrandom(buf: &mut [u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// `ioctl(FIONREAD)`.
+pub fn fionread(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    let mut n: libc::c_int = 0;
+    // SAFETY: the request writes one int to the given address, which outlives the call.
+    let r = unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut n) };
+    if r < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(n)
 }

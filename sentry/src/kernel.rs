@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use guestmem::MemoryFile;
 use platform::Platform;
 
-use crate::sync::RwLock;
+use crate::fs::host_watch::HostWatch;
+use crate::fs::vfs::DeviceTable;
+use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
 use crate::task::run::Dispatcher;
 use crate::time::clock::Clock;
@@ -57,6 +60,14 @@ pub struct Kernel {
     pub dispatcher: &'static dyn Dispatcher,
     /// Workers' run lists.
     pub workers: Workers,
+    /// Host descriptors waited on.
+    pub host_watch: HostWatch,
+    /// Held while an epoll set is made to watch another.
+    pub(crate) epoll_nesting: Mutex<()>,
+    /// Last inode number given to a pipe, socket or the like.
+    anon_ino: AtomicU64,
+    /// Openers of device nodes and FIFOs.
+    pub devices: DeviceTable,
     /// Tasks by cookie.
     tasks: RwLock<Vec<Option<Arc<Task>>>>,
 }
@@ -81,8 +92,17 @@ impl Kernel {
             memory: config.memory,
             clock: config.clock,
             dispatcher: config.dispatcher,
+            host_watch: HostWatch::default(),
+            epoll_nesting: Mutex::default(),
+            anon_ino: AtomicU64::new(1),
+            devices: DeviceTable::default(),
             tasks: RwLock::default(),
         })
+    }
+
+    /// An inode number for a pipe, socket or the like.
+    pub fn next_anon_ino(&self) -> u64 {
+        self.anon_ino.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The task an event's cookie means.

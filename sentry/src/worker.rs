@@ -67,7 +67,7 @@ impl Kernel {
                         task.on_event(exit);
                     }
                 }
-                Event::Ready(token) => self.host_ready(token),
+                Event::Ready(token) => self.host_watch.ready(token),
                 Event::Kick | Event::Timeout => {}
             }
             self.drain(id);
@@ -88,6 +88,4 @@ impl Kernel {
     fn stopping(&self) -> bool {
         false
     }
-
-    fn host_ready(&self, _token: u64) {}
 }

@@ -69,6 +69,9 @@ impl Task {
     pub fn post_signal(&self, _info: abi::signal::SigInfo) {}
     /// Queues a signal for the whole process (`kill`, timers, SIGCHLD).
     pub fn post_group_signal(&self, _info: abi::signal::SigInfo) {}
+    /// Replaces the signal mask until the current call returns or is interrupted
+    /// (`ppoll`, `pselect6`, `epoll_pwait`, `sigsuspend`).
+    pub fn swap_sigmask_until_return(&self, _mask: abi::signal::SigSet) {}
     /// The credentials.
     pub fn creds(&self) -> Arc<Creds> {
         self.creds.read().clone()

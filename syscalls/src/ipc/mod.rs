@@ -1,1 +1,3 @@
-//! Calls of pipes, eventfd, System V IPC and message queues.
+//! Calls on pipes, System V IPC and message queues.
+
+pub mod pipe;
