@@ -9,6 +9,7 @@ use guestmem::MemoryFile;
 use platform::Platform;
 
 use crate::fs::host_watch::HostWatch;
+use crate::fs::locks::LockWaits;
 use crate::fs::vfs::DeviceTable;
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
@@ -60,8 +61,10 @@ pub struct Kernel {
     pub dispatcher: &'static dyn Dispatcher,
     /// Workers' run lists.
     pub workers: Workers,
-    /// Openers of device nodes and FIFOs.
+    /// Openers of device nodes.
     pub devices: DeviceTable,
+    /// Who waits for whom at record locks.
+    pub lock_waits: LockWaits,
     /// Host descriptors waited on.
     pub host_watch: HostWatch,
     /// Held while an epoll set is made to watch another.
@@ -93,6 +96,7 @@ impl Kernel {
             clock: config.clock,
             dispatcher: config.dispatcher,
             devices: DeviceTable::default(),
+            lock_waits: LockWaits::default(),
             host_watch: HostWatch::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
