@@ -61,16 +61,16 @@ pub struct Kernel {
     pub dispatcher: &'static dyn Dispatcher,
     /// Workers' run lists.
     pub workers: Workers,
-    /// Openers of device nodes.
-    pub devices: DeviceTable,
-    /// Who waits for whom at record locks.
-    pub lock_waits: LockWaits,
     /// Host descriptors waited on.
     pub host_watch: HostWatch,
     /// Held while an epoll set is made to watch another.
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
     anon_ino: AtomicU64,
+    /// Openers of device nodes and FIFOs.
+    pub devices: DeviceTable,
+    /// Who waits for whom at record locks.
+    pub lock_waits: LockWaits,
     /// Tasks by cookie.
     tasks: RwLock<Vec<Option<Arc<Task>>>>,
 }
@@ -95,11 +95,11 @@ impl Kernel {
             memory: config.memory,
             clock: config.clock,
             dispatcher: config.dispatcher,
-            devices: DeviceTable::default(),
-            lock_waits: LockWaits::default(),
             host_watch: HostWatch::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
+            devices: DeviceTable::default(),
+            lock_waits: LockWaits::default(),
             tasks: RwLock::default(),
         })
     }
