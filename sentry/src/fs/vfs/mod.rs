@@ -34,3 +34,4 @@ pub use namespace::MountNamespace;
 pub use open::{OpenHow, Opened, open};
 pub use perm::Access;
 pub use walk::{Last, WalkCx, WalkFlags, Walker, lookup};
+pub use mount::{Mount, Path};
