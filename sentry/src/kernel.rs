@@ -9,6 +9,7 @@ use guestmem::MemoryFile;
 use platform::Platform;
 
 use crate::fs::host_watch::HostWatch;
+use crate::fs::vfs::DeviceTable;
 use crate::net::NetNs;
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
@@ -68,6 +69,8 @@ pub struct Kernel {
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
     anon_ino: AtomicU64,
+    /// Openers of device nodes and FIFOs.
+    pub devices: DeviceTable,
     /// Tasks by cookie.
     tasks: RwLock<Vec<Option<Arc<Task>>>>,
 }
@@ -96,6 +99,7 @@ impl Kernel {
             net: NetNs::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
+            devices: DeviceTable::default(),
             tasks: RwLock::default(),
         })
     }

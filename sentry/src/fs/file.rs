@@ -113,10 +113,20 @@ pub trait FileOps: Send + Sync + 'static {
     fn read(&self, _cx: &IoCx<'_>, _dst: &mut dyn IoDst, _pos: u64) -> Result<usize> {
         Err(Errno::EINVAL)
     }
-    /// Writes at `pos` (ignored by streams; `O_APPEND` is applied by regular files, which
-    /// return the position after the write through `append_pos`).
+    /// Writes at `pos` (ignored by streams).
     fn write(&self, _cx: &IoCx<'_>, _src: &mut dyn IoSrc, _pos: u64) -> Result<usize> {
         Err(Errno::EINVAL)
+    }
+    /// Writes at the end of a seekable file (`O_APPEND`, `RWF_APPEND`): bytes written and
+    /// the position after them. File systems whose files can grow under others make the two
+    /// steps one.
+    fn append(&self, cx: &IoCx<'_>, src: &mut dyn IoSrc) -> Result<(usize, u64)> {
+        let end = match cx.file.inode() {
+            Some(inode) => inode.attr()?.size,
+            None => self.attr()?.size,
+        };
+        let n = self.write(cx, src, end)?;
+        Ok((n, end.saturating_add(n as u64)))
     }
     /// Whether the file has a position; if not, `pread` and `lseek` give `ESPIPE`.
     fn seekable(&self) -> bool {
@@ -133,6 +143,11 @@ pub trait FileOps: Send + Sync + 'static {
     /// The wait queue, or `None` for files that are always ready (regular files;
     /// `epoll_ctl` gives `EPERM` for them).
     fn pollee(&self) -> Option<&Pollee> {
+        None
+    }
+    /// Longest wait of a read, or of a `write` (`SO_RCVTIMEO`, `SO_SNDTIMEO`); `None`: for
+    /// ever. A call with one ends with `EINTR` at a signal, and is not restarted.
+    fn io_timeout(&self, _write: bool) -> Option<std::time::Duration> {
         None
     }
     /// `ioctl(2)`. May park.
@@ -179,6 +194,19 @@ pub trait FileOps: Send + Sync + 'static {
     /// What `readlink /proc/PID/fd/N` shows for a file without a path (`pipe:[7]`).
     fn description(&self) -> String {
         "anon_inode:[unknown]".to_owned()
+    }
+    /// Called after the open and before a descriptor refers to it: `EAGAIN` makes a blocking
+    /// `open(2)` wait on `pollee` and ask again (a FIFO without its other end).
+    fn open_ready(&self, _cx: &IoCx<'_>) -> Result<()> {
+        Ok(())
+    }
+    /// Opens the object anew through `/proc/PID/fd/N`, for files without a path.
+    fn reopen(&self, _flags: OpenFlags) -> Result<Arc<dyn FileOps>> {
+        Err(Errno::ENXIO)
+    }
+    /// Commands of `fcntl(2)` that only some objects know (`F_SETPIPE_SZ`, `F_ADD_SEALS`).
+    fn fcntl(&self, _cx: &IoCx<'_>, _cmd: u32, _arg: u64) -> SysResult<i64> {
+        Err(Errno::EINVAL.into())
     }
     /// Extra lines for `/proc/PID/fdinfo/N`.
     fn fdinfo(&self) -> String {

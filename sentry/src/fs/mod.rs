@@ -3,6 +3,7 @@
 //! [`vfs`]: inodes, dentries, mounts, path walk. [`file`]: open file descriptions and their
 //! operations. [`fd_table`]: descriptors of a process. One folder or file per file system.
 
+pub mod atime;
 pub mod context;
 pub mod dev;
 pub mod epoll;
@@ -14,7 +15,9 @@ pub mod host_watch;
 pub mod pipe;
 pub mod proc;
 pub mod pseudo;
+pub mod seals;
 pub mod sys;
+pub mod tmpfs;
 pub mod vfs;
 
 pub use context::FsContext;

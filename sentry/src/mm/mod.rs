@@ -6,6 +6,8 @@
 //! Lock rank: the map lock of an `Mm` is below object locks (pipe, inode data): a copy may
 //! run with one of those held, because it never waits for the guest.
 
+pub mod frames;
+
 use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;

@@ -8,14 +8,29 @@
 //! the caller holds no spin or table lock over it, only the directory's own lock, which
 //! serialises changes of that directory.
 
+pub mod anon;
 pub mod attr;
+pub mod change;
 pub mod dentry;
+pub mod device;
 pub mod inode;
 pub mod mount;
+pub mod namespace;
+pub mod open;
+pub mod path;
+pub mod perm;
+pub mod rename;
+pub mod setattr;
+pub mod walk;
 
 pub use attr::{Attr, FileType, SetAttr, TimeSet};
 pub use dentry::Dentry;
+pub use device::{Device, DeviceTable};
 pub use inode::{
     DirEntry, DirSink, FileSystem, Inode, InodeExtra, Owner, RenameFlags, StatFs, Symlink,
 };
-pub use mount::{Mount, Path};
+pub use mount::{Mount, MountFlags, Path, Propagation, SuperBlock};
+pub use namespace::MountNamespace;
+pub use open::open;
+pub use perm::Access;
+pub use walk::{Last, WalkCx, WalkFlags, Walker, lookup};
