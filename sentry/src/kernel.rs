@@ -72,8 +72,6 @@ pub struct Kernel {
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
     anon_ino: AtomicU64,
-    /// Openers of device nodes and FIFOs.
-    pub devices: DeviceTable,
     /// Who waits for whom at record locks.
     pub lock_waits: LockWaits,
     /// Tasks by cookie.
