@@ -9,6 +9,7 @@ use guestmem::MemoryFile;
 use platform::Platform;
 
 use crate::fs::host_watch::HostWatch;
+use crate::fs::locks::LockWaits;
 use crate::fs::vfs::DeviceTable;
 use crate::net::NetNs;
 use crate::sync::{Mutex, RwLock};
@@ -71,8 +72,8 @@ pub struct Kernel {
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
     anon_ino: AtomicU64,
-    /// Openers of device nodes and FIFOs.
-    pub devices: DeviceTable,
+    /// Who waits for whom at record locks.
+    pub lock_waits: LockWaits,
     /// Tasks by cookie.
     tasks: RwLock<Vec<Option<Arc<Task>>>>,
 }
@@ -102,6 +103,7 @@ impl Kernel {
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
             devices: DeviceTable::default(),
+            lock_waits: LockWaits::default(),
             tasks: RwLock::default(),
         })
     }

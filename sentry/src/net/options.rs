@@ -259,9 +259,8 @@ fn read_timeout(value: &[u8]) -> Result<Option<Duration>> {
     let Ok(sec) = u64::try_from(tv.sec) else {
         return Ok(Some(Duration::ZERO));
     };
-    let span = Duration::from_secs(sec).saturating_add(
-        Duration::from_micros(u64::try_from(tv.usec).unwrap_or(0)),
-    );
+    let span = Duration::from_secs(sec)
+        .saturating_add(Duration::from_micros(u64::try_from(tv.usec).unwrap_or(0)));
     Ok((!span.is_zero()).then_some(span))
 }
 

@@ -162,7 +162,7 @@ pub struct Outgoing {
     pub flags: MsgFlags,
 }
 
-struct Send {
+struct SendWait {
     _file: Arc<File>,
     socket: Arc<dyn Socket>,
     msg: Outgoing,
@@ -170,7 +170,7 @@ struct Send {
     timeout: Option<Duration>,
 }
 
-impl Send {
+impl SendWait {
     fn once(&mut self, t: &Arc<Task>) -> crate::Result<usize> {
         let args = SendArgs {
             task: t,
@@ -186,7 +186,7 @@ impl Send {
     }
 }
 
-impl Attempt for Send {
+impl Attempt for SendWait {
     fn attempt(&mut self, t: &Arc<Task>) -> SysResult<i64> {
         loop {
             match self.once(t) {
@@ -238,7 +238,7 @@ pub fn send(
     let timeout = socket.common().options.lock().sndtimeo;
     let nonblock = file.cx(None).nonblock || msg.flags.contains(MsgFlags::DONTWAIT);
     let deadline = deadline(t, nonblock, timeout);
-    let send = Send {
+    let send = SendWait {
         _file: file,
         socket,
         msg,
@@ -250,7 +250,7 @@ pub fn send(
 
 /// What is done with a received message: address, ancillary data and flags written back;
 /// the value of the call.
-pub type Deliver = Box<dyn Fn(&Arc<Task>, Received) -> SysResult<i64> + std::marker::Send>;
+pub type Deliver = Box<dyn Fn(&Arc<Task>, Received) -> SysResult<i64> + Send>;
 
 struct Recv {
     _file: Arc<File>,

@@ -34,4 +34,3 @@ pub use namespace::MountNamespace;
 pub use open::{OpenHow, Opened, open};
 pub use perm::Access;
 pub use walk::{Last, WalkCx, WalkFlags, Walker, lookup};
-pub use mount::{Mount, Path};

@@ -33,8 +33,8 @@ use crate::task::Task;
 use crate::{Kernel, Result};
 pub use connect::pair;
 pub use names::Names;
-pub use rights::SCM_MAX_FD;
 use queue::Rx;
+pub use rights::SCM_MAX_FD;
 
 /// Messages an unconnected receiver takes before senders wait (`max_dgram_qlen`).
 const DGRAM_QLEN: usize = 10;
@@ -75,11 +75,7 @@ pub fn process_id(t: &Arc<Task>) -> i32 {
 
 impl UnixSocket {
     /// A new socket; `EPROTONOSUPPORT`, `ESOCKTNOSUPPORT`.
-    pub fn create(
-        kernel: &Arc<Kernel>,
-        kind: SockType,
-        protocol: i32,
-    ) -> Result<Arc<UnixSocket>> {
+    pub fn create(kernel: &Arc<Kernel>, kind: SockType, protocol: i32) -> Result<Arc<UnixSocket>> {
         if protocol != 0 && protocol != i32::from(AF_UNIX) {
             return Err(Errno::EPROTONOSUPPORT);
         }

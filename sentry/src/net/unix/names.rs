@@ -9,7 +9,7 @@ use abi::Errno;
 use super::UnixSocket;
 use super::rights::Grave;
 use crate::Result;
-use crate::fs::vfs::Inode;
+use crate::fs::vfs::{Access, FileType, Inode, WalkCx, WalkFlags, change, perm, walk};
 use crate::net::addr::UnixAddr;
 use crate::sync::Mutex;
 use crate::task::Task;
@@ -65,9 +65,7 @@ impl UnixSocket {
             }
             UnixAddr::Path(p) => {
                 let inode = make_socket_inode(t, p)?;
-                inode
-                    .extra()
-                    .get_or_insert(|| Bound(self.me.clone()));
+                inode.extra().get_or_insert(|| Bound(self.me.clone()));
                 name.clone()
             }
         };
@@ -103,12 +101,24 @@ impl UnixSocket {
 }
 
 /// Makes the inode of a path being bound; `EADDRINUSE` when the path exists.
-fn make_socket_inode(_t: &Arc<Task>, _path: &[u8]) -> Result<Arc<dyn Inode>> {
-    Err(Errno::EOPNOTSUPP)
+fn make_socket_inode(t: &Arc<Task>, path: &[u8]) -> Result<Arc<dyn Inode>> {
+    let cx = WalkCx::of(t);
+    match change::mknod(&cx, &cx.cwd, path, FileType::Socket, 0o777, 0) {
+        Ok(place) => place.inode(),
+        Err(Errno::EEXIST) => Err(Errno::EADDRINUSE),
+        Err(e) => Err(e),
+    }
 }
 
 /// The inode of a bound path, which the task may write to; `ECONNREFUSED` when it is no
 /// socket.
-fn find_socket_inode(_t: &Arc<Task>, _path: &[u8]) -> Result<Arc<dyn Inode>> {
-    Err(Errno::EOPNOTSUPP)
+fn find_socket_inode(t: &Arc<Task>, path: &[u8]) -> Result<Arc<dyn Inode>> {
+    let cx = WalkCx::of(t);
+    let place = walk::lookup(&cx, &cx.cwd, path, WalkFlags::FOLLOW)?;
+    let inode = place.inode()?;
+    perm::check(&cx.creds, &*inode, Access::W)?;
+    if inode.kind() != FileType::Socket {
+        return Err(Errno::ECONNREFUSED);
+    }
+    Ok(inode)
 }

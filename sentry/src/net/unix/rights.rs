@@ -57,7 +57,10 @@ impl Rights {
     pub(super) fn take(&mut self) -> Vec<Arc<File>> {
         let files = std::mem::take(&mut self.files);
         if let Some(k) = self.kernel.upgrade().filter(|_| !files.is_empty()) {
-            k.net.unix.in_flight.fetch_sub(files.len(), Ordering::SeqCst);
+            k.net
+                .unix
+                .in_flight
+                .fetch_sub(files.len(), Ordering::SeqCst);
         }
         files
     }

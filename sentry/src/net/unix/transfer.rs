@@ -11,9 +11,8 @@ use super::queue::{Packet, wake};
 use super::rights::Rights;
 use crate::Result;
 use crate::io::{IoDst, IoSrc};
-use crate::net::{
-    MsgFlags, READABLE, Received, SendArgs, SockAddr, SockType, Ucred, WRITABLE,
-};
+use crate::net::addr::UnixAddr;
+use crate::net::{MsgFlags, READABLE, Received, SendArgs, SockAddr, SockType, Ucred, WRITABLE};
 
 /// Most bytes of one stream packet.
 const STREAM_CHUNK: usize = 32 * 1024;
@@ -72,7 +71,11 @@ impl UnixSocket {
             let rights = Rights::new(&self.kernel, files)?;
             let n = data.len();
             if peer.state.lock().shut.read {
-                return if done > 0 { Ok(done) } else { Err(Errno::EPIPE) };
+                return if done > 0 {
+                    Ok(done)
+                } else {
+                    Err(Errno::EPIPE)
+                };
             }
             peer.rx.lock().push_stream(Packet::new(data, creds, rights));
             peer.common.pollee.notify(READABLE);
@@ -243,7 +246,8 @@ impl UnixSocket {
         let mut got = Received {
             bytes,
             full,
-            from: Some(SockAddr::Unix(packet.from_name.clone())),
+            from: (packet.from_name != UnixAddr::Unnamed)
+                .then(|| SockAddr::Unix(packet.from_name.clone())),
             ..Received::default()
         };
         if self.common.options.lock().passcred {
