@@ -199,7 +199,7 @@ rows! {
     152 munlockall Missing(ENOSYS);
     153 vhangup Missing(ENOSYS);
     154 modify_ldt Missing(ENOSYS);
-    155 pivot_root Missing(ENOSYS);
+    155 pivot_root Full fs::mount::pivot_root;
     156 _sysctl Missing(ENOSYS);
     157 prctl Missing(ENOSYS);
     158 arch_prctl Missing(ENOSYS);
@@ -209,8 +209,8 @@ rows! {
     162 sync Full io::offset::sync;
     163 acct Missing(ENOSYS);
     164 settimeofday Missing(ENOSYS);
-    165 mount Missing(ENOSYS);
-    166 umount2 Missing(ENOSYS);
+    165 mount Partial("propagation is stored only; remount changes mount flags only") fs::mount::mount;
+    166 umount2 Partial("MNT_EXPIRE") fs::mount::umount2;
     167 swapon Missing(ENOSYS);
     168 swapoff Missing(ENOSYS);
     169 reboot Missing(ENOSYS);
@@ -363,7 +363,7 @@ rows! {
     316 renameat2 Full fs::link::renameat2;
     317 seccomp Missing(ENOSYS);
     318 getrandom Missing(ENOSYS);
-    319 memfd_create Missing(ENOSYS);
+    319 memfd_create Partial("MFD_HUGETLB") fs::memfd::memfd_create;
     320 kexec_file_load Missing(ENOSYS);
     321 bpf Missing(ENOSYS);
     322 execveat Missing(ENOSYS);

@@ -13,6 +13,7 @@ pub mod file;
 pub mod host_file;
 pub mod host_watch;
 pub mod locks;
+pub mod memfd;
 pub mod pipe;
 pub mod proc;
 pub mod pseudo;

@@ -7,6 +7,8 @@ pub mod cwd;
 pub mod dir;
 pub mod getdents;
 pub mod link;
+pub mod memfd;
+pub mod mount;
 pub mod open;
 pub mod stat;
 pub mod statfs;
