@@ -297,9 +297,9 @@ rows! {
     250 keyctl Missing(ENOSYS);
     251 ioprio_set Missing(ENOSYS);
     252 ioprio_get Missing(ENOSYS);
-    253 inotify_init Missing(ENOSYS);
-    254 inotify_add_watch Missing(ENOSYS);
-    255 inotify_rm_watch Missing(ENOSYS);
+    253 inotify_init Full fs::inotify::inotify_init;
+    254 inotify_add_watch Partial("IN_UNMOUNT; changes made on the host") fs::inotify::inotify_add_watch;
+    255 inotify_rm_watch Full fs::inotify::inotify_rm_watch;
     256 migrate_pages Missing(ENOSYS);
     257 openat Full fs::open::openat;
     258 mkdirat Full fs::dir::mkdirat;
@@ -338,7 +338,7 @@ rows! {
     291 epoll_create1 Full poll::epoll::epoll_create1;
     292 dup3 Full io::fds::dup3;
     293 pipe2 Partial("O_NOTIFICATION_PIPE") ipc::pipe::pipe2;
-    294 inotify_init1 Missing(ENOSYS);
+    294 inotify_init1 Full fs::inotify::inotify_init1;
     295 preadv Full io::rw::preadv;
     296 pwritev Full io::rw::pwritev;
     297 rt_tgsigqueueinfo Missing(ENOSYS);

@@ -12,6 +12,7 @@ pub mod fd_table;
 pub mod file;
 pub mod host_file;
 pub mod host_watch;
+pub mod inotify;
 pub mod locks;
 pub mod memfd;
 pub mod pipe;
