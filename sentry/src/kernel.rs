@@ -14,6 +14,7 @@ use crate::fs::memfd::MemfdMount;
 use crate::fs::vfs::DeviceTable;
 use crate::fs::vfs::fs_type::FsTypes;
 use crate::mm::frames::Frames;
+use crate::net::NetNs;
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
 use crate::task::run::Dispatcher;
@@ -70,14 +71,16 @@ pub struct Kernel {
     pub dispatcher: &'static dyn Dispatcher,
     /// Workers' run lists.
     pub workers: Workers,
+    /// Openers of device nodes and FIFOs.
+    pub devices: DeviceTable,
     /// Host descriptors waited on.
     pub host_watch: HostWatch,
+    /// The network namespace.
+    pub net: NetNs,
     /// Held while an epoll set is made to watch another.
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
     anon_ino: AtomicU64,
-    /// Openers of device nodes and FIFOs.
-    pub devices: DeviceTable,
     /// Who waits for whom at record locks.
     pub lock_waits: LockWaits,
     /// Tasks by cookie.
@@ -108,6 +111,7 @@ impl Kernel {
             clock: config.clock,
             dispatcher: config.dispatcher,
             host_watch: HostWatch::default(),
+            net: NetNs::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
             devices: DeviceTable::default(),
