@@ -1,1 +1,49 @@
-//! The `proc` file system.
+//! The `proc` file system (`proc(5)`).
+//!
+//! [`root`] holds what is about the system, [`pid`] what is about a process, `sysctl` the
+//! tree under `/proc/sys`. Every value is taken from the kernel when it is read.
+
+mod cpu;
+mod memory;
+mod root;
+mod sysctl;
+
+use std::sync::{Arc, Weak};
+
+use super::pseudo::{Dir, Node, PseudoFs};
+use super::vfs::Owner;
+use crate::Result;
+use crate::kernel::Kernel;
+use abi::Errno;
+
+/// `PROC_SUPER_MAGIC`.
+const MAGIC: u64 = 0x9fa0;
+
+/// Root as owner.
+const ROOT: Owner = Owner { uid: 0, gid: 0 };
+
+/// What every file of this file system needs.
+#[derive(Clone)]
+struct Proc {
+    kernel: Weak<Kernel>,
+    dev: u64,
+}
+
+impl Proc {
+    /// The kernel; `EIO` while it is being torn down.
+    fn kernel(&self) -> Result<Arc<Kernel>> {
+        self.kernel.upgrade().ok_or(Errno::EIO)
+    }
+
+    /// A node for the file called `place`.
+    fn node(&self, place: &str, perm: u32) -> Node {
+        Node::new(self.dev, &place, perm, ROOT)
+    }
+}
+
+/// A new instance with device number `dev`.
+pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Arc<PseudoFs> {
+    let proc = Proc { kernel: Arc::downgrade(kernel), dev };
+    let root = Dir::new(Node::root(dev), root::Root::new(proc));
+    PseudoFs::new("proc", MAGIC, dev, root)
+}
