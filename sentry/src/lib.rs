@@ -12,6 +12,7 @@
 pub mod boot;
 pub mod creds;
 pub mod fs;
+pub mod futex;
 pub mod io;
 pub mod kernel;
 pub mod mm;
