@@ -9,6 +9,7 @@ use guestmem::MemoryFile;
 use platform::Platform;
 
 use crate::fs::host_watch::HostWatch;
+use crate::fs::locks::LockWaits;
 use crate::fs::vfs::DeviceTable;
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
@@ -68,6 +69,8 @@ pub struct Kernel {
     anon_ino: AtomicU64,
     /// Openers of device nodes and FIFOs.
     pub devices: DeviceTable,
+    /// Who waits for whom at record locks.
+    pub lock_waits: LockWaits,
     /// Tasks by cookie.
     tasks: RwLock<Vec<Option<Arc<Task>>>>,
 }
@@ -96,6 +99,7 @@ impl Kernel {
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
             devices: DeviceTable::default(),
+            lock_waits: LockWaits::default(),
             tasks: RwLock::default(),
         })
     }
