@@ -20,6 +20,7 @@ pub mod retry;
 pub mod sync;
 pub mod task;
 pub mod time;
+pub mod trace;
 pub mod wait;
 pub mod worker;
 
