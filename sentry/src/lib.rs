@@ -16,6 +16,7 @@ pub mod futex;
 pub mod io;
 pub mod kernel;
 pub mod mm;
+pub mod net;
 pub mod retry;
 pub mod sync;
 pub mod task;

@@ -145,6 +145,11 @@ pub trait FileOps: Send + Sync + 'static {
     fn pollee(&self) -> Option<&Pollee> {
         None
     }
+    /// Longest wait of a read, or of a `write` (`SO_RCVTIMEO`, `SO_SNDTIMEO`); `None`: for
+    /// ever. A call with one ends with `EINTR` at a signal, and is not restarted.
+    fn io_timeout(&self, _write: bool) -> Option<std::time::Duration> {
+        None
+    }
     /// `ioctl(2)`. May park.
     fn ioctl(&self, _cx: &IoCx<'_>, _request: u32, _arg: u64) -> SysResult<i64> {
         Err(Errno::ENOTTY.into())
