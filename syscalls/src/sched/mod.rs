@@ -1,1 +1,3 @@
 //! Calls on scheduling.
+
+pub mod futex;
