@@ -1,5 +1,6 @@
 //! The kernel value: everything of one sandbox.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use crate::fs::host_watch::HostWatch;
 use crate::fs::locks::LockWaits;
 use crate::fs::memfd::MemfdMount;
 use crate::fs::vfs::DeviceTable;
+use crate::futex::FutexTable;
 use crate::fs::vfs::fs_type::FsTypes;
 use crate::mm::frames::Frames;
 use crate::net::NetNs;
@@ -22,6 +24,9 @@ use crate::time::clock::Clock;
 use crate::time::timers::Timers;
 use crate::worker::Workers;
 
+/// The first device number given to a file system; lower ones are fixed.
+const FIRST_DEV: u64 = 32;
+
 /// What the kernel is told of the host at start; it cannot look for itself.
 #[derive(Clone, Debug, Default)]
 pub struct HostInfo {
@@ -31,6 +36,26 @@ pub struct HostInfo {
     pub cpus: u32,
     /// Memory in bytes: the host's, or the limit if that is lower.
     pub memory: u64,
+    /// The container's memory limit in bytes, if it has one.
+    pub memory_limit: Option<u64>,
+}
+
+/// What `uname(2)` says of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Release (`6.12.0`).
+    pub release: String,
+    /// Version (`#1 SMP …`).
+    pub version: String,
+}
+
+impl Default for Version {
+    fn default() -> Version {
+        Version {
+            release: "6.12.0-runsc".to_owned(),
+            version: "#1 SMP PREEMPT_DYNAMIC Sun Nov 17 22:15:08 UTC 2024".to_owned(),
+        }
+    }
 }
 
 /// What a kernel is made from.
@@ -83,6 +108,16 @@ pub struct Kernel {
     anon_ino: AtomicU64,
     /// Who waits for whom at record locks.
     pub lock_waits: LockWaits,
+    /// Futexes.
+    pub futexes: FutexTable,
+    /// What `uname(2)` says.
+    pub version: Version,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// Last device number given to a file system.
+    next_dev: AtomicU64,
+    /// Settings written under `/proc/sys`.
+    sysctls: Mutex<BTreeMap<String, String>>,
     /// Tasks by cookie.
     tasks: RwLock<Vec<Option<Arc<Task>>>>,
 }
@@ -116,6 +151,11 @@ impl Kernel {
             anon_ino: AtomicU64::new(1),
             devices: DeviceTable::default(),
             lock_waits: LockWaits::default(),
+            futexes: FutexTable::default(),
+            version: Version::default(),
+            boot_id: crate::fs::proc::uuid(),
+            next_dev: AtomicU64::new(FIRST_DEV),
+            sysctls: Mutex::default(),
             tasks: RwLock::default(),
         })
     }
@@ -128,6 +168,21 @@ impl Kernel {
     /// Every task.
     pub fn all_tasks(&self) -> Vec<Arc<Task>> {
         self.tasks.read().iter().flatten().cloned().collect()
+    }
+
+    /// A device number for a file system without a device (major 0).
+    pub fn next_dev(&self) -> u64 {
+        self.next_dev.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The value written to a setting, if one was.
+    pub fn sysctl(&self, path: &str) -> Option<String> {
+        self.sysctls.lock().get(path).cloned()
+    }
+
+    /// Stores a setting.
+    pub fn set_sysctl(&self, path: &str, value: &str) {
+        self.sysctls.lock().insert(path.to_owned(), value.to_owned());
     }
 
     /// The task an event's cookie means.

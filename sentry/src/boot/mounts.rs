@@ -9,7 +9,6 @@ use crate::Result;
 use crate::fs::gofer::GoferFs;
 use crate::fs::tmpfs::{TmpFs, TmpOptions};
 use crate::fs::vfs::change;
-use crate::fs::vfs::device::join;
 use crate::fs::vfs::setattr;
 use crate::fs::vfs::{
     FileSystem, FileType, MountFlags, MountNamespace, Owner, Path, WalkCx, WalkFlags, lookup,
@@ -150,7 +149,7 @@ impl Builder<'_> {
         let own_dev = self.find(b"/dev").is_ok_and(|p| p.mount.fs.name() == "tmpfs");
         if own_dev {
             for (name, major, minor, perm) in dev::DEFAULT {
-                self.device(format!("/dev/{name}").as_bytes(), FileType::CharDevice, join(major, minor), perm)
+                self.device(format!("/dev/{name}").as_bytes(), FileType::CharDevice, dev::makedev(major, minor), perm)
                     .map_err(other(format!("creating device /dev/{name}")))?;
             }
             for (name, target) in DEV_LINKS {
@@ -163,7 +162,7 @@ impl Builder<'_> {
         }
         for d in wanted {
             let kind = if d.block { FileType::BlockDevice } else { FileType::CharDevice };
-            let rdev = join(d.major, d.minor);
+            let rdev = dev::makedev(d.major, d.minor);
             let made = self.device(&d.path, kind, rdev, d.mode).and_then(|path| {
                 setattr::chown(&self.cx, &path, Some(d.uid), Some(d.gid))
             });

@@ -10,9 +10,23 @@ use std::sync::Arc;
 use abi::Errno;
 
 use crate::Result;
-use crate::fs::file::{FileOps, OpenFlags};
-use crate::fs::vfs::{Device, DeviceTable, FileType, Inode};
-use crate::task::Task;
+use crate::fs::file::FileOps;
+
+/// Device number in Linux's encoding (`makedev(3)`, kernel `new_encode_dev` for small ones).
+pub const fn makedev(major: u32, minor: u32) -> u64 {
+    let (major, minor) = (major as u64, minor as u64);
+    (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & !0xff) << 12) | ((major & !0xfff) << 32)
+}
+
+/// Major number of a device.
+pub const fn major(rdev: u64) -> u32 {
+    (((rdev >> 8) & 0xfff) | ((rdev >> 32) & !0xfff)) as u32
+}
+
+/// Minor number of a device.
+pub const fn minor(rdev: u64) -> u32 {
+    ((rdev & 0xff) | ((rdev >> 12) & !0xff)) as u32
+}
 
 /// The default devices of a container: name, major, minor, permission bits (OCI runtime
 /// spec, "Default Devices"; terminals are served by the tty layer).
@@ -26,28 +40,14 @@ pub const DEFAULT: [(&str, u32, u32, u32); 7] = [
     ("console", 5, 1, 0o600),
 ];
 
-/// Opens memory devices (major 1).
-struct MemDevices;
-
-impl Device for MemDevices {
-    fn open(
-        &self,
-        minor: u32,
-        _inode: &Arc<dyn Inode>,
-        _flags: OpenFlags,
-        _t: Option<&Arc<Task>>,
-    ) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(match minor {
-            3 => mem::Mem::Null,
-            5 => mem::Mem::Zero,
-            7 => mem::Mem::Full,
-            8 | 9 => mem::Mem::Random,
-            _ => return Err(Errno::ENXIO),
-        }))
-    }
-}
-
-/// Makes the memory devices known.
-pub fn register(devices: &DeviceTable) {
-    devices.register_major(FileType::CharDevice, 1, Arc::new(MemDevices));
+/// Opens a memory device by number; `ENXIO` for any other.
+pub fn open(rdev: u64) -> Result<Arc<dyn FileOps>> {
+    let device = match (major(rdev), minor(rdev)) {
+        (1, 3) => mem::Mem::Null,
+        (1, 5) => mem::Mem::Zero,
+        (1, 7) => mem::Mem::Full,
+        (1, 8 | 9) => mem::Mem::Random,
+        _ => return Err(Errno::ENXIO),
+    };
+    Ok(Arc::new(device))
 }

@@ -5,6 +5,8 @@
 
 mod cpu;
 mod memory;
+mod net;
+mod pid;
 mod root;
 mod sysctl;
 
@@ -46,4 +48,20 @@ pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Arc<PseudoFs> {
     let proc = Proc { kernel: Arc::downgrade(kernel), dev };
     let root = Dir::new(Node::root(dev), root::Root::new(proc));
     PseudoFs::new("proc", MAGIC, dev, root)
+}
+
+/// Stores a setting by its path under `/proc/sys`; `ENOENT`, `EACCES`.
+pub fn set_sysctl(kernel: &Kernel, path: &str, text: &str) -> Result<()> {
+    sysctl::set(kernel, path, text)
+}
+
+/// A random UUID (version 4) in text.
+pub fn uuid() -> String {
+    let mut b = [0u8; 16];
+    // Without random bytes the text is still well formed.
+    let _ = platform::host::random(&mut b);
+    b[6] = b[6] & 0x0f | 0x40;
+    b[8] = b[8] & 0x3f | 0x80;
+    let hex: String = b.iter().map(|b| format!("{b:02x}")).collect();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::Result;
-use crate::fs::vfs::device::split;
+use crate::fs::dev;
 use crate::fs::vfs::{Mount, MountFlags, Path, Propagation};
 use crate::task::Task;
 
@@ -84,7 +84,7 @@ pub fn mountinfo(t: &Task) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     for (m, at) in visible(t) {
         let parent = m.point().map_or(m.id, |p| p.mount.id);
-        let (major, minor) = split(m.fs.dev());
+        let (major, minor) = (dev::major(m.fs.dev()), dev::minor(m.fs.dev()));
         out.extend(format!("{} {parent} {major}:{minor} ", m.id).bytes());
         let root = Path { mount: m.clone(), dentry: m.root.clone() }.root_in_fs();
         mangle(&root, &mut out);
