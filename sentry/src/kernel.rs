@@ -24,9 +24,6 @@ use crate::time::clock::Clock;
 use crate::time::timers::Timers;
 use crate::worker::Workers;
 
-/// The first device number given to a file system; lower ones are fixed.
-const FIRST_DEV: u64 = 32;
-
 /// What the kernel is told of the host at start; it cannot look for itself.
 #[derive(Clone, Debug, Default)]
 pub struct HostInfo {
@@ -114,8 +111,6 @@ pub struct Kernel {
     pub version: Version,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
-    /// Last device number given to a file system.
-    next_dev: AtomicU64,
     /// Settings written under `/proc/sys`.
     sysctls: Mutex<BTreeMap<String, String>>,
     /// Tasks by cookie.
@@ -154,7 +149,6 @@ impl Kernel {
             futexes: FutexTable::default(),
             version: Version::default(),
             boot_id: crate::fs::proc::uuid(),
-            next_dev: AtomicU64::new(FIRST_DEV),
             sysctls: Mutex::default(),
             tasks: RwLock::default(),
         })
@@ -168,11 +162,6 @@ impl Kernel {
     /// Every task.
     pub fn all_tasks(&self) -> Vec<Arc<Task>> {
         self.tasks.read().iter().flatten().cloned().collect()
-    }
-
-    /// A device number for a file system without a device (major 0).
-    pub fn next_dev(&self) -> u64 {
-        self.next_dev.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The value written to a setting, if one was.

@@ -117,16 +117,16 @@ impl Builder<'_> {
                 let options = TmpOptions { size: *size, inodes: *inodes, mode: *mode, owner };
                 (tmpfs(k, options), "tmpfs")
             }
-            MountSource::Proc => (proc::new(k, k.next_dev()), "proc"),
-            MountSource::Sys => (sys::new(k, k.next_dev()), "sysfs"),
+            MountSource::Proc => (proc::new(k, k.fs_types.new_dev()), "proc"),
+            MountSource::Sys => (sys::new(k, k.fs_types.new_dev()), "sysfs"),
             MountSource::Devpts { ptmxmode, mode, gid } => {
                 (crate::fs::devpts::DevPts::new(k, *ptmxmode, *mode, *gid), "devpts")
             }
             MountSource::Mqueue => {
                 let options = TmpOptions { mode: 0o1777, ..TmpOptions::default() };
-                (TmpFs::new(k.frames.clone(), k.clock.clone(), k.next_dev(), options).named("mqueue"), "mqueue")
+                (TmpFs::new(k.frames.clone(), k.clock.clone(), k.fs_types.new_dev(), options).named("mqueue"), "mqueue")
             }
-            MountSource::Cgroup => (sys::cgroup(k, k.next_dev()), "cgroup"),
+            MountSource::Cgroup => (sys::cgroup(k, k.fs_types.new_dev()), "cgroup"),
         })
     }
 
@@ -220,5 +220,5 @@ impl Builder<'_> {
 }
 
 fn tmpfs(k: &Arc<Kernel>, options: TmpOptions) -> Arc<dyn FileSystem> {
-    TmpFs::new(k.frames.clone(), k.clock.clone(), k.next_dev(), options)
+    TmpFs::new(k.frames.clone(), k.clock.clone(), k.fs_types.new_dev(), options)
 }
