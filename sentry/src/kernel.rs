@@ -12,6 +12,7 @@ use crate::fs::host_watch::HostWatch;
 use crate::fs::locks::LockWaits;
 use crate::fs::vfs::DeviceTable;
 use crate::net::NetNs;
+use crate::mm::Frames;
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
 use crate::task::run::Dispatcher;
@@ -52,8 +53,8 @@ pub struct Kernel {
     pub started: (Duration, Duration),
     /// How guest code runs.
     pub platform: Arc<dyn Platform>,
-    /// What backs guest memory.
-    pub memory: Arc<MemoryFile>,
+    /// What backs guest memory, and who owns which range of it.
+    pub frames: Arc<Frames>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Armed timers.
@@ -95,7 +96,7 @@ impl Kernel {
             timers: Timers::new(workers),
             workers: Workers::new(workers),
             platform: config.platform,
-            memory: config.memory,
+            frames: Frames::new(config.memory),
             clock: config.clock,
             dispatcher: config.dispatcher,
             host_watch: HostWatch::default(),

@@ -14,6 +14,7 @@ pub mod creds;
 pub mod fs;
 pub mod io;
 pub mod kernel;
+pub mod load;
 pub mod mm;
 pub mod net;
 pub mod retry;
