@@ -15,6 +15,7 @@ pub mod fs;
 pub mod futex;
 pub mod io;
 pub mod kernel;
+pub mod load;
 pub mod mm;
 pub mod net;
 pub mod retry;
