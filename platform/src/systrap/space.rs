@@ -135,6 +135,12 @@ impl Stub {
         self.freed.lock().push(index);
     }
 
+    /// CPU time of the whole process, and how many guest threads it has.
+    pub fn use_of_cpu(&self) -> (Duration, u32) {
+        let threads = u32::try_from(self.threads.lock().len()).unwrap_or(u32::MAX);
+        (raw::process_cpu_time(self.pid).unwrap_or_default(), threads)
+    }
+
     /// CPU time of one of its threads; of the whole process where that is all there is.
     pub fn cpu_time(&self, tid: i32) -> Duration {
         let whole = raw::process_cpu_time(self.pid).unwrap_or_default();
@@ -246,7 +252,11 @@ impl Stub {
         let Some(end) = addr.checked_add(len) else {
             return Err(bad);
         };
-        if addr % l::PAGE != 0 || len % l::PAGE != 0 || len == 0 || end > self.core.layout.base {
+        if !addr.is_multiple_of(l::PAGE)
+            || !len.is_multiple_of(l::PAGE)
+            || len == 0
+            || end > self.core.layout.base
+        {
             return Err(bad);
         }
         Ok(end)
