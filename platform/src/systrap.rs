@@ -85,6 +85,10 @@ pub const HOST_SYSCALLS: &[(i64, &str)] = &[
     (libc::SYS_pipe2, "a new stub's reply pipe"),
     (libc::SYS_socketpair, "a new stub's socket for descriptors"),
     (libc::SYS_sendmsg, "give descriptors to a stub"),
+    (
+        libc::SYS_recvmsg,
+        "take a listener where it cannot be fetched",
+    ),
     (libc::SYS_clock_gettime, "CPU time of stubs"),
     (libc::SYS_fallocate, "zero a control chunk"),
     (
@@ -125,6 +129,13 @@ impl Systrap {
         if let Ok(worker) = self.core.worker(worker) {
             worker.pin();
         }
+    }
+
+    /// Has listeners travel over sockets even where they could be fetched (for tests).
+    pub fn listeners_by_socket(&self) {
+        self.core
+            .by_socket
+            .store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Turns an epoll event into one to report, if there is anything to.

@@ -70,7 +70,7 @@ impl World {
 
     fn add_space(&self, seed: &mut u64) {
         let (space, _, _) = self.rig.space(&guest_code());
-        let space = if random(seed) % 2 == 0 {
+        let space = if random(seed).is_multiple_of(2) {
             space.fork().unwrap()
         } else {
             space
@@ -140,7 +140,7 @@ impl World {
                 self.event(cookie, exit, &mut seed);
             }
             // Wake something that another worker parked.
-            let parked = if random(&mut seed) % 4 == 0 {
+            let parked = if random(&mut seed).is_multiple_of(4) {
                 self.parked.lock().pop()
             } else {
                 None
@@ -196,7 +196,6 @@ impl World {
                 let space = spaces[index].clone();
                 drop(spaces);
                 self.add_guest(&space, random(seed) as usize % WORKERS);
-                return;
             }
             _ => {}
         }
