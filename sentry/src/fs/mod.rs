@@ -12,11 +12,14 @@ pub mod fd_table;
 pub mod file;
 pub mod host_file;
 pub mod host_watch;
+pub mod inotify;
+pub mod locks;
+pub mod memfd;
 pub mod pipe;
 pub mod proc;
 pub mod pseudo;
-pub mod sys;
 pub mod seals;
+pub mod sys;
 pub mod tmpfs;
 pub mod vfs;
 

@@ -13,6 +13,7 @@ pub mod attr;
 pub mod change;
 pub mod dentry;
 pub mod device;
+pub mod fs_type;
 pub mod inode;
 pub mod mount;
 pub mod namespace;
@@ -25,13 +26,12 @@ pub mod walk;
 
 pub use attr::{Attr, FileType, SetAttr, TimeSet};
 pub use dentry::Dentry;
+pub use device::{Device, DeviceTable};
 pub use inode::{
     DirEntry, DirSink, FileSystem, Inode, InodeExtra, Owner, RenameFlags, StatFs, Symlink,
 };
-pub use mount::{Mount, Path};
-pub use device::{Device, DeviceTable};
 pub use mount::{Mount, MountFlags, Path, Propagation, SuperBlock};
 pub use namespace::MountNamespace;
-pub use open::open;
+pub use open::{OpenHow, Opened, open};
 pub use perm::Access;
 pub use walk::{Last, WalkCx, WalkFlags, Walker, lookup};
