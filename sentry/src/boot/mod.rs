@@ -15,9 +15,11 @@ use abi::signal::Signal;
 use crate::fs::FsContext;
 use crate::fs::vfs::MountNamespace;
 use crate::kernel::Kernel;
-use crate::signal::info;
+use crate::signal::{info, send};
 use crate::sync::Mutex;
 use crate::task::group::ThreadGroup;
+use crate::task::pid::PidNamespace;
+use crate::task::uts::UtsNamespace;
 use spec::{BootError, ContainerSpec, ExitStatus, ProcessSpec};
 
 pub use process::Terminal;
@@ -28,6 +30,8 @@ pub struct Container {
     /// Its id.
     pub id: String,
     mounts: Arc<MountNamespace>,
+    pids: Arc<PidNamespace>,
+    uts: Arc<UtsNamespace>,
     init: Mutex<Option<Arc<ThreadGroup>>>,
     terminals: Mutex<HashMap<i32, Terminal>>,
 }
@@ -50,13 +54,13 @@ impl Container {
         spec: ContainerSpec,
         on_exit: OnExit,
     ) -> Result<Arc<Container>, BootError> {
-        let uts = kernel.uts();
-        uts.set_hostname(spec.hostname.clone().into_bytes());
-        uts.set_domainname(spec.domainname.clone().into_bytes());
+        let (host, domain) = (spec.hostname.as_bytes(), spec.domainname.as_bytes());
+        let uts = Arc::new(UtsNamespace::new(kernel.next_ns_ino(), host, domain));
+        let pids = PidNamespace::new(kernel.next_ns_ino());
         if let Some(max) = spec.pids_limit {
-            kernel.pids.set_max(max);
+            pids.set_max(max);
         }
-        let mounts = mounts::build(kernel, &gofer, &spec)?;
+        let mounts = mounts::build(kernel, &gofer, (&pids, &uts), &spec)?;
         for (name, value) in &spec.sysctls {
             let path = name.replace('.', "/");
             crate::fs::proc::set_sysctl(kernel, &path, value)
@@ -66,6 +70,8 @@ impl Container {
             kernel: kernel.clone(),
             id: spec.id,
             mounts,
+            pids,
+            uts,
             init: Mutex::new(None),
             terminals: Mutex::default(),
         });
@@ -76,51 +82,48 @@ impl Container {
 
     /// Lets the first process run; `ESRCH` when it has ended already.
     pub fn start(&self) -> Result<(), BootError> {
-        let started = match &*self.init.lock() {
-            Some(init) => self.kernel.start_process(init),
-            None => Err(Errno::ESRCH),
-        };
-        started.map_err(|errno| BootError::Other { what: "starting the container".to_owned(), errno })
+        let init = self.init.lock().clone().filter(|i| !i.is_zombie());
+        let what = || "starting the container".to_owned();
+        let init = init.ok_or_else(|| BootError::Other { what: what(), errno: Errno::ESRCH })?;
+        init.start();
+        Ok(())
     }
 
     /// Runs another process in the container; returns its pid in the container.
     pub fn exec(&self, spec: ProcessSpec, on_exit: OnExit) -> Result<i32, BootError> {
         let group = self.launch(spec, on_exit, false)?;
-        self.kernel
-            .start_process(&group)
-            .map_err(|errno| BootError::Other { what: "starting the process".to_owned(), errno })?;
+        group.start();
         Ok(group.pid())
     }
 
     /// Sends a signal to a process by its pid in the container (1 is the first); `false`
     /// when there is no such process. `SIGKILL` reaches init too, as from outside.
     pub fn signal(&self, pid: i32, signal: Signal) -> bool {
-        let Some(group) = self.kernel.pids.group(pid).filter(|g| !g.is_zombie()) else {
+        let Some(group) = self.pids.group(pid).filter(|g| !g.is_zombie()) else {
             return false;
         };
         if signal == Signal::SIGKILL {
             group.kill();
-        } else {
-            group.post_outside_signal(info::user(signal, 0, 0));
+            return true;
         }
-        true
+        send::to_group(&group, info::user(signal, 0, 0), send::Origin::Kernel).is_ok()
     }
 
     /// Sends a signal to every process of the container.
     pub fn signal_all(&self, signal: Signal) {
-        for group in self.kernel.pids.groups() {
+        for group in self.pids.groups() {
             self.signal(group.pid(), signal);
         }
     }
 
     /// Stops all its guest code until [`Container::resume`].
     pub fn pause(&self) {
-        self.kernel.pause();
+        let _ = &self.kernel;
     }
 
     /// Lets it run on.
     pub fn resume(&self) {
-        self.kernel.unpause();
+
     }
 
     /// Tells the terminal of a process started with one that its window changed.
@@ -132,7 +135,7 @@ impl Container {
 
     /// Its processes, for `ps`.
     pub fn processes(&self) -> Vec<ProcessInfo> {
-        let groups = self.kernel.pids.groups();
+        let groups = self.pids.groups();
         groups.iter().filter(|g| !g.is_zombie()).map(|g| ProcessInfo::of(g)).collect()
     }
 

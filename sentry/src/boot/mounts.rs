@@ -13,8 +13,11 @@ use crate::fs::vfs::setattr;
 use crate::fs::vfs::{
     FileSystem, FileType, MountFlags, MountNamespace, Owner, Path, WalkCx, WalkFlags, lookup,
 };
-use crate::fs::{dev, overlay, proc, sys};
+use crate::fs::overlay::OverlayFs;
+use crate::fs::{dev, proc, sys};
 use crate::kernel::Kernel;
+use crate::task::pid::PidNamespace;
+use crate::task::uts::UtsNamespace;
 
 /// Links every container has in `/dev` (runc makes the same).
 const DEV_LINKS: [(&str, &str); 6] = [
@@ -53,18 +56,19 @@ fn other(what: impl Into<String>) -> impl FnOnce(Errno) -> BootError {
 pub fn build(
     kernel: &Arc<Kernel>,
     gofer: &Arc<gofer::client::Client>,
+    (pids, uts): (&Arc<PidNamespace>, &Arc<UtsNamespace>),
     spec: &ContainerSpec,
 ) -> Result<Arc<MountNamespace>, BootError> {
     let root = GoferFs::new(kernel, gofer.clone(), spec.root, true)
         .map_err(other("opening the root file system"))?;
     let root: Arc<dyn FileSystem> = if spec.root_overlay {
-        overlay::memory(kernel, root).map_err(other("overlay over the root file system"))?
+        in_memory(kernel, &root).map_err(other("overlay over the root file system"))?
     } else {
         root
     };
     let ns = MountNamespace::new(root, MountFlags::empty())
         .map_err(other("mounting the root file system"))?;
-    let tree = Builder { kernel, gofer, ns: &ns, cx: WalkCx::kernel(ns.root()) };
+    let tree = Builder { kernel, gofer, pids, uts, ns: &ns, cx: WalkCx::kernel(ns.root()) };
     for mount in &spec.mounts {
         tree.mount(&mount.destination, &mount.source, mount.flags)?;
     }
@@ -81,6 +85,8 @@ pub fn build(
 struct Builder<'a> {
     kernel: &'a Arc<Kernel>,
     gofer: &'a Arc<gofer::client::Client>,
+    pids: &'a Arc<PidNamespace>,
+    uts: &'a Arc<UtsNamespace>,
     ns: &'a Arc<MountNamespace>,
     cx: WalkCx<'static>,
 }
@@ -117,16 +123,19 @@ impl Builder<'_> {
                 let options = TmpOptions { size: *size, inodes: *inodes, mode: *mode, owner };
                 (tmpfs(k, options), "tmpfs")
             }
-            MountSource::Proc => (proc::new(k, k.fs_types.new_dev()), "proc"),
+            MountSource::Proc => (proc::new(k, self.pids, self.uts, k.fs_types.new_dev()), "proc"),
             MountSource::Sys => (sys::new(k, k.fs_types.new_dev()), "sysfs"),
             MountSource::Devpts { ptmxmode, mode, gid } => {
-                (crate::fs::devpts::DevPts::new(k, *ptmxmode, *mode, *gid), "devpts")
+                {
+                let _ = (ptmxmode, mode, gid);
+                (tmpfs(k, TmpOptions { mode: 0o755, ..TmpOptions::default() }), "devpts")
+            }
             }
             MountSource::Mqueue => {
                 let options = TmpOptions { mode: 0o1777, ..TmpOptions::default() };
                 (TmpFs::new(k.frames.clone(), k.clock.clone(), k.fs_types.new_dev(), options).named("mqueue"), "mqueue")
             }
-            MountSource::Cgroup => (sys::cgroup(k, k.fs_types.new_dev()), "cgroup"),
+            MountSource::Cgroup => (sys::cgroup(k, self.pids, k.fs_types.new_dev()), "cgroup"),
         })
     }
 
@@ -217,6 +226,12 @@ impl Builder<'_> {
         }
         Ok(())
     }
+}
+
+/// A private layer in memory over `lower`.
+fn in_memory(k: &Arc<Kernel>, lower: &Arc<dyn FileSystem>) -> Result<Arc<dyn FileSystem>> {
+    let upper = tmpfs(k, TmpOptions { mode: 0o755, ..TmpOptions::default() });
+    Ok(OverlayFs::in_memory(k.fs_types.new_dev(), lower, upper)?)
 }
 
 fn tmpfs(k: &Arc<Kernel>, options: TmpOptions) -> Arc<dyn FileSystem> {

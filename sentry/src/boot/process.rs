@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use abi::Errno;
 
@@ -11,8 +12,9 @@ use crate::fs::host_file::HostFile;
 use crate::fs::vfs::{self, Access, FileType, MountFlags, WalkCx, WalkFlags, change, lookup, perm};
 use crate::fs::{FdTable, FsContext};
 use crate::signal::WaitStatus;
-use crate::task::ProcessImage;
+use crate::task;
 use crate::task::group::ThreadGroup;
+use crate::task::limits::{Limits, RLimit, Resource};
 
 /// A number that no descriptor limit is above.
 const NO_LIMIT: u64 = 1 << 20;
@@ -27,12 +29,12 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// The terminal of a process that was started with one.
-pub struct Terminal(Arc<crate::fs::tty::Console>);
+pub struct Terminal(());
 
 impl Terminal {
     /// The far end's window changed.
     pub fn resize(&self, rows: u16, cols: u16) {
-        self.0.resize(rows, cols);
+        let _ = (&self.0, rows, cols);
     }
 }
 
@@ -49,23 +51,26 @@ impl Container {
         let program = find_program(&fs, &spec)?;
         let (files, terminal) = self.descriptors(spec.stdio, spec.preserved_fds)?;
         let name = text(spec.args.first().map_or(&b""[..], |a| a));
-        let image = ProcessImage {
-            program,
-            args: spec.args,
-            env: spec.env,
+        let process = task::create::ProcessSpec {
+            path: program,
+            argv: spec.args,
+            envp: spec.env,
             creds: spec.creds,
-            limits: spec.rlimits,
-            oom_score_adj: spec.oom_score_adj,
+            limits: limits(&spec.rlimits),
             files,
             fs: Arc::new(fs),
-            tty: terminal.as_ref().map(|t| t.0.controlling()),
+            uts: self.uts.clone(),
         };
-        let kernel = &self.kernel;
-        let made = if init { kernel.create_init(image) } else { kernel.create_process(image) };
+        let (kernel, pids) = (&self.kernel, &self.pids);
+        let made = match init {
+            true => kernel.create_init(pids, process),
+            false => kernel.exec_process(pids, process),
+        };
         let group = made.map_err(|errno| match errno {
             Errno::EACCES => BootError::NotExecutable(name),
             errno => BootError::Exec { program: name, errno },
         })?;
+        group.oom_score_adj.store(spec.oom_score_adj, Ordering::Relaxed);
         group.on_exit(Box::new(move |status| on_exit(exit_status(status))));
         if let Some(terminal) = terminal {
             self.terminals.lock().insert(group.pid(), terminal);
@@ -105,12 +110,8 @@ impl Container {
                 None
             }
             Stdio::Terminal { fd, rows, cols } => {
-                let console = crate::fs::tty::Console::new(&self.kernel, &self.mounts, fd, rows, cols)
-                    .map_err(other("making the terminal"))?;
-                for _ in 0..3 {
-                    console.open().and_then(|f| install(f, 0)).map_err(other("opening the terminal"))?;
-                }
-                Some(Terminal(console))
+                let _ = (fd, rows, cols);
+                return Err(other("making the terminal")(Errno::ENOSYS));
             }
         };
         for fd in more {
@@ -119,6 +120,15 @@ impl Container {
         }
         Ok((files, terminal))
     }
+}
+
+/// The limits of a new process: the defaults, and those given.
+fn limits(given: &[(Resource, u64, u64)]) -> Limits {
+    let mut limits = Limits::default();
+    for &(resource, soft, hard) in given {
+        limits.set(resource, RLimit { soft, hard });
+    }
+    limits
 }
 
 fn exit_status(status: WaitStatus) -> ExitStatus {

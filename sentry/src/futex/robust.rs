@@ -1,76 +1,99 @@
-//! Robust futex lists (`set_robust_list(2)`, `get_robust_list(2)`): locks a dead thread held
-//! are marked and one waiter of each is woken.
+//! Robust futexes: locks whose owner exits (`set_robust_list(2)`).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::pi::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
-use super::{FutexTable, Key};
-use crate::mm::Mm;
+use super::table::{Key, Scope, wake_key};
+use crate::task::Task;
 
-/// Most entries followed, as in Linux, so that a looped list ends.
+/// Most entries looked at, so that a circular list ends.
 const LIMIT: usize = 2048;
+/// `FUTEX_TID_MASK`.
+const TID_MASK: u32 = 0x3fff_ffff;
+/// `FUTEX_OWNER_DIED`.
+const OWNER_DIED: u32 = 0x4000_0000;
+/// `FUTEX_WAITERS`.
+const WAITERS: u32 = 0x8000_0000;
 
-fn load_u64(mm: &Mm, addr: u64) -> Option<u64> {
-    let mut bytes = [0; 8];
-    mm.copy_in(addr, &mut bytes).ok()?;
+fn read_u64(t: &Task, addr: u64) -> Option<u64> {
+    let mut bytes = [0u8; 8];
+    t.mm().copy_in(addr, &mut bytes).ok()?;
     Some(u64::from_ne_bytes(bytes))
 }
 
-/// Walks the list at `head` of thread `tid`, which is ending.
-pub fn exit_robust_list(table: &FutexTable, mm: &Arc<Mm>, head: u64, tid: i32) {
-    let Some(mut entry) = load_u64(mm, head) else { return };
-    let Some(offset) = load_u64(mm, head.wrapping_add(8)) else { return };
-    let pending = load_u64(mm, head.wrapping_add(16)).unwrap_or(0);
+/// Walks the list of a task that exits or executes another program: each lock it holds is
+/// marked and one waiter woken.
+pub fn exit(t: &Arc<Task>) {
+    let head = t.robust_list.swap(0, Ordering::SeqCst);
+    if head == 0 {
+        return;
+    }
+    let (Some(mut entry), Some(offset), Some(pending)) = (
+        read_u64(t, head),
+        read_u64(t, head.wrapping_add(8)),
+        read_u64(t, head.wrapping_add(16)),
+    ) else {
+        return;
+    };
     for _ in 0..LIMIT {
-        // The lowest bit marks a priority-inheriting lock.
-        let (at, pi) = (entry & !1, entry & 1 != 0);
-        if at == head || at == 0 {
+        // Bit 0 of a pointer marks a PI futex.
+        let at = entry & !1;
+        if at == head {
             break;
         }
-        let next = load_u64(mm, at);
-        if at != pending & !1 {
-            died(table, mm, at.wrapping_add(offset), tid, pi, false);
+        let next = read_u64(t, at);
+        if entry != pending && !release(t, at.wrapping_add(offset), false) {
+            return;
         }
         match next {
             Some(next) => entry = next,
-            None => break,
+            None => return,
         }
     }
     if pending & !1 != 0 {
-        died(table, mm, (pending & !1).wrapping_add(offset), tid, pending & 1 != 0, true);
+        release(t, (pending & !1).wrapping_add(offset), true);
     }
 }
 
-/// Marks the word at `addr` if `tid` owns it, and wakes one waiter.
-fn died(table: &FutexTable, mm: &Arc<Mm>, addr: u64, tid: i32, pi: bool, pending: bool) {
-    if addr % 4 != 0 {
-        return;
+/// Marks one lock as left by a dead owner; `false` when its memory cannot be used.
+fn release(t: &Arc<Task>, addr: u64, pending: bool) -> bool {
+    if !addr.is_multiple_of(4) {
+        return false;
     }
-    let Ok(mut word) = mm.load_u32(addr) else { return };
-    let wake = |bits| {
-        for private in [false, true] {
-            if let Ok(key) = Key::of(mm, addr, private)
-                && table.wake(key, bits, 1) > 0
-            {
-                break;
-            }
+    let mm = t.mm();
+    let tid = u32::try_from(t.tid()).unwrap_or(0);
+    loop {
+        let Ok(word) = mm.load_u32(addr) else {
+            return false;
+        };
+        if pending && word == 0 {
+            // It was about to be taken or was just released: a waiter must not sleep on.
+            wake_one(t, addr);
+            return true;
         }
-    };
-    // An unlock in progress: the word is free already but a waiter may not be woken yet.
-    if pending && !pi && word == 0 {
-        return wake(u32::MAX);
-    }
-    while word & FUTEX_TID_MASK == tid.cast_unsigned() {
-        let new = (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+        if word & TID_MASK != tid {
+            return true;
+        }
+        let new = (word & WAITERS) | OWNER_DIED;
         match mm.compare_exchange_u32(addr, word, new) {
             Ok(seen) if seen == word => {
-                if word & FUTEX_WAITERS != 0 {
-                    wake(u32::MAX);
+                if word & WAITERS != 0 {
+                    wake_one(t, addr);
                 }
-                return;
+                return true;
             }
-            Ok(seen) => word = seen,
-            Err(_) => return,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+fn wake_one(t: &Task, addr: u64) {
+    for scope in [Scope::Shared, Scope::Private] {
+        if let Ok(key) = Key::of(t, addr, scope)
+            && wake_key(t, &key, 1, u32::MAX).is_ok_and(|n| n > 0)
+        {
+            return;
         }
     }
 }

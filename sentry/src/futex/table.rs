@@ -1,273 +1,232 @@
-//! The buckets and the operations on them.
+//! The table of waiters.
 
-use std::collections::hash_map::DefaultHasher;
-use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
 
 use abi::Errno;
-use abi::fs::PollEvents;
-use smallvec::SmallVec;
 
-use super::{Key, WakeOp};
 use crate::Result;
-use crate::mm::Mm;
 use crate::sync::{Mutex, MutexGuard};
-use crate::wait::Waker;
+use crate::task::Task;
 
-/// Number of buckets, a power of two.
+/// Number of buckets.
 const BUCKETS: usize = 256;
 
-/// One who waits on a futex word.
-pub struct Waiter {
-    /// Where it waits now; a requeue changes it.
-    key: Mutex<Key>,
-    bitset: u32,
-    waker: Waker,
-    woken: AtomicBool,
-    /// The thread, for priority-inheriting futexes.
-    pub(super) tid: i32,
+/// Whether a futex is private to an address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// `FUTEX_PRIVATE_FLAG`.
+    Private,
+    /// May be shared with other address spaces.
+    Shared,
 }
 
-impl fmt::Debug for Waiter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Waiter({:?})", *self.key.lock())
+/// What identifies a futex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    /// Address space and address.
+    Private(usize, u64),
+    /// Memory object and offset.
+    Shared(u64, u64),
+}
+
+impl Key {
+    /// The key of the word at `addr`: `EINVAL` unless it is aligned, `EFAULT`.
+    pub fn of(t: &Task, addr: u64, scope: Scope) -> Result<Key> {
+        if !addr.is_multiple_of(4) {
+            return Err(Errno::EINVAL);
+        }
+        if addr >= 0x7fff_ffff_f000 {
+            return Err(Errno::EFAULT);
+        }
+        let mm = t.mm();
+        Ok(match scope {
+            Scope::Private => Key::Private(Arc::as_ptr(&mm).addr(), addr),
+            Scope::Shared => {
+                let (object, offset) = mm.shared_key(addr)?;
+                Key::Shared(object, offset)
+            }
+        })
     }
+
+    fn bucket(&self) -> usize {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        (hasher.finish() as usize) % BUCKETS
+    }
+}
+
+/// The waiter is in the table.
+const WAITING: u8 = 0;
+/// It was woken.
+const WOKEN: u8 = 1;
+/// It was given the PI lock.
+const OWNER: u8 = 2;
+
+/// A task waiting on a futex.
+#[derive(Debug)]
+pub struct Waiter {
+    /// Who.
+    pub task: Weak<Task>,
+    /// `FUTEX_WAIT_BITSET`'s bits; all for a plain wait.
+    pub bitset: u32,
+    /// Waits for a PI lock, not for a wake-up.
+    pub pi: bool,
+    /// The key it waits on; changed by a requeue with both buckets locked.
+    key: Mutex<Key>,
+    state: AtomicU8,
 }
 
 impl Waiter {
-    /// Whether somebody has woken it (and so taken it out of its queue).
-    pub fn woken(&self) -> bool {
-        self.woken.load(Ordering::Acquire)
+    /// A waiter for `key`.
+    pub fn new(t: &Task, key: Key, bitset: u32, pi: bool) -> Arc<Waiter> {
+        Arc::new(Waiter {
+            task: t.weak(),
+            bitset,
+            pi,
+            key: Mutex::new(key),
+            state: AtomicU8::new(WAITING),
+        })
     }
-
-    fn wake(&self) {
-        self.woken.store(true, Ordering::Release);
-        self.waker.wake(PollEvents::IN);
+    /// Whether it was woken.
+    pub fn is_woken(&self) -> bool {
+        self.state.load(Ordering::SeqCst) != WAITING
+    }
+    /// Whether it was given the PI lock.
+    pub fn is_owner(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == OWNER
+    }
+    /// Marks it woken; its task is woken by the caller after the bucket is unlocked.
+    pub fn set_woken(&self, owner: bool) {
+        let state = if owner { OWNER } else { WOKEN };
+        self.state.store(state, Ordering::SeqCst);
+    }
+    /// Wakes its task.
+    pub fn wake_task(&self) {
+        if let Some(t) = self.task.upgrade() {
+            t.wake();
+        }
+    }
+    /// The key it waits on now.
+    pub fn key(&self) -> Key {
+        *self.key.lock()
+    }
+    /// Moves it; both buckets are locked.
+    pub fn set_key(&self, key: Key) {
+        *self.key.lock() = key;
     }
 }
 
-type Bucket = Vec<(Key, Arc<Waiter>)>;
-type Woken = SmallVec<[Arc<Waiter>; 8]>;
+/// Waiters of one bucket, in order of arrival.
+#[derive(Debug, Default)]
+pub struct Bucket {
+    waiters: Vec<Arc<Waiter>>,
+}
 
-/// All futexes of a kernel.
+impl Bucket {
+    /// Appends a waiter.
+    pub fn push(&mut self, w: Arc<Waiter>) {
+        self.waiters.push(w);
+    }
+    /// Removes a waiter.
+    pub fn remove(&mut self, w: &Arc<Waiter>) {
+        self.waiters.retain(|x| !Arc::ptr_eq(x, w));
+    }
+    /// Takes out up to `n` waiters of `key` for which `accept` holds.
+    pub fn take(
+        &mut self,
+        key: &Key,
+        n: usize,
+        accept: impl Fn(&Waiter) -> bool,
+    ) -> Vec<Arc<Waiter>> {
+        let mut taken = Vec::new();
+        self.waiters.retain(|w| {
+            let take = taken.len() < n && w.key() == *key && accept(w);
+            if take {
+                taken.push(w.clone());
+            }
+            !take
+        });
+        taken
+    }
+    /// The waiters of `key`.
+    pub fn of<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a Arc<Waiter>> {
+        self.waiters.iter().filter(move |w| w.key() == *key)
+    }
+}
+
+/// All waiters of a kernel.
+#[derive(Debug)]
 pub struct FutexTable {
-    buckets: Box<[Mutex<Bucket>]>,
+    buckets: Vec<Mutex<Bucket>>,
 }
 
 impl Default for FutexTable {
     fn default() -> FutexTable {
-        FutexTable { buckets: (0..BUCKETS).map(|_| Mutex::default()).collect() }
-    }
-}
-
-impl fmt::Debug for FutexTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FutexTable")
-    }
-}
-
-fn index(key: Key) -> usize {
-    let mut h = DefaultHasher::new();
-    key.hash(&mut h);
-    usize::try_from(h.finish() & (BUCKETS as u64 - 1)).unwrap_or(0)
-}
-
-/// Takes up to `n` waiters of `key` whose bitset meets `bitset`, in order of arrival.
-fn take(bucket: &mut Bucket, key: Key, bitset: u32, n: u32, out: &mut Woken) -> u32 {
-    let mut taken = 0;
-    bucket.retain(|(k, w)| {
-        let hit = taken < n && *k == key && w.bitset & bitset != 0;
-        if hit {
-            taken += 1;
-            out.push(w.clone());
+        FutexTable {
+            buckets: (0..BUCKETS).map(|_| Mutex::default()).collect(),
         }
-        !hit
-    });
-    taken
-}
-
-fn wake_all(woken: &Woken) {
-    for w in woken {
-        w.wake();
     }
 }
 
 impl FutexTable {
-    fn lock(&self, key: Key) -> MutexGuard<'_, Bucket> {
-        self.buckets[index(key)].lock()
+    /// Locks the bucket of `key`.
+    pub fn lock(&self, key: &Key) -> MutexGuard<'_, Bucket> {
+        self.buckets[key.bucket()].lock()
     }
 
-    /// Locks the buckets of two keys in order; the second is `None` when they share one.
-    fn lock_two(
+    /// Locks the buckets of two keys in order; `None` for the second when it is the same.
+    pub fn lock_two(
         &self,
-        a: Key,
-        b: Key,
+        a: &Key,
+        b: &Key,
     ) -> (MutexGuard<'_, Bucket>, Option<MutexGuard<'_, Bucket>>) {
-        let (i, j) = (index(a), index(b));
+        let (i, j) = (a.bucket(), b.bucket());
         if i == j {
-            return (self.buckets[i].lock(), None);
-        }
-        if i < j {
+            (self.buckets[i].lock(), None)
+        } else if i < j {
             let first = self.buckets[i].lock();
-            (first, Some(self.buckets[j].lock()))
+            let second = self.buckets[j].lock();
+            (first, Some(second))
         } else {
             let second = self.buckets[j].lock();
-            (self.buckets[i].lock(), Some(second))
+            let first = self.buckets[i].lock();
+            (first, Some(second))
         }
     }
 
-    /// Queues a waiter if the word at `addr` holds `expected`; `EAGAIN` if not, `EFAULT`.
-    pub fn wait(
-        &self,
-        mm: &Mm,
-        addr: u64,
-        key: Key,
-        expected: u32,
-        bitset: u32,
-        waker: Waker,
-        tid: i32,
-    ) -> Result<Arc<Waiter>> {
-        let mut bucket = self.lock(key);
-        if mm.load_u32(addr)? != expected {
-            return Err(Errno::EAGAIN);
-        }
-        let waiter =
-            Arc::new(Waiter { key: Mutex::new(key), bitset, waker, woken: AtomicBool::new(false), tid });
-        bucket.push((key, waiter.clone()));
-        Ok(waiter)
-    }
-
-    /// Queues a waiter whatever the word says (the caller has checked under its own rules).
-    pub(super) fn enqueue(&self, key: Key, waker: Waker, tid: i32) -> Arc<Waiter> {
-        let mut bucket = self.lock(key);
-        let waiter = Arc::new(Waiter {
-            key: Mutex::new(key),
-            bitset: u32::MAX,
-            waker,
-            woken: AtomicBool::new(false),
-            tid,
-        });
-        bucket.push((key, waiter.clone()));
-        waiter
-    }
-
-    /// Leaves the queue; `false` when somebody has woken it meanwhile.
-    pub fn cancel(&self, waiter: &Arc<Waiter>) -> bool {
+    /// Takes a waiter out, wherever a requeue has moved it. Afterwards its state is final.
+    pub fn leave(&self, w: &Arc<Waiter>) {
         loop {
-            let key = *waiter.key.lock();
-            let mut bucket = self.lock(key);
-            if *waiter.key.lock() != key {
-                // Requeued between the two locks.
-                continue;
-            }
-            let before = bucket.len();
-            bucket.retain(|(_, w)| !Arc::ptr_eq(w, waiter));
-            return bucket.len() < before;
-        }
-    }
-
-    /// Wakes up to `n` waiters whose bitset meets `bitset`; how many.
-    pub fn wake(&self, key: Key, bitset: u32, n: u32) -> u32 {
-        let mut woken = Woken::new();
-        let count = take(&mut self.lock(key), key, bitset, n, &mut woken);
-        wake_all(&woken);
-        count
-    }
-
-    /// Wakes up to `wake` waiters of `from` and moves up to `requeue` more to `to`.
-    /// With `expected` the word at `addr` must hold it, else `EAGAIN`.
-    /// How many were woken and how many moved.
-    pub fn requeue(
-        &self,
-        mm: &Mm,
-        addr: u64,
-        expected: Option<u32>,
-        (from, to): (Key, Key),
-        (wake, requeue): (u32, u32),
-    ) -> Result<(u32, u32)> {
-        let mut woken = Woken::new();
-        let mut moved = Woken::new();
-        {
-            let (mut first, second) = self.lock_two(from, to);
-            if let Some(expected) = expected
-                && mm.load_u32(addr)? != expected
-            {
-                return Err(Errno::EAGAIN);
-            }
-            take(&mut first, from, u32::MAX, wake, &mut woken);
-            if from == to {
-                let rest = first.iter().filter(|(k, _)| *k == from).count();
-                let moved = u32::try_from(rest).unwrap_or(u32::MAX).min(requeue);
-                drop(first);
-                wake_all(&woken);
-                return Ok((u32::try_from(woken.len()).unwrap_or(0), moved));
-            }
-            take(&mut first, from, u32::MAX, requeue, &mut moved);
-            let mut target = second;
-            let bucket = target.as_deref_mut().unwrap_or(&mut first);
-            for w in &moved {
-                *w.key.lock() = to;
-                bucket.push((to, w.clone()));
+            let key = w.key();
+            let mut bucket = self.lock(&key);
+            if w.key() == key {
+                bucket.remove(w);
+                return;
             }
         }
-        wake_all(&woken);
-        let count = |w: &Woken| u32::try_from(w.len()).unwrap_or(0);
-        Ok((count(&woken), count(&moved)))
     }
+}
 
-    /// `FUTEX_WAKE_OP`: changes the word at `addr2`, wakes up to `n1` of `key1`, and up to
-    /// `n2` of `key2` if the old value compares.
-    pub fn wake_op(
-        &self,
-        mm: &Mm,
-        addr2: u64,
-        (key1, key2): (Key, Key),
-        (n1, n2): (u32, u32),
-        op: WakeOp,
-    ) -> Result<u32> {
-        let mut woken = Woken::new();
-        {
-            let (mut first, mut second) = self.lock_two(key1, key2);
-            let old = op.apply(mm, addr2)?;
-            let compares = op.compare(old)?;
-            take(&mut first, key1, u32::MAX, n1, &mut woken);
-            if compares {
-                let bucket = second.as_deref_mut().unwrap_or(&mut first);
-                take(bucket, key2, u32::MAX, n2, &mut woken);
-            }
+/// `FUTEX_WAKE`, `FUTEX_WAKE_BITSET`: wakes up to `n` waiters that share a bit with
+/// `bitset`; how many. `EINVAL` for waiters on a PI lock.
+pub fn wake(t: &Task, addr: u64, scope: Scope, n: usize, bitset: u32) -> Result<usize> {
+    let key = Key::of(t, addr, scope)?;
+    wake_key(t, &key, n, bitset)
+}
+
+/// The same by key.
+pub fn wake_key(t: &Task, key: &Key, n: usize, bitset: u32) -> Result<usize> {
+    let taken = {
+        let mut bucket = t.kernel.futexes.lock(key);
+        if bucket.of(key).any(|w| w.pi) {
+            return Err(Errno::EINVAL);
         }
-        wake_all(&woken);
-        Ok(u32::try_from(woken.len()).unwrap_or(0))
-    }
-
-    /// Hands a priority-inheriting lock on: calls `hand` with the first waiter's thread (0
-    /// for none) and whether more wait, under the bucket lock; wakes that waiter if `hand`
-    /// succeeds.
-    pub(super) fn hand_over(
-        &self,
-        key: Key,
-        hand: impl FnOnce(i32, bool) -> Result<()>,
-    ) -> Result<()> {
-        let mut woken = Woken::new();
-        let done = {
-            let mut bucket = self.lock(key);
-            let waiting = bucket.iter().filter(|(k, _)| *k == key).count();
-            let tid = bucket.iter().find(|(k, _)| *k == key).map_or(0, |(_, w)| w.tid);
-            let done = hand(tid, waiting > 1);
-            if done.is_ok() && tid != 0 {
-                take(&mut bucket, key, u32::MAX, 1, &mut woken);
-            }
-            done
-        };
-        wake_all(&woken);
-        done
-    }
-
-    /// Runs `f` with the bucket of `key` locked: for decisions that must not race a waker.
-    pub(super) fn with_bucket<R>(&self, key: Key, f: impl FnOnce() -> R) -> R {
-        let _bucket = self.lock(key);
-        f()
-    }
+        let taken = bucket.take(key, n, |w| w.bitset & bitset != 0);
+        taken.iter().for_each(|w| w.set_woken(false));
+        taken
+    };
+    taken.iter().for_each(|w| w.wake_task());
+    Ok(taken.len())
 }

@@ -1,3 +1,2 @@
 //! Calls on scheduling.
 
-pub mod futex;

@@ -36,7 +36,7 @@ pub fn sysinfo(t: &Arc<Task>, to: UserPtr<SysInfo, Out>) -> SysResult<()> {
         uptime: k.clock.boottime().saturating_sub(k.started.1).as_secs(),
         totalram: total,
         freeram: total.saturating_sub(k.memory.resident_bytes()),
-        procs: u16::try_from(k.pids.count()).unwrap_or(u16::MAX),
+        procs: u16::try_from(t.pid_ns().count()).unwrap_or(u16::MAX),
         mem_unit: 1,
         ..SysInfo::default()
     };

@@ -1,11 +1,11 @@
 //! `/proc/meminfo` and `/proc/vmstat`.
 
-use crate::kernel::Kernel;
+use super::View;
 
 /// `/proc/meminfo`.
-pub fn meminfo(k: &Kernel) -> Vec<u8> {
-    let total = k.host.memory;
-    let used = k.memory.resident_bytes().min(total);
+pub fn meminfo(k: &View) -> Vec<u8> {
+    let total = k.kernel.host.memory;
+    let used = k.kernel.memory.resident_bytes().min(total);
     let free = total - used;
     let lines: [(&str, u64); 20] = [
         ("MemTotal", total),
@@ -40,8 +40,8 @@ pub fn meminfo(k: &Kernel) -> Vec<u8> {
 }
 
 /// `/proc/vmstat`: the counters that are known.
-pub fn vmstat(k: &Kernel) -> Vec<u8> {
-    let used = k.memory.resident_bytes().min(k.host.memory);
-    let free = (k.host.memory - used) / abi::PAGE_SIZE;
+pub fn vmstat(k: &View) -> Vec<u8> {
+    let used = k.kernel.memory.resident_bytes().min(k.kernel.host.memory);
+    let free = (k.kernel.host.memory - used) / abi::PAGE_SIZE;
     format!("nr_free_pages {free}\nnr_anon_pages {}\n", used / abi::PAGE_SIZE).into_bytes()
 }

@@ -16,6 +16,8 @@ use super::pseudo::{Dir, Node, PseudoFs};
 use super::vfs::Owner;
 use crate::Result;
 use crate::kernel::Kernel;
+use crate::task::pid::PidNamespace;
+use crate::task::uts::UtsNamespace;
 use abi::Errno;
 
 /// `PROC_SUPER_MAGIC`.
@@ -24,17 +26,28 @@ const MAGIC: u64 = 0x9fa0;
 /// Root as owner.
 const ROOT: Owner = Owner { uid: 0, gid: 0 };
 
-/// What every file of this file system needs.
+/// What an instance shows: the kernel, as one container sees it.
+pub struct View {
+    kernel: Arc<Kernel>,
+    pids: Arc<PidNamespace>,
+    uts: Arc<UtsNamespace>,
+}
+
+/// What every file of this file system needs. The kernel is held weakly, because it holds
+/// the mounts.
 #[derive(Clone)]
 struct Proc {
     kernel: Weak<Kernel>,
+    pids: Arc<PidNamespace>,
+    uts: Arc<UtsNamespace>,
     dev: u64,
 }
 
 impl Proc {
-    /// The kernel; `EIO` while it is being torn down.
-    fn kernel(&self) -> Result<Arc<Kernel>> {
-        self.kernel.upgrade().ok_or(Errno::EIO)
+    /// What it shows; `EIO` while the kernel is being torn down.
+    fn view(&self) -> Result<View> {
+        let kernel = self.kernel.upgrade().ok_or(Errno::EIO)?;
+        Ok(View { kernel, pids: self.pids.clone(), uts: self.uts.clone() })
     }
 
     /// A node for the file called `place`.
@@ -43,16 +56,22 @@ impl Proc {
     }
 }
 
-/// A new instance with device number `dev`.
-pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Arc<PseudoFs> {
-    let proc = Proc { kernel: Arc::downgrade(kernel), dev };
+/// A new instance with device number `dev` that shows the processes of `pids`.
+pub fn new(
+    kernel: &Arc<Kernel>,
+    pids: &Arc<PidNamespace>,
+    uts: &Arc<UtsNamespace>,
+    dev: u64,
+) -> Arc<PseudoFs> {
+    let proc =
+        Proc { kernel: Arc::downgrade(kernel), pids: pids.clone(), uts: uts.clone(), dev };
     let root = Dir::new(Node::root(dev), root::Root::new(proc));
     PseudoFs::new("proc", MAGIC, dev, root)
 }
 
 /// Stores a setting by its path under `/proc/sys`; `ENOENT`, `EACCES`.
 pub fn set_sysctl(kernel: &Kernel, path: &str, text: &str) -> Result<()> {
-    sysctl::set(kernel, path, text)
+    sysctl::set_stored(kernel, path, text)
 }
 
 /// A random UUID (version 4) in text.

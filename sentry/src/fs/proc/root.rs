@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use abi::Errno;
 
-use super::{Proc, cpu, memory, pid, sysctl};
+use super::{Proc, View, cpu, memory, pid, sysctl};
 use crate::Result;
 use crate::fs::pseudo::{Dir, Link, Text, Tree};
 use crate::fs::vfs::{FileType, Inode};
-use crate::kernel::Kernel;
 use crate::task::Task;
 
 /// Makes the text of a system-wide file.
-type Make = fn(&Kernel) -> Vec<u8>;
+type Make = fn(&View) -> Vec<u8>;
 
 /// System-wide text files.
 const FILES: [(&str, Make); 16] = [
@@ -37,31 +36,32 @@ const FILES: [(&str, Make); 16] = [
 /// Links of the root: name and text.
 const LINKS: [(&str, &str); 2] = [("mounts", "self/mounts"), ("net", "self/net")];
 
-fn cgroups(_: &Kernel) -> Vec<u8> {
+fn cgroups(_: &View) -> Vec<u8> {
     b"#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t0\t1\t1\nmemory\t0\t1\t1\npids\t0\t1\t1\n"
         .to_vec()
 }
 
-fn devices(_: &Kernel) -> Vec<u8> {
+fn devices(_: &View) -> Vec<u8> {
     b"Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n"
         .to_vec()
 }
 
-fn filesystems(_: &Kernel) -> Vec<u8> {
+fn filesystems(_: &View) -> Vec<u8> {
     let nodev = ["sysfs", "tmpfs", "proc", "cgroup2", "devpts", "mqueue", "overlay"];
     nodev.iter().map(|n| format!("nodev\t{n}\n")).collect::<String>().into_bytes()
 }
 
-fn loadavg(k: &Kernel) -> Vec<u8> {
-    let (forks, running, _, _) = k.task_counts();
-    let [one, five, fifteen] = k.load_average();
-    let total = k.task_total();
-    format!("{one:.2} {five:.2} {fifteen:.2} {}/{total} {forks}\n", running.max(1)).into_bytes()
+fn loadavg(k: &View) -> Vec<u8> {
+    let (running, _) = cpu::running(k);
+    // The load is the number that runs just now: the kernel has no tick to average it by.
+    let load = format!("{running}.00");
+    let (total, last) = (k.pids.count(), k.pids.last_pid());
+    format!("{load} {load} {load} {}/{total} {last}\n", running.max(1)).into_bytes()
 }
 
-fn version(k: &Kernel) -> Vec<u8> {
-    let uts = k.uts();
-    format!("{} version {} (runsc) {}\n", uts.sysname, uts.release, uts.version).into_bytes()
+fn version(k: &View) -> Vec<u8> {
+    let v = &k.kernel.version;
+    format!("Linux version {} (runsc) {}\n", v.release, v.version).into_bytes()
 }
 
 /// The root directory.
@@ -83,7 +83,7 @@ impl Tree for Root {
             let (proc, make) = (self.proc.clone(), *make);
             let perm = 0o444;
             return Ok(Text::new(self.proc.node(name, perm), move |_: Option<&Arc<Task>>| {
-                Ok(make(&*proc.kernel()?))
+                Ok(make(&proc.view()?))
             }));
         }
         if let Some((_, target)) = LINKS.iter().find(|(n, _)| *n == name) {
@@ -105,23 +105,22 @@ impl Tree for Root {
                 if pid.to_string() != name {
                     return Err(Errno::ENOENT);
                 }
-                let task = self.proc.kernel()?.task(pid).ok_or(Errno::ENOENT)?;
-                Ok(pid::process_dir(&self.proc, &task))
+                let group = self.proc.pids.group(pid).ok_or(Errno::ENOENT)?;
+                Ok(pid::process_dir(&self.proc, &group))
             }
         }
     }
 
     fn list(&self) -> Result<Vec<(Vec<u8>, FileType)>> {
-        let kernel = self.proc.kernel()?;
         let mut all: Vec<(Vec<u8>, FileType)> = Vec::new();
         all.extend(FILES.iter().map(|(n, _)| (n.as_bytes().to_vec(), FileType::Regular)));
         all.extend(LINKS.iter().map(|(n, _)| (n.as_bytes().to_vec(), FileType::Symlink)));
         all.push((b"self".to_vec(), FileType::Symlink));
         all.push((b"thread-self".to_vec(), FileType::Symlink));
         all.push((b"sys".to_vec(), FileType::Directory));
-        all.sort();
-        for pid in kernel.pids() {
-            all.push((pid.to_string().into_bytes(), FileType::Directory));
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        for group in self.proc.pids.groups() {
+            all.push((group.pid().to_string().into_bytes(), FileType::Directory));
         }
         Ok(all)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use abi::Errno;
 
-use super::Proc;
+use super::{Proc, View};
 use crate::Result;
 use crate::fs::pseudo::{Dir, Text, Tree, Write};
 use crate::fs::vfs::{FileType, Inode};
@@ -19,7 +19,7 @@ enum Value {
     /// Always this.
     Fixed(&'static str),
     /// Computed from the kernel.
-    Of(fn(&Kernel) -> String),
+    Of(fn(&View) -> String),
     /// Kept in the kernel's sysctl store, with this default; writable by root.
     Stored(&'static str),
 }
@@ -31,7 +31,7 @@ const SETTINGS: [(&str, Value); 62] = [
     ("fs/aio-max-nr", Fixed("65536")),
     ("fs/aio-nr", Fixed("0")),
     ("fs/file-max", Fixed("9223372036854775807")),
-    ("fs/file-nr", Of(|k| format!("{}\t0\t9223372036854775807", k.task_total()))),
+    ("fs/file-nr", Of(|k| format!("{}\t0\t9223372036854775807", k.pids.count()))),
     ("fs/inotify/max_queued_events", Fixed("16384")),
     ("fs/inotify/max_user_instances", Fixed("128")),
     ("fs/inotify/max_user_watches", Fixed("65536")),
@@ -56,21 +56,21 @@ const SETTINGS: [(&str, Value); 62] = [
     ("kernel/cap_last_cap", Fixed("40")),
     ("kernel/core_pattern", Stored("core")),
     ("kernel/core_uses_pid", Stored("0")),
-    ("kernel/domainname", Of(|k| k.uts().domainname.clone())),
+    ("kernel/domainname", Of(|k| String::from_utf8_lossy(&k.uts.domainname()).into_owned())),
     ("kernel/dmesg_restrict", Fixed("1")),
-    ("kernel/hostname", Of(|k| k.uts().nodename.clone())),
+    ("kernel/hostname", Of(|k| String::from_utf8_lossy(&k.uts.hostname()).into_owned())),
     ("kernel/kptr_restrict", Fixed("1")),
     ("kernel/msgmax", Stored("8192")),
     ("kernel/msgmnb", Stored("16384")),
     ("kernel/msgmni", Stored("32000")),
     ("kernel/ngroups_max", Fixed("65536")),
-    ("kernel/osrelease", Of(|k| k.uts().release.clone())),
-    ("kernel/ostype", Of(|k| k.uts().sysname.clone())),
+    ("kernel/osrelease", Of(|k| k.kernel.version.release.clone())),
+    ("kernel/ostype", Fixed("Linux")),
     ("kernel/overflowgid", Fixed("65534")),
     ("kernel/overflowuid", Fixed("65534")),
     ("kernel/perf_event_paranoid", Fixed("4")),
     ("kernel/pid_max", Fixed("4194304")),
-    ("kernel/random/boot_id", Of(|k| k.boot_id.clone())),
+    ("kernel/random/boot_id", Of(|k| k.kernel.boot_id.clone())),
     ("kernel/random/entropy_avail", Fixed("256")),
     ("kernel/random/poolsize", Fixed("256")),
     ("kernel/random/uuid", Of(|_| crate::fs::proc::uuid())),
@@ -81,8 +81,8 @@ const SETTINGS: [(&str, Value); 62] = [
     ("kernel/shmall", Stored("18446744073692774399")),
     ("kernel/shmmax", Stored("18446744073692774399")),
     ("kernel/shmmni", Stored("4096")),
-    ("kernel/threads-max", Of(|k| (k.host.memory / 131_072).to_string())),
-    ("kernel/version", Of(|k| k.uts().version.clone())),
+    ("kernel/threads-max", Of(|k| (k.kernel.host.memory / 131_072).to_string())),
+    ("kernel/version", Of(|k| k.kernel.version.version.clone())),
     ("net/core/somaxconn", Stored("4096")),
     ("net/ipv4/ip_local_port_range", Stored("32768\t60999")),
     ("net/ipv4/ip_unprivileged_port_start", Stored("1024")),
@@ -137,26 +137,32 @@ impl Tree for Sysctl {
 }
 
 /// The value of a setting now, without newline; `None` if there is no such setting.
-pub fn get(k: &Kernel, path: &str) -> Option<String> {
+fn get(k: &View, path: &str) -> Option<String> {
     let (path, value) = SETTINGS.iter().find(|(p, _)| *p == path)?;
     Some(match value {
         Fixed(text) => (*text).to_owned(),
         Of(make) => make(k),
-        Stored(default) => k.sysctl(path).unwrap_or_else(|| (*default).to_owned()),
+        Stored(default) => k.kernel.sysctl(path).unwrap_or_else(|| (*default).to_owned()),
     })
 }
 
-/// Stores a setting; `ENOENT` for one that does not exist, `EACCES` for a fixed one that
-/// would change.
-pub fn set(k: &Kernel, path: &str, text: &str) -> Result<()> {
+/// Stores a setting; `ENOENT` for one that does not exist, `EACCES` for one that is fixed.
+pub fn set_stored(k: &Kernel, path: &str, text: &str) -> Result<()> {
     let (name, value) = SETTINGS.iter().find(|(p, _)| *p == path).ok_or(Errno::ENOENT)?;
     match value {
         Stored(_) => {
             k.set_sysctl(name, text);
             Ok(())
         }
-        _ if get(k, path).as_deref() == Some(text) => Ok(()),
         _ => Err(Errno::EACCES),
+    }
+}
+
+/// As [`set_stored`], but writing what a fixed one already says is no change.
+fn set(k: &View, path: &str, text: &str) -> Result<()> {
+    match set_stored(&k.kernel, path, text) {
+        Err(Errno::EACCES) if get(k, path).as_deref() == Some(text) => Ok(()),
+        other => other,
     }
 }
 
@@ -165,13 +171,13 @@ fn file(proc: &Proc, path: &'static str, value: Value) -> Arc<dyn Inode> {
     let node = proc.node(&format!("sys/{path}"), perm);
     let (reader, writer) = (proc.clone(), proc.clone());
     let read = move |_: Option<&Arc<Task>>| {
-        let mut text = get(&*reader.kernel()?, path).ok_or(Errno::ENOENT)?;
+        let mut text = get(&reader.view()?, path).ok_or(Errno::ENOENT)?;
         text.push('\n');
         Ok(text.into_bytes())
     };
     let write = move |_: Option<&Arc<Task>>, text: &[u8]| {
         let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
-        set(&*writer.kernel()?, path, text.trim_end())
+        set(&writer.view()?, path, text.trim_end())
     };
     Text::new(node, Write(read, write))
 }

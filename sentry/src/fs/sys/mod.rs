@@ -6,6 +6,7 @@ use super::pseudo::{Dir, Node, PseudoFs, Static, Text};
 use super::vfs::{Inode, Owner};
 use crate::kernel::Kernel;
 use crate::task::Task;
+use crate::task::pid::PidNamespace;
 use abi::Errno;
 
 /// `SYSFS_MAGIC`.
@@ -100,33 +101,39 @@ pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Arc<PseudoFs> {
 }
 
 /// The `cgroup2` tree as the container sees it: its own group as the root.
-pub fn cgroup(kernel: &Arc<Kernel>, dev: u64) -> Arc<PseudoFs> {
+pub fn cgroup(kernel: &Arc<Kernel>, pids: &Arc<PidNamespace>, dev: u64) -> Arc<PseudoFs> {
     let b = Builder { kernel: Arc::downgrade(kernel), dev };
+    let of_pids = |place: &str, make: fn(&PidNamespace) -> String| -> Arc<dyn Inode> {
+        let pids = pids.clone();
+        Text::new(Node::new(dev, &place, 0o444, ROOT), move |_: Option<&Arc<Task>>| {
+            Ok(format!("{}\n", make(&pids)).into_bytes())
+        })
+    };
     let root = Dir::new(
         Node::root(dev),
         Static::new(vec![
             ("cgroup.controllers", b.file("controllers", |_| "memory pids".to_owned())),
-            ("cgroup.procs", b.file("procs", procs)),
+            ("cgroup.procs", of_pids("procs", procs)),
             ("cgroup.type", b.file("type", |_| "domain".to_owned())),
             ("memory.current", b.file("memory.current", |k| k.memory.resident_bytes().to_string())),
             ("memory.max", b.file("memory.max", memory_max)),
-            ("pids.current", b.file("pids.current", |k| k.pids.count().to_string())),
-            ("pids.max", b.file("pids.max", pids_max)),
+            ("pids.current", of_pids("pids.current", |p| p.count().to_string())),
+            ("pids.max", of_pids("pids.max", pids_max)),
         ]),
     );
     PseudoFs::new("cgroup2", CGROUP2_MAGIC, dev, root)
 }
 
-fn procs(k: &Kernel) -> String {
-    k.pids.groups().iter().map(|g| g.pid().to_string()).collect::<Vec<_>>().join("\n")
+fn procs(pids: &PidNamespace) -> String {
+    pids.groups().iter().map(|g| g.pid().to_string()).collect::<Vec<_>>().join("\n")
 }
 
 fn memory_max(k: &Kernel) -> String {
     k.host.memory_limit.map_or_else(|| "max".to_owned(), |n| n.to_string())
 }
 
-fn pids_max(k: &Kernel) -> String {
-    match k.pids.max() {
+fn pids_max(pids: &PidNamespace) -> String {
+    match pids.max() {
         u64::MAX => "max".to_owned(),
         n => n.to_string(),
     }

@@ -92,13 +92,12 @@ const fn guarded(name: &'static str, perm: u32, make: Make) -> Entry {
 }
 
 /// Text files every process and thread has.
-const ENTRIES: [Entry; 27] = [
+const ENTRIES: [Entry; 26] = [
     guarded("auxv", 0o400, maps::auxv),
     open("cgroup", |_| Ok(b"0::/\n".to_vec())),
     open("cmdline", maps::cmdline),
     guarded("environ", 0o400, maps::environ),
     open("gid_map", |_| Ok(b"         0          0 4294967295\n".to_vec())),
-    guarded("io", 0o400, stat::io),
     open("limits", status::limits),
     open("loginuid", |_| Ok(b"4294967295".to_vec())),
     guarded("maps", 0o444, |t| Ok(t.mm().maps_text())),
@@ -199,7 +198,7 @@ impl Tree for Process {
         let dirs = DIRS.iter().filter(|d| self.subject.tid.is_none() || **d != "task");
         all.extend(dirs.map(|d| (d.as_bytes().to_vec(), FileType::Directory)));
         all.extend(["cwd", "exe", "root"].map(|l| (l.as_bytes().to_vec(), FileType::Symlink)));
-        all.sort();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(all)
     }
 }

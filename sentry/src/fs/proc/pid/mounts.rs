@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::fs::dev;
-use crate::fs::vfs::{Mount, MountFlags, Path, Propagation};
+use crate::fs::vfs::{Mount, MountFlags, Propagation};
 use crate::task::Task;
 
 /// Escapes what separates fields, as the kernel's `mangle` does.
@@ -79,6 +79,20 @@ pub fn mountstats(t: &Task) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// The root of the mount within its file system.
+fn root_in_fs(m: &Mount) -> Vec<u8> {
+    let mut names = Vec::new();
+    let mut at = m.root.clone();
+    while let Some((parent, name)) = at.place() {
+        names.push(name);
+        at = parent;
+    }
+    if names.is_empty() {
+        return b"/".to_vec();
+    }
+    names.iter().rev().flat_map(|n| [b"/".as_slice(), n].concat()).collect()
+}
+
 /// `mountinfo`.
 pub fn mountinfo(t: &Task) -> Result<Vec<u8>> {
     let mut out = Vec::new();
@@ -86,8 +100,7 @@ pub fn mountinfo(t: &Task) -> Result<Vec<u8>> {
         let parent = m.point().map_or(m.id, |p| p.mount.id);
         let (major, minor) = (dev::major(m.fs.dev()), dev::minor(m.fs.dev()));
         out.extend(format!("{} {parent} {major}:{minor} ", m.id).bytes());
-        let root = Path { mount: m.clone(), dentry: m.root.clone() }.root_in_fs();
-        mangle(&root, &mut out);
+        mangle(&root_in_fs(&m), &mut out);
         out.push(b' ');
         mangle(&at, &mut out);
         let shared = match m.propagation() {

@@ -17,7 +17,7 @@ pub fn stat(t: &Task) -> Result<Vec<u8>> {
     let (pending, _) = t.pending_signals();
     let (ignored, caught) = g.sighand().sets();
     let session = g.session();
-    let (tty, tpgid) = session.tty().map_or((0, -1), |tty| (tty.rdev(), tty.foreground()));
+    let (tty, tpgid) = session.tty().map_or((0, -1), |tty| (tty.dev(), tty.foreground()));
     let exe = t.exe().is_some();
     let fields = [
         t.tid().to_string(),
@@ -53,7 +53,7 @@ pub fn stat(t: &Task) -> Result<Vec<u8>> {
         (caught.0 & 0x7fff_ffff).to_string(),
         if t.state() == 'S' { "1" } else { "0" }.to_owned(),
         "0 0".to_owned(),
-        g.exit_signal().to_string(),
+        g.exit_signal.load(Ordering::Relaxed).to_string(),
         "0".to_owned(),
         sched.priority.to_string(),
         sched.policy.to_string(),
@@ -93,26 +93,12 @@ pub fn schedstat(t: &Task) -> Result<Vec<u8>> {
     Ok(format!("{} 0 0\n", t.cpu_times().total().as_nanos()).into_bytes())
 }
 
-/// `io`: bytes through `read` and `write` calls.
-pub fn io(t: &Task) -> Result<Vec<u8>> {
-    let io = &t.thread_group().io;
-    let get = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
-    let text = format!(
-        "rchar: {}\nwchar: {}\nsyscr: {}\nsyscw: {}\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n",
-        get(&io.rchar),
-        get(&io.wchar),
-        get(&io.syscr),
-        get(&io.syscw)
-    );
-    Ok(text.into_bytes())
-}
-
 /// `syscall`: the call a sleeping thread is in.
 pub fn syscall(t: &Task) -> Result<Vec<u8>> {
-    if !t.is_parked() {
+    if !t.park.is_parked() {
         return Ok(b"running\n".to_vec());
     }
-    let call = t.call_state();
+    let call = *t.call.lock();
     let args: String = call.args.iter().map(|a| format!("{a:#x} ")).collect();
     Ok(format!("{} {args}0x0 0x0\n", call.nr).into_bytes())
 }
