@@ -319,10 +319,10 @@ rows! {
     272 unshare Missing(ENOSYS);
     273 set_robust_list Missing(ENOSYS);
     274 get_robust_list Missing(ENOSYS);
-    275 splice Missing(ENOSYS);
-    276 tee Missing(ENOSYS);
+    275 splice Full io::splice::splice;
+    276 tee Full io::splice::tee;
     277 sync_file_range Full io::offset::sync_file_range;
-    278 vmsplice Missing(ENOSYS);
+    278 vmsplice Partial("pages are copied, SPLICE_F_GIFT has no effect") io::splice::vmsplice;
     279 move_pages Missing(ENOSYS);
     280 utimensat Full fs::times::utimensat;
     281 epoll_pwait Full poll::epoll::epoll_pwait;
@@ -347,8 +347,8 @@ rows! {
     300 fanotify_init Missing(ENOSYS);
     301 fanotify_mark Missing(ENOSYS);
     302 prlimit64 Missing(ENOSYS);
-    303 name_to_handle_at Missing(ENOSYS);
-    304 open_by_handle_at Missing(ENOSYS);
+    303 name_to_handle_at Missing(EOPNOTSUPP);
+    304 open_by_handle_at Missing(EOPNOTSUPP);
     305 clock_adjtime Missing(ENOSYS);
     306 syncfs Full io::offset::syncfs;
     307 sendmmsg Full net::send::sendmmsg;
