@@ -70,6 +70,8 @@ impl Mm {
         if len > self.range.1 {
             return Err(Errno::ENOMEM);
         }
+        let mut request = request;
+        heed_seals(&mut request)?;
         let object = self.object_of(&request, len)?;
         let offset = request.file.as_ref().map_or(0, |(_, offset)| *offset);
         if offset
@@ -275,6 +277,21 @@ impl Mm {
         self.commit(&state, &mut batch);
         drop(state);
     }
+}
+
+/// A file sealed against writes may be shared, but not to be written.
+fn heed_seals(request: &mut MapRequest) -> Result<()> {
+    let write = VmaFlags::SHARED | VmaFlags::MAYWRITE;
+    if let Some((file, _)) = &request.file
+        && request.flags.contains(write)
+        && let Err(e) = file.may_write()
+    {
+        if request.prot.contains(MapProt::WRITE) {
+            return Err(e);
+        }
+        request.flags.remove(VmaFlags::MAYWRITE);
+    }
+    Ok(())
 }
 
 /// Whether a mapping with these flags is made present at once.

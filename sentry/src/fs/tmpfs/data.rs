@@ -15,7 +15,7 @@ use abi::{Errno, PAGE_SIZE};
 use super::super::seals::Seals;
 use crate::Result;
 use crate::io::{IoDst, IoSrc};
-use crate::mm::Backing;
+use crate::mm::{Backing, Mappers};
 use crate::mm::frames::{FrameRange, Frames};
 use crate::sync::{Mutex, RwLock};
 
@@ -94,6 +94,10 @@ pub struct Data {
     write: Mutex<()>,
     pins: AtomicU32,
     shared_writers: AtomicI32,
+    /// Mappings of any kind; while there are some, frames stay.
+    mappings: AtomicI32,
+    /// Where it is mapped.
+    pub mappers: Mappers,
     /// Seals (`F_ADD_SEALS`).
     pub seals: Seals,
 }
@@ -190,6 +194,8 @@ impl Data {
             write: Mutex::new(()),
             pins: AtomicU32::new(0),
             shared_writers: AtomicI32::new(0),
+            mappings: AtomicI32::new(0),
+            mappers: Mappers::default(),
             seals,
         }
     }
@@ -215,9 +221,12 @@ impl Data {
         self.shared_writers.load(Ordering::SeqCst)
     }
 
-    /// Counts shared writable mappings.
-    pub fn add_shared_writers(&self, delta: i32) {
-        self.shared_writers.fetch_add(delta, Ordering::SeqCst);
+    /// Counts mappings, and shared writable ones among them.
+    pub fn add_mappings(&self, delta: i32, shared_write: bool) {
+        self.mappings.fetch_add(delta, Ordering::SeqCst);
+        if shared_write {
+            self.shared_writers.fetch_add(delta, Ordering::SeqCst);
+        }
     }
 
     fn pin(&self) -> Pin<'_> {
@@ -372,6 +381,15 @@ impl Data {
         let mut state = self.state.write();
         self.seals.check_resize(state.size, size)?;
         let old = state.size;
+        if size < old && self.mappings.load(Ordering::SeqCst) > 0 {
+            // Guests lose what is past the new end before it is given up; the new size
+            // keeps their faults from getting it back.
+            state.size = size;
+            drop(state);
+            let first = size.next_multiple_of(PAGE_SIZE);
+            self.mappers.invalidate(first, u64::MAX - first);
+            state = self.state.write();
+        }
         if size < old {
             self.drop_pages(&mut state, size.div_ceil(PAGE_SIZE), u64::MAX / PAGE_SIZE);
         }
@@ -398,7 +416,8 @@ impl Data {
 
     /// Gives up the pages `from..to`, or zeroes them where somebody else looks at them.
     fn drop_pages(&self, state: &mut State, from: u64, to: u64) {
-        let keep_all = self.pins.load(Ordering::SeqCst) != 0;
+        let keep_all = self.pins.load(Ordering::SeqCst) != 0
+            || self.mappings.load(Ordering::SeqCst) > 0;
         let mut at = from;
         while let Some((first, run)) = state.runs_from(at, to) {
             let start = first.max(at);
@@ -491,10 +510,7 @@ impl Data {
     }
 
     /// Where `len` bytes at `offset` stand, for a mapping; `ENXIO` beyond the end.
-    pub fn backing(&self, offset: u64, len: u64, write: bool) -> Result<Backing> {
-        if write {
-            self.seals.check_map_write()?;
-        }
+    pub fn backing(&self, offset: u64, len: u64) -> Result<Backing> {
         let mut state = self.state.write();
         let end = state.size.div_ceil(PAGE_SIZE).saturating_mul(PAGE_SIZE);
         let len = len.min(end.saturating_sub(offset));

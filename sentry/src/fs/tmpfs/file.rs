@@ -10,7 +10,7 @@ use super::inode::TmpInode;
 use crate::fs::file::{FileOps, IoCx, OpenFlags, Whence};
 use crate::fs::vfs::{Attr, Inode};
 use crate::io::{IoDst, IoSrc};
-use crate::mm::{Backing, MapIdentity, Mappable};
+use crate::mm::{Backing, MapIdentity, Mappable, Mappers};
 use crate::{Result, SysResult};
 
 /// `FALLOC_FL_KEEP_SIZE`.
@@ -122,8 +122,8 @@ impl FileOps for OpenFile {
 }
 
 impl Mappable for OpenFile {
-    fn frames(&self, offset: u64, len: u64, write: bool) -> Result<Backing> {
-        self.data()?.backing(offset, len, write)
+    fn frames(&self, offset: u64, len: u64, _write: bool) -> Result<Backing> {
+        self.data()?.backing(offset, len)
     }
     fn size(&self) -> u64 {
         self.inode.data().map_or(0, Data::size)
@@ -136,8 +136,17 @@ impl Mappable for OpenFile {
         }
     }
     fn mapped(&self, delta: i32, shared_write: bool) {
-        if shared_write && let Some(data) = self.inode.data() {
-            data.add_shared_writers(delta);
+        if let Some(data) = self.inode.data() {
+            data.add_mappings(delta, shared_write);
         }
+    }
+    fn may_write(&self) -> Result<()> {
+        self.data()?.seals.check_map_write()
+    }
+    fn mappers(&self) -> Option<&Mappers> {
+        self.inode.data().map(|d| &d.mappers)
+    }
+    fn discard(&self, offset: u64, len: u64) -> Result<()> {
+        self.data()?.punch(offset, len)
     }
 }
