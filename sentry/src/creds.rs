@@ -3,6 +3,10 @@
 
 use std::sync::Arc;
 
+use crate::Result;
+use crate::fs::File;
+use crate::fs::vfs::MountFlags;
+
 /// A capability set: bit n stands for capability n.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CapSet(pub u64);
@@ -120,3 +124,43 @@ impl Creds {
         self.fsgid == gid || self.groups.contains(&gid)
     }
 }
+
+/// Credentials after `execve(2)` of `file`, and whether they gained privilege
+/// (`AT_SECURE`); `capabilities(7)`, "Transformation of capabilities during execve()".
+/// Set-user-id bits count unless `no_new_privs` is set or the mount says `nosuid`.
+pub fn after_exec(old: &Creds, file: &File) -> Result<(Creds, bool)> {
+    let mut new = old.clone();
+    let nosuid = file.path.as_ref().is_none_or(|p| p.mount.flags().contains(MountFlags::NOSUID));
+    if !old.no_new_privs && !nosuid {
+        let attr = file.inode().map_or_else(|| file.ops.attr(), |i| i.attr())?;
+        if attr.perm & 0o4000 != 0 {
+            new.euid = attr.uid;
+        }
+        // Without group execute the bit means mandatory locking.
+        if attr.perm & 0o2010 == 0o2010 {
+            new.egid = attr.gid;
+        }
+    }
+    let set_id = new.euid != old.euid || new.egid != old.egid;
+    (new.suid, new.fsuid) = (new.euid, new.euid);
+    (new.sgid, new.fsgid) = (new.egid, new.egid);
+    if set_id {
+        new.ambient = CapSet::default();
+    }
+    let no_root = old.securebits & SECBIT_NOROOT != 0;
+    let root_file = !no_root && (new.euid == 0 || new.uid == 0);
+    let file_caps = if root_file { CapSet::ALL } else { CapSet::default() };
+    new.permitted = CapSet(
+        (old.inheritable.0 & file_caps.0) | (file_caps.0 & old.bounding.0) | new.ambient.0,
+    );
+    let effective = !no_root && new.euid == 0;
+    new.effective = if effective { new.permitted } else { new.ambient };
+    new.securebits &= !SECBIT_KEEP_CAPS;
+    let gained = set_id || new.permitted.0 & !(old.permitted.0 | new.ambient.0) != 0 && old.uid != 0;
+    Ok((new, gained))
+}
+
+/// `SECBIT_NOROOT`: user id 0 means nothing at `execve`.
+const SECBIT_NOROOT: u32 = 1;
+/// `SECBIT_KEEP_CAPS`, cleared by `execve`.
+const SECBIT_KEEP_CAPS: u32 = 1 << 4;

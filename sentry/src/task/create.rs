@@ -94,6 +94,7 @@ impl Kernel {
         let creds = Arc::new(spec.creds);
         let program = Program {
             path: spec.path,
+            file: None,
             argv: spec.argv,
             envp: spec.envp,
         };

@@ -9,14 +9,15 @@ use abi::signal::{Signal, StackT};
 use platform::{Context, Registers};
 
 use super::Task;
-use super::limits::Limits;
+use super::limits::{Limits, Resource};
 use crate::Result;
-use crate::creds::Creds;
-use crate::fs::FsContext;
-use crate::fs::vfs::Path;
+use crate::creds::{self, Cap, Creds};
+use crate::fs::vfs::{Path, WalkCx, WalkFlags};
+use crate::fs::{File, FsContext};
 use crate::futex;
 use crate::kernel::Kernel;
-use crate::mm::Mm;
+use crate::load;
+use crate::mm::{Mm, MmLimits};
 use crate::signal::SS_DISABLE;
 use crate::wait::{OnSignal, Operation, Registration, Share, Stop, SysResult};
 
@@ -30,8 +31,10 @@ pub struct ExeInfo {
 /// What is to be run.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// Path, relative to the current directory.
+    /// Path, relative to the current directory; the name shown where `file` is given.
     pub path: Vec<u8>,
+    /// The file itself, where it was found already (`execveat(2)`).
+    pub file: Option<Arc<File>>,
     /// Arguments.
     pub argv: Vec<Vec<u8>>,
     /// Environment.
@@ -47,15 +50,56 @@ pub(crate) struct Loaded {
     pub(crate) exe: Option<ExeInfo>,
 }
 
-/// Loads a program into a new address space.
+/// Loads a program into a new address space. Nothing of the caller changes.
 pub(crate) fn load(
-    _kernel: &Arc<Kernel>,
-    _fs: &FsContext,
-    _creds: &Arc<Creds>,
-    _limits: &Limits,
-    _program: Program,
+    kernel: &Arc<Kernel>,
+    fs: &FsContext,
+    creds: &Arc<Creds>,
+    limits: &Limits,
+    program: Program,
 ) -> Result<Loaded> {
-    Err(Errno::ENOEXEC)
+    let cx = WalkCx {
+        cwd: fs.cwd(),
+        creds: creds.clone(),
+        devices: Some(&kernel.devices),
+        ..WalkCx::kernel(fs.root())
+    };
+    let file = match program.file {
+        Some(file) => file,
+        None => load::open_exec(&cx, &cx.cwd, &program.path, WalkFlags::empty())?,
+    };
+    let comm = comm_of(&program.path);
+    let opened = load::Program::open(&cx, file, program.path, program.argv)?;
+    let path = opened.file.path.clone();
+    let (creds, secure) = creds::after_exec(creds, &opened.file)?;
+    let space = kernel.platform.new_address_space().map_err(|_| Errno::ENOMEM)?;
+    let mm = Mm::new(space, kernel.frames.clone(), kernel.platform.guest_range());
+    let info = load::StartInfo {
+        envp: &program.envp,
+        creds: &creds,
+        secure,
+        limits: mm_limits(limits, &creds),
+        randomise: true,
+    };
+    let regs = load::load(&mm, &opened, &info)?;
+    Ok(Loaded { mm, regs, creds, comm, exe: path.map(|path| ExeInfo { path }) })
+}
+
+/// The thread's name after `execve`: the last component of the path.
+fn comm_of(path: &[u8]) -> Vec<u8> {
+    let name = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
+    name.iter().copied().take(super::COMM_LEN).collect()
+}
+
+/// The limits that concern memory.
+pub fn mm_limits(limits: &Limits, creds: &Creds) -> MmLimits {
+    MmLimits {
+        address_space: limits.get(Resource::As).soft,
+        data: limits.get(Resource::Data).soft,
+        stack: limits.get(Resource::Stack).soft,
+        memlock: limits.get(Resource::Memlock).soft,
+        may_lock: creds.capable(Cap::IpcLock),
+    }
 }
 
 /// An `execve` past its point of no return: waits for the other threads to end.
