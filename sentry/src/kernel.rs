@@ -9,8 +9,13 @@ use guestmem::MemoryFile;
 use platform::{Platform, WorkerId};
 
 use crate::fs::host_watch::HostWatch;
+use crate::fs::locks::LockWaits;
+use crate::fs::memfd::MemfdMount;
 use crate::fs::vfs::DeviceTable;
+use crate::fs::vfs::fs_type::FsTypes;
 use crate::futex::FutexTable;
+use crate::mm::frames::Frames;
+use crate::net::NetNs;
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
 use crate::task::run::Dispatcher;
@@ -53,6 +58,12 @@ pub struct Kernel {
     pub platform: Arc<dyn Platform>,
     /// What backs guest memory.
     pub memory: Arc<MemoryFile>,
+    /// Which ranges of the memory file are in use.
+    pub frames: Arc<Frames>,
+    /// File system types.
+    pub fs_types: FsTypes,
+    /// The tmpfs behind memory files.
+    pub memfds: MemfdMount,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Armed timers.
@@ -61,14 +72,18 @@ pub struct Kernel {
     pub dispatcher: &'static dyn Dispatcher,
     /// Workers' run lists.
     pub workers: Workers,
+    /// Openers of device nodes and FIFOs.
+    pub devices: DeviceTable,
     /// Host descriptors waited on.
     pub host_watch: HostWatch,
+    /// The network namespace.
+    pub net: NetNs,
     /// Held while an epoll set is made to watch another.
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
     anon_ino: AtomicU64,
-    /// Openers of device nodes and FIFOs.
-    pub devices: DeviceTable,
+    /// Who waits for whom at record locks.
+    pub lock_waits: LockWaits,
     /// Tasks by cookie.
     tasks: RwLock<Cookies>,
     /// Futexes.
@@ -98,13 +113,18 @@ impl Kernel {
             timers: Timers::new(workers),
             workers: Workers::new(workers),
             platform: config.platform,
+            frames: Frames::new(config.memory.clone()),
+            fs_types: FsTypes::default(),
+            memfds: MemfdMount::default(),
             memory: config.memory,
             clock: config.clock,
             dispatcher: config.dispatcher,
             host_watch: HostWatch::default(),
+            net: NetNs::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
             devices: DeviceTable::default(),
+            lock_waits: LockWaits::default(),
             tasks: RwLock::default(),
             futexes: FutexTable::default(),
             ns_ino: AtomicU64::new(0xf000_0000),
@@ -116,6 +136,16 @@ impl Kernel {
     /// An inode number for a pipe, socket or the like.
     pub fn next_anon_ino(&self) -> u64 {
         self.anon_ino.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Every task.
+    pub fn all_tasks(&self) -> Vec<Arc<Task>> {
+        self.tasks
+            .read()
+            .slots
+            .iter()
+            .filter_map(|(_, t)| t.upgrade())
+            .collect()
     }
 
     /// The task an event's cookie means.

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use abi::Errno;
 use abi::fs::PollEvents;
 
+use super::inotify::{self, Mask};
 use super::vfs::{Attr, DirSink, Inode, Path, SetAttr};
 use crate::io::{IoDst, IoSrc};
 use crate::mm::Mappable;
@@ -145,6 +146,11 @@ pub trait FileOps: Send + Sync + 'static {
     fn pollee(&self) -> Option<&Pollee> {
         None
     }
+    /// Longest wait of a read, or of a `write` (`SO_RCVTIMEO`, `SO_SNDTIMEO`); `None`: for
+    /// ever. A call with one ends with `EINTR` at a signal, and is not restarted.
+    fn io_timeout(&self, _write: bool) -> Option<std::time::Duration> {
+        None
+    }
     /// `ioctl(2)`. May park.
     fn ioctl(&self, _cx: &IoCx<'_>, _request: u32, _arg: u64) -> SysResult<i64> {
         Err(Errno::ENOTTY.into())
@@ -190,11 +196,6 @@ pub trait FileOps: Send + Sync + 'static {
     fn description(&self) -> String {
         "anon_inode:[unknown]".to_owned()
     }
-    /// Called after the open and before a descriptor refers to it: `EAGAIN` makes a blocking
-    /// `open(2)` wait on `pollee` and ask again (a FIFO without its other end).
-    fn open_ready(&self, _cx: &IoCx<'_>) -> Result<()> {
-        Ok(())
-    }
     /// Opens the object anew through `/proc/PID/fd/N`, for files without a path.
     fn reopen(&self, _flags: OpenFlags) -> Result<Arc<dyn FileOps>> {
         Err(Errno::ENXIO)
@@ -218,6 +219,19 @@ pub struct File {
     flags: AtomicU32,
     /// File position.
     pub offset: Mutex<u64>,
+    /// Who is told of readiness by a signal (`F_SETOWN`, `F_SETSIG`).
+    pub signal_owner: Mutex<SignalOwner>,
+}
+
+/// Receiver of signal-driven I/O (`fcntl(2)`, "Managing signals").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SignalOwner {
+    /// `F_OWNER_TID` 0, `F_OWNER_PID` 1, `F_OWNER_PGRP` 2.
+    pub kind: i32,
+    /// Number in the setter's namespace; 0 for nobody.
+    pub id: i32,
+    /// Signal instead of `SIGIO`, or 0.
+    pub signal: i32,
 }
 
 impl File {
@@ -238,6 +252,7 @@ impl File {
             path,
             flags: AtomicU32::new((flags & keep).bits()),
             offset: Mutex::new(0),
+            signal_owner: Mutex::default(),
         })
     }
 
@@ -278,5 +293,21 @@ impl File {
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "File({})", self.ops.description())
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        super::locks::release_description(self);
+        if let Some(path) = &self.path
+            && !self.flags().contains(OpenFlags::PATH)
+        {
+            let mask = if self.flags().writable() {
+                Mask::CLOSE_WRITE
+            } else {
+                Mask::CLOSE_NOWRITE
+            };
+            inotify::event(path, mask);
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::group::ThreadGroup;
 use super::times::CpuTimes;
 use crate::Result;
 use crate::signal::action::{SA_NOCLDSTOP, SA_NOCLDWAIT, SIG_IGN};
-use crate::signal::{JobEvent, WaitStatus, info, send};
+use crate::signal::{JobEvent, WaitStatus, info};
 
 /// `CLD_EXITED`.
 pub const CLD_EXITED: i32 = 1;
@@ -179,8 +179,7 @@ pub(super) fn announce(group: &ThreadGroup, parent: Option<&Arc<ThreadGroup>>) -
         return false;
     }
     let action = parent.sighand().get(Signal::SIGCHLD);
-    let unwanted = action.handler == SIG_IGN || action.flags & SA_NOCLDWAIT != 0;
-    unwanted
+    action.handler == SIG_IGN || action.flags & SA_NOCLDWAIT != 0
 }
 
 /// Sends the exit signal to the parent.

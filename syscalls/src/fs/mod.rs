@@ -1,1 +1,17 @@
-//! Calls on files by path and on their attributes.
+//! Calls on paths: open, attributes, directories, links, mounts.
+
+pub mod access;
+pub mod at;
+pub mod attr;
+pub mod cwd;
+pub mod dir;
+pub mod getdents;
+pub mod inotify;
+pub mod link;
+pub mod memfd;
+pub mod mount;
+pub mod open;
+pub mod stat;
+pub mod statfs;
+pub mod times;
+pub mod xattr;

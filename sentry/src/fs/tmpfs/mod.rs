@@ -7,6 +7,9 @@ pub mod data;
 pub mod dir;
 pub mod file;
 pub mod inode;
+mod mount;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +24,7 @@ use crate::mm::frames::Frames;
 use crate::time::clock::Clock;
 use data::Quota;
 use inode::{Body, TmpInode};
+pub use mount::{mount, mount_ramfs, parse};
 
 /// `TMPFS_MAGIC`.
 const TMPFS_MAGIC: u64 = 0x0102_1994;

@@ -13,6 +13,7 @@ pub mod attr;
 pub mod change;
 pub mod dentry;
 pub mod device;
+pub mod fs_type;
 pub mod inode;
 pub mod mount;
 pub mod namespace;
@@ -31,6 +32,6 @@ pub use inode::{
 };
 pub use mount::{Mount, MountFlags, Path, Propagation, SuperBlock};
 pub use namespace::MountNamespace;
-pub use open::open;
+pub use open::{OpenHow, Opened, open};
 pub use perm::Access;
 pub use walk::{Last, WalkCx, WalkFlags, Walker, lookup};
