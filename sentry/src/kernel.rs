@@ -15,6 +15,7 @@ use crate::fs::memfd::MemfdMount;
 use crate::fs::vfs::DeviceTable;
 use crate::futex::FutexTable;
 use crate::fs::vfs::fs_type::FsTypes;
+use crate::futex::FutexTable;
 use crate::mm::frames::Frames;
 use crate::net::NetNs;
 use crate::sync::{Mutex, RwLock};
@@ -181,6 +182,12 @@ impl Kernel {
     /// Stores a setting.
     pub fn set_sysctl(&self, path: &str, value: &str) {
         self.sysctls.lock().insert(path.to_owned(), value.to_owned());
+        self.tasks
+            .read()
+            .slots
+            .iter()
+            .filter_map(|(_, t)| t.upgrade())
+            .collect()
     }
 
     /// The task an event's cookie means.
