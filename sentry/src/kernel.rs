@@ -8,6 +8,7 @@ use std::time::Duration;
 use guestmem::MemoryFile;
 use platform::Platform;
 
+use crate::fs::devpts::Terminals;
 use crate::fs::host_watch::HostWatch;
 use crate::fs::locks::LockWaits;
 use crate::fs::memfd::MemfdMount;
@@ -77,6 +78,8 @@ pub struct Kernel {
     pub host_watch: HostWatch,
     /// The network namespace.
     pub net: NetNs,
+    /// Pseudoterminals and the console.
+    pub terminals: Terminals,
     /// Held while an epoll set is made to watch another.
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
@@ -112,6 +115,7 @@ impl Kernel {
             dispatcher: config.dispatcher,
             host_watch: HostWatch::default(),
             net: NetNs::default(),
+            terminals: Terminals::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
             devices: DeviceTable::default(),
