@@ -14,9 +14,9 @@ use crate::fs::locks::LockWaits;
 use crate::fs::memfd::MemfdMount;
 use crate::fs::vfs::DeviceTable;
 use crate::fs::vfs::fs_type::FsTypes;
+use crate::futex::FutexTable;
 use crate::mm::frames::Frames;
 use crate::net::NetNs;
-use crate::futex::FutexTable;
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
 use crate::task::run::Dispatcher;
@@ -110,7 +110,7 @@ impl Kernel {
     pub fn new(config: KernelConfig) -> Arc<Kernel> {
         let workers = config.platform.workers();
         let started = (config.clock.realtime(), config.clock.boottime());
-        Arc::new(Kernel {
+        let kernel = Arc::new(Kernel {
             host: config.host,
             started,
             timers: Timers::new(workers),
@@ -134,7 +134,9 @@ impl Kernel {
             ns_ino: AtomicU64::new(0xf000_0000),
             stopping: AtomicBool::new(false),
             turn: AtomicUsize::new(0),
-        })
+        });
+        crate::fs::devpts::register(&kernel);
+        kernel
     }
 
     /// An inode number for a pipe, socket or the like.
@@ -144,7 +146,12 @@ impl Kernel {
 
     /// Every task.
     pub fn all_tasks(&self) -> Vec<Arc<Task>> {
-        self.tasks.read().slots.iter().filter_map(|(_, t)| t.upgrade()).collect()
+        self.tasks
+            .read()
+            .slots
+            .iter()
+            .filter_map(|(_, t)| t.upgrade())
+            .collect()
     }
 
     /// The task an event's cookie means.
@@ -178,7 +185,9 @@ impl Kernel {
 
     /// Events of this cookie mean nobody any more.
     pub(crate) fn remove_cookie(&self, cookie: u64) {
-        let Some(index) = index_of(cookie) else { return };
+        let Some(index) = index_of(cookie) else {
+            return;
+        };
         let mut tasks = self.tasks.write();
         let Some(slot) = tasks.slots.get_mut(index) else {
             return;

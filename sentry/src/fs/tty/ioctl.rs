@@ -67,7 +67,7 @@ struct Change {
 impl Attempt for Change {
     fn attempt(&mut self, t: &Arc<Task>) -> SysResult<i64> {
         self.tty.check_change(t)?;
-        self.tty.request(t, self.request, self.arg)
+        self.tty.request(t, self.request, self.arg, false)
     }
     fn watch(&self, waker: Waker) -> Registrations {
         watch_one(&self.tty.pollee, READABLE | WRITABLE, waker)
@@ -105,7 +105,7 @@ pub(super) fn terminal(
         };
         return retry(t, change, None);
     }
-    tty.request(t, request, arg)
+    tty.request(t, request, arg, master)
 }
 
 fn put_int(t: &Arc<Task>, arg: u64, n: i32) -> SysResult<i64> {
@@ -126,7 +126,7 @@ fn count(n: usize) -> i32 {
 }
 
 impl Tty {
-    fn request(&self, t: &Arc<Task>, request: u32, arg: u64) -> SysResult<i64> {
+    fn request(&self, t: &Arc<Task>, request: u32, arg: u64, master: bool) -> SysResult<i64> {
         match request {
             TCGETS => self.put_termios(t, arg, TERMIOS_LEN),
             TCGETS2 => self.put_termios(t, arg, size_of::<Termios>()),
@@ -145,13 +145,13 @@ impl Tty {
             TIOCGEXCL => put_int(t, arg, i32::from(self.state.lock().exclusive)),
             TIOCSCTTY => Ok(self.acquire(t, arg == 1).map(|()| 0)?),
             TIOCNOTTY => Ok(self.give_up(t).map(|()| 0)?),
-            TIOCGPGRP => put_int(t, arg, self.foreground_of(t)?),
+            TIOCGPGRP => put_int(t, arg, self.foreground_of(t, master)?),
             TIOCSPGRP => {
                 self.set_foreground(t, get_int(t, arg)?)?;
                 self.pollee.notify(READABLE | WRITABLE);
                 Ok(0)
             }
-            TIOCGSID => put_int(t, arg, self.session_of(t)?),
+            TIOCGSID => put_int(t, arg, self.session_of(t, master)?),
             TIOCOUTQ => put_int(t, arg, 0),
             FIONREAD => {
                 let n = {
