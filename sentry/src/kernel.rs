@@ -9,6 +9,7 @@ use std::time::Duration;
 use guestmem::MemoryFile;
 use platform::{Platform, WorkerId};
 
+use crate::fs::devpts::Terminals;
 use crate::fs::host_watch::HostWatch;
 use crate::fs::locks::LockWaits;
 use crate::fs::memfd::MemfdMount;
@@ -100,6 +101,8 @@ pub struct Kernel {
     pub host_watch: HostWatch,
     /// The network namespace.
     pub net: NetNs,
+    /// Pseudoterminals and the console.
+    pub terminals: Terminals,
     /// Held while an epoll set is made to watch another.
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
@@ -135,7 +138,7 @@ impl Kernel {
     pub fn new(config: KernelConfig) -> Arc<Kernel> {
         let workers = config.platform.workers();
         let started = (config.clock.realtime(), config.clock.boottime());
-        Arc::new(Kernel {
+        let kernel = Arc::new(Kernel {
             host: config.host,
             started,
             timers: Timers::new(workers),
@@ -149,6 +152,7 @@ impl Kernel {
             dispatcher: config.dispatcher,
             host_watch: HostWatch::default(),
             net: NetNs::default(),
+            terminals: Terminals::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
             devices: DeviceTable::default(),
@@ -161,7 +165,9 @@ impl Kernel {
             ns_ino: AtomicU64::new(0xf000_0000),
             stopping: AtomicBool::new(false),
             turn: AtomicUsize::new(0),
-        })
+        });
+        crate::fs::devpts::register(&kernel);
+        kernel
     }
 
     /// An inode number for a pipe, socket or the like.
@@ -171,7 +177,12 @@ impl Kernel {
 
     /// Every task.
     pub fn all_tasks(&self) -> Vec<Arc<Task>> {
-        self.tasks.read().slots.iter().filter_map(|(_, t)| t.upgrade()).collect()
+        self.tasks
+            .read()
+            .slots
+            .iter()
+            .filter_map(|(_, t)| t.upgrade())
+            .collect()
     }
 
     /// The value written to a setting, if one was.
@@ -221,7 +232,9 @@ impl Kernel {
 
     /// Events of this cookie mean nobody any more.
     pub(crate) fn remove_cookie(&self, cookie: u64) {
-        let Some(index) = index_of(cookie) else { return };
+        let Some(index) = index_of(cookie) else {
+            return;
+        };
         let mut tasks = self.tasks.write();
         let Some(slot) = tasks.slots.get_mut(index) else {
             return;

@@ -6,6 +6,7 @@
 pub mod atime;
 pub mod context;
 pub mod dev;
+pub mod devpts;
 pub mod epoll;
 pub mod eventfd;
 pub mod fd_table;
@@ -23,6 +24,7 @@ pub mod pseudo;
 pub mod seals;
 pub mod sys;
 pub mod tmpfs;
+pub mod tty;
 pub mod vfs;
 
 pub use context::FsContext;
