@@ -14,6 +14,7 @@ pub mod host_file;
 pub mod host_watch;
 pub mod inotify;
 pub mod locks;
+mod mapped;
 pub mod memfd;
 pub mod overlay;
 pub mod pipe;
