@@ -61,7 +61,7 @@ fn wanted(t: &Arc<Task>, file: &Arc<File>, raw: &Flock, ofd: bool) -> Result<Rec
         } else {
             LockOwner::Table(t.files().owner_id())
         },
-        pid: if ofd { -1 } else { super::own_pid(t) },
+        pid: if ofd { -1 } else { t.pid() },
         start,
         end,
         exclusive: raw.kind == F_WRLCK,
