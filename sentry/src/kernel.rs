@@ -13,9 +13,9 @@ use crate::fs::locks::LockWaits;
 use crate::fs::memfd::MemfdMount;
 use crate::fs::vfs::DeviceTable;
 use crate::fs::vfs::fs_type::FsTypes;
+use crate::futex::FutexTable;
 use crate::mm::frames::Frames;
 use crate::net::NetNs;
-use crate::futex::FutexTable;
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
 use crate::task::run::Dispatcher;
@@ -140,7 +140,12 @@ impl Kernel {
 
     /// Every task.
     pub fn all_tasks(&self) -> Vec<Arc<Task>> {
-        self.tasks.read().slots.iter().filter_map(|(_, t)| t.upgrade()).collect()
+        self.tasks
+            .read()
+            .slots
+            .iter()
+            .filter_map(|(_, t)| t.upgrade())
+            .collect()
     }
 
     /// The task an event's cookie means.
@@ -174,7 +179,9 @@ impl Kernel {
 
     /// Events of this cookie mean nobody any more.
     pub(crate) fn remove_cookie(&self, cookie: u64) {
-        let Some(index) = index_of(cookie) else { return };
+        let Some(index) = index_of(cookie) else {
+            return;
+        };
         let mut tasks = self.tasks.write();
         let Some(slot) = tasks.slots.get_mut(index) else {
             return;

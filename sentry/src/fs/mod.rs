@@ -24,6 +24,7 @@ pub mod seals;
 pub mod sys;
 pub mod tmpfs;
 pub mod vfs;
+pub mod write_access;
 
 pub use context::FsContext;
 pub use fd_table::FdTable;

@@ -50,7 +50,9 @@ impl FileOps for OpenFile {
     }
     fn write(&self, _cx: &IoCx<'_>, src: &mut dyn IoSrc, pos: u64) -> Result<usize> {
         let n = self.data()?.write(src, pos)?;
-        self.inode.modified();
+        if n > 0 {
+            self.inode.modified();
+        }
         Ok(n)
     }
     fn append(&self, _cx: &IoCx<'_>, src: &mut dyn IoSrc) -> Result<(usize, u64)> {
