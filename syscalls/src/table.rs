@@ -391,7 +391,7 @@ rows! {
     433 fspick Missing(ENOSYS);
     434 pidfd_open Missing(ENOSYS);
     435 clone3 Missing(ENOSYS);
-    436 close_range Partial("CLOSE_RANGE_UNSHARE of a shared table") io::fds::close_range;
+    436 close_range Full io::fds::close_range;
     437 openat2 Partial("RESOLVE_CACHED always gives EAGAIN") fs::open::openat2;
     438 pidfd_getfd Missing(ENOSYS);
     439 faccessat2 Full fs::access::faccessat2;

@@ -16,6 +16,7 @@ pub mod host_file;
 pub mod host_watch;
 pub mod inotify;
 pub mod locks;
+mod mapped;
 pub mod memfd;
 pub mod overlay;
 pub mod pipe;
@@ -26,6 +27,7 @@ pub mod sys;
 pub mod tmpfs;
 pub mod tty;
 pub mod vfs;
+pub mod write_access;
 
 pub use context::FsContext;
 pub use fd_table::FdTable;

@@ -2,8 +2,8 @@
 //!
 //! What `read`, `write` and `mmap` see are the same frames. A copy between guest and frames
 //! runs without the state lock, because it may fault on a mapping of this very file; a pin
-//! keeps frames from being given up meanwhile: while pinned, or owned by a mapping too,
-//! they are zeroed in place instead. Writes are serialised by their own lock, above the
+//! keeps frames from being given up meanwhile: while pinned or mapped they are zeroed in
+//! place instead. Writes are serialised by their own lock, above the
 //! state lock.
 
 use std::collections::BTreeMap;
@@ -16,6 +16,8 @@ use super::super::seals::Seals;
 use crate::Result;
 use crate::io::{IoDst, IoSrc};
 use crate::mm::{Backing, Mappers};
+use crate::mm::Backing;
+use crate::mm::Mappers;
 use crate::mm::frames::{FrameRange, Frames};
 use crate::sync::{Mutex, RwLock};
 
@@ -93,10 +95,12 @@ pub struct Data {
     state: RwLock<State>,
     write: Mutex<()>,
     pins: AtomicU32,
+    maps: AtomicI32,
     shared_writers: AtomicI32,
     /// Mappings of any kind; while there are some, frames stay.
     mappings: AtomicI32,
     /// Where it is mapped.
+    /// Who maps it.
     pub mappers: Mappers,
     /// Seals (`F_ADD_SEALS`).
     pub seals: Seals,
@@ -193,6 +197,7 @@ impl Data {
             state: RwLock::default(),
             write: Mutex::new(()),
             pins: AtomicU32::new(0),
+            maps: AtomicI32::new(0),
             shared_writers: AtomicI32::new(0),
             mappings: AtomicI32::new(0),
             mappers: Mappers::default(),
@@ -224,6 +229,9 @@ impl Data {
     /// Counts mappings, and shared writable ones among them.
     pub fn add_mappings(&self, delta: i32, shared_write: bool) {
         self.mappings.fetch_add(delta, Ordering::SeqCst);
+    /// Counts mappings.
+    pub fn mapped(&self, delta: i32, shared_write: bool) {
+        self.maps.fetch_add(delta, Ordering::SeqCst);
         if shared_write {
             self.shared_writers.fetch_add(delta, Ordering::SeqCst);
         }
@@ -390,7 +398,13 @@ impl Data {
             self.mappers.invalidate(first, u64::MAX - first);
             state = self.state.write();
         }
+        state.size = size;
         if size < old {
+            // Who maps the tail must fault (SIGBUS) from now on; frames are asked for anew.
+            drop(state);
+            let gone = size.next_multiple_of(PAGE_SIZE);
+            self.mappers.invalidate(gone, u64::MAX - gone);
+            state = self.state.write();
             self.drop_pages(&mut state, size.div_ceil(PAGE_SIZE), u64::MAX / PAGE_SIZE);
         }
         // What stands in the last page beyond the end must read as zero later.
@@ -399,7 +413,6 @@ impl Data {
             size.min(old),
             size.min(old).next_multiple_of(PAGE_SIZE),
         );
-        state.size = size;
         Ok(())
     }
 
@@ -418,6 +431,7 @@ impl Data {
     fn drop_pages(&self, state: &mut State, from: u64, to: u64) {
         let keep_all = self.pins.load(Ordering::SeqCst) != 0
             || self.mappings.load(Ordering::SeqCst) > 0;
+        let busy = self.pins.load(Ordering::SeqCst) != 0 || self.maps.load(Ordering::SeqCst) > 0;
         let mut at = from;
         while let Some((first, run)) = state.runs_from(at, to) {
             let start = first.max(at);
@@ -426,7 +440,7 @@ impl Data {
             let mem = run.mem + (start - first) * PAGE_SIZE;
             let len = (end - start) * PAGE_SIZE;
             let (sole, upto) = self.frames.sole(mem, len);
-            if keep_all || !sole || upto < len {
+            if busy || !sole || upto < len {
                 let _ = self.frames.file().punch(mem, len);
                 continue;
             }
