@@ -401,12 +401,7 @@ impl Stub {
         let ready = mapper.first_chunk() + l::READY;
         window.set32(ready, 0);
         let stack = area.addr + l::AREA_BIRTH;
-        let clone = Op::new(
-            libc::SYS_clone,
-            [THREAD_FLAGS, stack, 0, 0, 0, l::CHILD_THREAD],
-        );
-        let ops: smallvec::SmallVec<[Op; 2]> = map.into_iter().chain([clone]).collect();
-        if let Err(failure) = mapper.run(&ops, 0) {
+        if let Err(failure) = self.clone_thread(&mut mapper, stack, map) {
             mapper.free_areas.push(area_index);
             return Err(match failure {
                 Failure::Gone => PlatformError::Gone,
@@ -445,6 +440,25 @@ impl Stub {
             thread.stub_ended(libc::SIGKILL as u8);
         }
         Ok(thread)
+    }
+
+    /// Has the mapper map a new chunk, if one is needed, and clone a thread on `stack`.
+    fn clone_thread(
+        &self,
+        mapper: &mut Mapper,
+        stack: u64,
+        map: Option<Op>,
+    ) -> Result<(), Failure> {
+        let args = [THREAD_FLAGS, stack, 0, 0, 0, l::CHILD_THREAD];
+        let clone = Op::new(libc::SYS_clone, args);
+        let new_chunk = map.is_some();
+        let ops: smallvec::SmallVec<[Op; 2]> = map.into_iter().chain([clone]).collect();
+        let result = mapper.run(&ops, 0).map(drop);
+        if new_chunk && matches!(result, Err(Failure::Call { index: 0, .. })) {
+            // The chunk was not mapped.
+            mapper.chunks.pop();
+        }
+        result
     }
 
     /// Finds an area for a new thread; an operation when its chunk must be mapped first.
