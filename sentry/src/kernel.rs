@@ -14,7 +14,6 @@ use crate::fs::host_watch::HostWatch;
 use crate::fs::locks::LockWaits;
 use crate::fs::memfd::MemfdMount;
 use crate::fs::vfs::DeviceTable;
-use crate::futex::FutexTable;
 use crate::fs::vfs::fs_type::FsTypes;
 use crate::futex::FutexTable;
 use crate::mm::frames::Frames;
@@ -192,13 +191,9 @@ impl Kernel {
 
     /// Stores a setting.
     pub fn set_sysctl(&self, path: &str, value: &str) {
-        self.sysctls.lock().insert(path.to_owned(), value.to_owned());
-        self.tasks
-            .read()
-            .slots
-            .iter()
-            .filter_map(|(_, t)| t.upgrade())
-            .collect()
+        self.sysctls
+            .lock()
+            .insert(path.to_owned(), value.to_owned());
     }
 
     /// The task an event's cookie means.

@@ -34,24 +34,44 @@ fn main() {
     .unwrap();
     let dispatcher: &'static syscalls::Table = Box::leak(Box::new(syscalls::Table::default()));
     let kernel = Kernel::new(KernelConfig {
-        host: HostInfo { cpus: 2, memory: 4 << 30, ..HostInfo::default() },
+        host: HostInfo {
+            cpus: 2,
+            memory: 4 << 30,
+            ..HostInfo::default()
+        },
         platform,
         memory,
         clock: Arc::new(HostClock),
         dispatcher,
     });
-    let fs = TmpFs::new(kernel.frames.clone(), kernel.clock.clone(), 40, TmpOptions::default());
+    let fs = TmpFs::new(
+        kernel.frames.clone(),
+        kernel.clock.clone(),
+        40,
+        TmpOptions::default(),
+    );
     let ns = MountNamespace::new(fs, MountFlags::empty()).unwrap();
     let cx = WalkCx::kernel(ns.root());
-    let how = OpenHow { flags: OpenFlags::CREAT | OpenFlags::RDWR, perm: 0o755, ..OpenHow::default() };
+    let how = OpenHow {
+        flags: OpenFlags::CREAT | OpenFlags::RDWR,
+        perm: 0o755,
+        ..OpenHow::default()
+    };
     let file = open(&cx, &cx.root, b"/program", &how).unwrap();
     let mut done = 0;
     while done < program.len() {
         let mut src = KernelSrc::new(&program[done..]);
-        done += file.ops.write(&file.cx(None), &mut src, done as u64).unwrap();
+        done += file
+            .ops
+            .write(&file.cx(None), &mut src, done as u64)
+            .unwrap();
     }
     let files = FdTable::new();
-    for fd in [std::io::stdin().as_fd(), std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
+    for fd in [
+        std::io::stdin().as_fd(),
+        std::io::stdout().as_fd(),
+        std::io::stderr().as_fd(),
+    ] {
         let fd: OwnedFd = fd.try_clone_to_owned().unwrap();
         let file = HostFile::import(&kernel, fd).unwrap();
         files.install(file, 0, false, 1024).unwrap();

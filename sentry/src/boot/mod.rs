@@ -84,7 +84,10 @@ impl Container {
     pub fn start(&self) -> Result<(), BootError> {
         let init = self.init.lock().clone().filter(|i| !i.is_zombie());
         let what = || "starting the container".to_owned();
-        let init = init.ok_or_else(|| BootError::Other { what: what(), errno: Errno::ESRCH })?;
+        let init = init.ok_or_else(|| BootError::Other {
+            what: what(),
+            errno: Errno::ESRCH,
+        })?;
         init.start();
         Ok(())
     }
@@ -122,9 +125,7 @@ impl Container {
     }
 
     /// Lets it run on.
-    pub fn resume(&self) {
-
-    }
+    pub fn resume(&self) {}
 
     /// Tells the terminal of a process started with one that its window changed.
     pub fn resize(&self, pid: i32, rows: u16, cols: u16) {
@@ -136,7 +137,11 @@ impl Container {
     /// Its processes, for `ps`.
     pub fn processes(&self) -> Vec<ProcessInfo> {
         let groups = self.pids.groups();
-        groups.iter().filter(|g| !g.is_zombie()).map(|g| ProcessInfo::of(g)).collect()
+        groups
+            .iter()
+            .filter(|g| !g.is_zombie())
+            .map(|g| ProcessInfo::of(g))
+            .collect()
     }
 
     fn context(&self, umask: u32) -> FsContext {
@@ -166,7 +171,9 @@ impl ProcessInfo {
             uid: g.owner().0,
             threads: g.thread_count(),
             cpu_ns: u64::try_from(g.cpu_times().total().as_nanos()).unwrap_or(u64::MAX),
-            command: String::from_utf8_lossy(&g.comm()).escape_default().to_string(),
+            command: String::from_utf8_lossy(&g.comm())
+                .escape_default()
+                .to_string(),
         }
     }
 }

@@ -7,13 +7,13 @@ use abi::Errno;
 use super::spec::{BootError, ContainerSpec, DeviceSpec, MountFlags as SpecFlags, MountSource};
 use crate::Result;
 use crate::fs::gofer::GoferFs;
+use crate::fs::overlay::OverlayFs;
 use crate::fs::tmpfs::{TmpFs, TmpOptions};
 use crate::fs::vfs::change;
 use crate::fs::vfs::setattr;
 use crate::fs::vfs::{
     FileSystem, FileType, MountFlags, MountNamespace, Owner, Path, WalkCx, WalkFlags, lookup,
 };
-use crate::fs::overlay::OverlayFs;
 use crate::fs::{dev, proc, sys};
 use crate::kernel::Kernel;
 use crate::task::pid::PidNamespace;
@@ -68,7 +68,14 @@ pub fn build(
     };
     let ns = MountNamespace::new(root, MountFlags::empty())
         .map_err(other("mounting the root file system"))?;
-    let tree = Builder { kernel, gofer, pids, uts, ns: &ns, cx: WalkCx::kernel(ns.root()) };
+    let tree = Builder {
+        kernel,
+        gofer,
+        pids,
+        uts,
+        ns: &ns,
+        cx: WalkCx::kernel(ns.root()),
+    };
     for mount in &spec.mounts {
         tree.mount(&mount.destination, &mount.source, mount.flags)?;
     }
@@ -106,7 +113,12 @@ impl Builder<'_> {
             return change::mkdir_all(&self.cx, &self.cx.root, path, 0o755);
         }
         if let Some(cut) = path.iter().rposition(|&b| b == b'/').filter(|&i| i > 0) {
-            change::mkdir_all(&self.cx, &self.cx.root, path.get(..cut).unwrap_or(b"/"), 0o755)?;
+            change::mkdir_all(
+                &self.cx,
+                &self.cx.root,
+                path.get(..cut).unwrap_or(b"/"),
+                0o755,
+            )?;
         }
         change::mknod(&self.cx, &self.cx.root, path, FileType::Regular, 0o755, 0)?;
         self.find(path)
@@ -115,25 +127,66 @@ impl Builder<'_> {
     fn file_system(&self, source: &MountSource) -> Result<(Arc<dyn FileSystem>, &'static str)> {
         let k = self.kernel;
         Ok(match source {
-            MountSource::Gofer { index, exclusive } => {
-                (GoferFs::new(k, self.gofer.clone(), *index, *exclusive)?, "gofer")
-            }
-            MountSource::Tmpfs { size, inodes, mode, uid, gid } => {
-                let owner = Owner { uid: *uid, gid: *gid };
-                let options = TmpOptions { size: *size, inodes: *inodes, mode: *mode, owner };
+            MountSource::Gofer { index, exclusive } => (
+                GoferFs::new(k, self.gofer.clone(), *index, *exclusive)?,
+                "gofer",
+            ),
+            MountSource::Tmpfs {
+                size,
+                inodes,
+                mode,
+                uid,
+                gid,
+            } => {
+                let owner = Owner {
+                    uid: *uid,
+                    gid: *gid,
+                };
+                let options = TmpOptions {
+                    size: *size,
+                    inodes: *inodes,
+                    mode: *mode,
+                    owner,
+                };
                 (tmpfs(k, options), "tmpfs")
             }
-            MountSource::Proc => (proc::new(k, self.pids, self.uts, k.fs_types.new_dev()), "proc"),
+            MountSource::Proc => (
+                proc::new(k, self.pids, self.uts, k.fs_types.new_dev()),
+                "proc",
+            ),
             MountSource::Sys => (sys::new(k, k.fs_types.new_dev()), "sysfs"),
-            MountSource::Devpts { ptmxmode, mode, gid } => {
-                {
+            MountSource::Devpts {
+                ptmxmode,
+                mode,
+                gid,
+            } => {
                 let _ = (ptmxmode, mode, gid);
-                (tmpfs(k, TmpOptions { mode: 0o755, ..TmpOptions::default() }), "devpts")
-            }
+                (
+                    tmpfs(
+                        k,
+                        TmpOptions {
+                            mode: 0o755,
+                            ..TmpOptions::default()
+                        },
+                    ),
+                    "devpts",
+                )
             }
             MountSource::Mqueue => {
-                let options = TmpOptions { mode: 0o1777, ..TmpOptions::default() };
-                (TmpFs::new(k.frames.clone(), k.clock.clone(), k.fs_types.new_dev(), options).named("mqueue"), "mqueue")
+                let options = TmpOptions {
+                    mode: 0o1777,
+                    ..TmpOptions::default()
+                };
+                (
+                    TmpFs::new(
+                        k.frames.clone(),
+                        k.clock.clone(),
+                        k.fs_types.new_dev(),
+                        options,
+                    )
+                    .named("mqueue"),
+                    "mqueue",
+                )
             }
             MountSource::Cgroup => (sys::cgroup(k, self.pids, k.fs_types.new_dev()), "cgroup"),
         })
@@ -148,18 +201,27 @@ impl Builder<'_> {
         let (fs, name) = self.file_system(source).map_err(failed)?;
         let kind = fs.root().map_err(failed)?.kind();
         let point = self.point(at, kind).map_err(failed)?;
-        self.ns.mount(&point, fs, name.as_bytes(), flags.to_mount()).map_err(failed)?;
+        self.ns
+            .mount(&point, fs, name.as_bytes(), flags.to_mount())
+            .map_err(failed)?;
         Ok(())
     }
 
     /// Default devices and links, where `/dev` is a file system of the container's own, and
     /// the devices asked for.
     fn devices(&self, wanted: &[DeviceSpec]) -> Result<(), BootError> {
-        let own_dev = self.find(b"/dev").is_ok_and(|p| p.mount.fs.name() == "tmpfs");
+        let own_dev = self
+            .find(b"/dev")
+            .is_ok_and(|p| p.mount.fs.name() == "tmpfs");
         if own_dev {
             for (name, major, minor, perm) in dev::DEFAULT {
-                self.device(format!("/dev/{name}").as_bytes(), FileType::CharDevice, dev::makedev(major, minor), perm)
-                    .map_err(other(format!("creating device /dev/{name}")))?;
+                self.device(
+                    format!("/dev/{name}").as_bytes(),
+                    FileType::CharDevice,
+                    dev::makedev(major, minor),
+                    perm,
+                )
+                .map_err(other(format!("creating device /dev/{name}")))?;
             }
             for (name, target) in DEV_LINKS {
                 let path = format!("/dev/{name}");
@@ -170,11 +232,15 @@ impl Builder<'_> {
             }
         }
         for d in wanted {
-            let kind = if d.block { FileType::BlockDevice } else { FileType::CharDevice };
+            let kind = if d.block {
+                FileType::BlockDevice
+            } else {
+                FileType::CharDevice
+            };
             let rdev = dev::makedev(d.major, d.minor);
-            let made = self.device(&d.path, kind, rdev, d.mode).and_then(|path| {
-                setattr::chown(&self.cx, &path, Some(d.uid), Some(d.gid))
-            });
+            let made = self
+                .device(&d.path, kind, rdev, d.mode)
+                .and_then(|path| setattr::chown(&self.cx, &path, Some(d.uid), Some(d.gid)));
             made.map_err(other(format!("creating device {}", text(&d.path))))?;
         }
         Ok(())
@@ -182,7 +248,12 @@ impl Builder<'_> {
 
     fn device(&self, path: &[u8], kind: FileType, rdev: u64, perm: u32) -> Result<Path> {
         if let Some(cut) = path.iter().rposition(|&b| b == b'/').filter(|&i| i > 0) {
-            change::mkdir_all(&self.cx, &self.cx.root, path.get(..cut).unwrap_or(b"/"), 0o755)?;
+            change::mkdir_all(
+                &self.cx,
+                &self.cx.root,
+                path.get(..cut).unwrap_or(b"/"),
+                0o755,
+            )?;
         }
         match change::mknod(&self.cx, &self.cx.root, path, kind, perm, rdev) {
             Ok(_) | Err(Errno::EEXIST) => self.find(path),
@@ -200,9 +271,14 @@ impl Builder<'_> {
             };
             let directory = place.inode().is_ok_and(|i| i.kind() == FileType::Directory);
             let masked = if directory {
-                let options = TmpOptions { mode: 0o755, ..TmpOptions::default() };
+                let options = TmpOptions {
+                    mode: 0o755,
+                    ..TmpOptions::default()
+                };
                 let fs = tmpfs(self.kernel, options);
-                self.ns.mount(&place, fs, b"tmpfs", MountFlags::RDONLY).map(drop)
+                self.ns
+                    .mount(&place, fs, b"tmpfs", MountFlags::RDONLY)
+                    .map(drop)
             } else {
                 self.find(b"/dev/null")
                     .and_then(|null| self.ns.bind(&place, &null, false))
@@ -230,10 +306,21 @@ impl Builder<'_> {
 
 /// A private layer in memory over `lower`.
 fn in_memory(k: &Arc<Kernel>, lower: &Arc<dyn FileSystem>) -> Result<Arc<dyn FileSystem>> {
-    let upper = tmpfs(k, TmpOptions { mode: 0o755, ..TmpOptions::default() });
+    let upper = tmpfs(
+        k,
+        TmpOptions {
+            mode: 0o755,
+            ..TmpOptions::default()
+        },
+    );
     Ok(OverlayFs::in_memory(k.fs_types.new_dev(), lower, upper)?)
 }
 
 fn tmpfs(k: &Arc<Kernel>, options: TmpOptions) -> Arc<dyn FileSystem> {
-    TmpFs::new(k.frames.clone(), k.clock.clone(), k.fs_types.new_dev(), options)
+    TmpFs::new(
+        k.frames.clone(),
+        k.clock.clone(),
+        k.fs_types.new_dev(),
+        options,
+    )
 }

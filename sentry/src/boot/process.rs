@@ -68,9 +68,14 @@ impl Container {
         };
         let group = made.map_err(|errno| match errno {
             Errno::EACCES => BootError::NotExecutable(name),
-            errno => BootError::Exec { program: name, errno },
+            errno => BootError::Exec {
+                program: name,
+                errno,
+            },
         })?;
-        group.oom_score_adj.store(spec.oom_score_adj, Ordering::Relaxed);
+        group
+            .oom_score_adj
+            .store(spec.oom_score_adj, Ordering::Relaxed);
         group.on_exit(Box::new(move |status| on_exit(exit_status(status))));
         if let Some(terminal) = terminal {
             self.terminals.lock().insert(group.pid(), terminal);
@@ -79,14 +84,23 @@ impl Container {
     }
 
     fn enter_cwd(&self, fs: &FsContext, spec: &ProcessSpec) -> Result<(), BootError> {
-        let failed = |errno| BootError::Cwd { cwd: text(&spec.cwd), errno };
+        let failed = |errno| BootError::Cwd {
+            cwd: text(&spec.cwd),
+            errno,
+        };
         let root = fs.root();
         let kernel_cx = WalkCx::kernel(root.clone());
         // runc makes a missing working directory.
-        if matches!(lookup(&kernel_cx, &root, &spec.cwd, WalkFlags::FOLLOW), Err(Errno::ENOENT)) {
+        if matches!(
+            lookup(&kernel_cx, &root, &spec.cwd, WalkFlags::FOLLOW),
+            Err(Errno::ENOENT)
+        ) {
             change::mkdir_all(&kernel_cx, &root, &spec.cwd, 0o755).map_err(failed)?;
         }
-        let cx = WalkCx { creds: Arc::new(spec.creds.clone()), ..kernel_cx };
+        let cx = WalkCx {
+            creds: Arc::new(spec.creds.clone()),
+            ..kernel_cx
+        };
         let flags = WalkFlags::FOLLOW | WalkFlags::DIRECTORY;
         let cwd = lookup(&cx, &root, &spec.cwd, flags).map_err(failed)?;
         perm::check_path(&cx.creds, &cwd, Access::X).map_err(failed)?;
@@ -105,7 +119,8 @@ impl Container {
             Stdio::Files(fds) => {
                 for fd in fds {
                     let file = HostFile::import(&self.kernel, fd);
-                    file.and_then(|f| install(f, 0)).map_err(other("taking a standard descriptor"))?;
+                    file.and_then(|f| install(f, 0))
+                        .map_err(other("taking a standard descriptor"))?;
                 }
                 None
             }
@@ -116,7 +131,8 @@ impl Container {
         };
         for fd in more {
             let file = HostFile::import(&self.kernel, fd);
-            file.and_then(|f| install(f, 3)).map_err(other("taking a preserved descriptor"))?;
+            file.and_then(|f| install(f, 3))
+                .map_err(other("taking a preserved descriptor"))?;
         }
         Ok((files, terminal))
     }
@@ -135,7 +151,10 @@ fn exit_status(status: WaitStatus) -> ExitStatus {
     let raw = status.0;
     match u8::try_from(raw & 0x7f).unwrap_or(0) {
         0 => ExitStatus::Exited(u8::try_from(raw >> 8 & 0xff).unwrap_or(0)),
-        signo => ExitStatus::Signaled { signo, core: raw & 0x80 != 0 },
+        signo => ExitStatus::Signaled {
+            signo,
+            core: raw & 0x80 != 0,
+        },
     }
 }
 
@@ -156,7 +175,10 @@ fn executable(cx: &WalkCx<'_>, path: &[u8]) -> crate::Result<vfs::Path> {
 fn find_program(fs: &FsContext, spec: &ProcessSpec) -> Result<Vec<u8>, BootError> {
     let name = spec.args.first().filter(|a| !a.is_empty());
     let Some(name) = name else {
-        return Err(BootError::Other { what: "process.args is empty".to_owned(), errno: Errno::EINVAL });
+        return Err(BootError::Other {
+            what: "process.args is empty".to_owned(),
+            errno: Errno::EINVAL,
+        });
     };
     let cx = WalkCx {
         cwd: fs.cwd(),
@@ -183,5 +205,9 @@ fn find_program(fs: &FsContext, spec: &ProcessSpec) -> Result<Vec<u8>, BootError
         }
     }
     let name = text(name);
-    Err(if denied { BootError::NotExecutable(name) } else { BootError::NotFoundInPath(name) })
+    Err(if denied {
+        BootError::NotExecutable(name)
+    } else {
+        BootError::NotFoundInPath(name)
+    })
 }

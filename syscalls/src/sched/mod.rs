@@ -1,2 +1,1 @@
 //! Calls on scheduling.
-

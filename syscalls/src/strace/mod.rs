@@ -36,7 +36,10 @@ impl fmt::Debug for Strace {
 impl Strace {
     /// A tracer whose lines go to `sink`.
     pub fn new(sink: Arc<dyn LineSink>) -> Strace {
-        Strace { sink, begun: Mutex::default() }
+        Strace {
+            sink,
+            begun: Mutex::default(),
+        }
     }
 
     fn call_text(t: &Arc<Task>, nr: u64, args: &[u64; 6], after: bool) -> String {
@@ -56,26 +59,33 @@ impl Strace {
 
     /// strace puts the result in column 40 where the call is short.
     fn emit(&self, tid: i32, call: &str, result: &str) {
-        self.sink.line(&format!("[pid {tid:>5}] {call:<39} = {result}"));
+        self.sink
+            .line(&format!("[pid {tid:>5}] {call:<39} = {result}"));
     }
 }
 
 /// Calls after which the memory their arguments pointed to is another.
 fn replaces_memory(nr: u64) -> bool {
     use abi::nr;
-    [nr::execve, nr::execveat].iter().any(|&n| u64::from(n) == nr)
+    [nr::execve, nr::execveat]
+        .iter()
+        .any(|&n| u64::from(n) == nr)
 }
 
 /// Calls that never return.
 fn never_returns(nr: u64) -> bool {
     use abi::nr;
-    [nr::exit, nr::exit_group].iter().any(|&n| u64::from(n) == nr)
+    [nr::exit, nr::exit_group]
+        .iter()
+        .any(|&n| u64::from(n) == nr)
 }
 
 /// The result as strace words it.
 fn result_text(nr: u64, result: Result<i64, Errno>) -> String {
     use abi::nr;
-    let pointer = [nr::mmap, nr::mremap, nr::brk, nr::shmat].iter().any(|&n| u64::from(n) == nr);
+    let pointer = [nr::mmap, nr::mremap, nr::brk, nr::shmat]
+        .iter()
+        .any(|&n| u64::from(n) == nr);
     match result {
         Ok(v) if pointer => format!("{v:#x}"),
         Ok(v) => v.to_string(),
@@ -94,16 +104,26 @@ impl Tracer for Strace {
     }
 
     fn leave(&self, t: &Arc<Task>, nr: u64, args: &[u64; 6], result: Result<i64, Errno>) {
-        let begun = if replaces_memory(nr) { self.begun.lock().remove(&t.tid()) } else { None };
+        let begun = if replaces_memory(nr) {
+            self.begun.lock().remove(&t.tid())
+        } else {
+            None
+        };
         let call = begun.unwrap_or_else(|| Strace::call_text(t, nr, args, result.is_ok()));
         self.emit(t.tid(), &call, &result_text(nr, result));
     }
 
     fn signal(&self, t: &Task, info: &SigInfo) {
-        let name = u64::try_from(info.signo).ok().and_then(Signal::new).map(Signal::name);
+        let name = u64::try_from(info.signo)
+            .ok()
+            .and_then(Signal::new)
+            .map(Signal::name);
         let name = name.unwrap_or_default();
         let tid = t.tid();
-        self.sink.line(&format!("[pid {tid:>5}] --- {name} {{si_signo={name}, si_code={}}} ---", info.code));
+        self.sink.line(&format!(
+            "[pid {tid:>5}] --- {name} {{si_signo={name}, si_code={}}} ---",
+            info.code
+        ));
     }
 
     fn exit(&self, tid: i32, status: i32) {
@@ -111,8 +131,15 @@ impl Tracer for Strace {
         let text = match status & 0x7f {
             0 => format!("exited with {}", status >> 8 & 0xff),
             signo => {
-                let name = u64::try_from(signo).ok().and_then(Signal::new).map(Signal::name);
-                let core = if status & 0x80 != 0 { " (core dumped)" } else { "" };
+                let name = u64::try_from(signo)
+                    .ok()
+                    .and_then(Signal::new)
+                    .map(Signal::name);
+                let core = if status & 0x80 != 0 {
+                    " (core dumped)"
+                } else {
+                    ""
+                };
                 format!("killed by {}{core}", name.unwrap_or_default())
             }
         };

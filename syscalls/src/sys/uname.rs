@@ -37,7 +37,10 @@ fn name(t: &Arc<Task>, buf: UserBuf, len: i32) -> SysResult<Vec<u8>> {
     if !t.creds().capable(Cap::SysAdmin) {
         return Err(Errno::EPERM.into());
     }
-    let len = usize::try_from(len).ok().filter(|&n| n < FIELD).ok_or(Errno::EINVAL)?;
+    let len = usize::try_from(len)
+        .ok()
+        .filter(|&n| n < FIELD)
+        .ok_or(Errno::EINVAL)?;
     Ok(buf.read(t, len)?)
 }
 

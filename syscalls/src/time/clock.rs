@@ -36,7 +36,11 @@ impl ClockId {
             7 | 9 => ClockId::Boottime,
             n if n < 0 && n & 3 != 3 => {
                 let pid = !(n >> 3);
-                if n & 4 == 0 { ClockId::ProcessCpu(pid) } else { ClockId::ThreadCpu(pid) }
+                if n & 4 == 0 {
+                    ClockId::ProcessCpu(pid)
+                } else {
+                    ClockId::ThreadCpu(pid)
+                }
             }
             _ => return Err(Errno::EINVAL),
         })
@@ -86,7 +90,12 @@ pub fn clock_getres(t: &Arc<Task>, id: i32, to: UserPtr<Timespec, Out>) -> SysRe
 pub fn clock_settime(t: &Arc<Task>, id: i32, from: UserPtr<Timespec, In>) -> SysResult<()> {
     let clock = ClockId::parse(id)?;
     from.read(t)?.to_duration()?;
-    Err(if clock == ClockId::Realtime && id == 0 { Errno::EPERM } else { Errno::EINVAL }.into())
+    Err(if clock == ClockId::Realtime && id == 0 {
+        Errno::EPERM
+    } else {
+        Errno::EINVAL
+    }
+    .into())
 }
 
 /// `gettimeofday(2)`.

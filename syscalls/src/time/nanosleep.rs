@@ -22,7 +22,12 @@ pub fn nanosleep(
     remain: UserPtr<Timespec, Out>,
 ) -> SysResult<i64> {
     let time = request.read(t)?.to_duration()?;
-    sleep(t, ClockId::Monotonic, time, Some(remain.addr()).filter(|&a| a != 0))
+    sleep(
+        t,
+        ClockId::Monotonic,
+        time,
+        Some(remain.addr()).filter(|&a| a != 0),
+    )
 }
 
 /// `clock_nanosleep(2)`.
@@ -66,7 +71,13 @@ fn park(
     if until <= now {
         return Ok(0);
     }
-    let mut op = Sleeping { clock, until, relative: remain.is_some(), remain: remain.flatten(), timer: None };
+    let mut op = Sleeping {
+        clock,
+        until,
+        relative: remain.is_some(),
+        remain: remain.flatten(),
+        timer: None,
+    };
     op.arm(t, now);
     Err(Stop::Wait(Box::new(op)))
 }
@@ -96,7 +107,11 @@ impl Operation for Sleeping {
         if now >= self.until {
             return Ok(0);
         }
-        if self.timer.as_ref().is_none_or(|d| d.deadline() <= t.kernel.clock.monotonic()) {
+        if self
+            .timer
+            .as_ref()
+            .is_none_or(|d| d.deadline() <= t.kernel.clock.monotonic())
+        {
             self.arm(t, now);
         }
         Err(Stop::Wait(self))
@@ -107,7 +122,9 @@ impl Operation for Sleeping {
             return OnSignal::Eintr;
         }
         if let Some(addr) = self.remain {
-            let left = self.until.saturating_sub(self.clock.now(t).unwrap_or(self.until));
+            let left = self
+                .until
+                .saturating_sub(self.clock.now(t).unwrap_or(self.until));
             let out = UserPtr::<Timespec, Out>::at(addr);
             if out.write(t, &Timespec::from(left)).is_err() {
                 return OnSignal::Finish(-i64::from(Errno::EFAULT.raw()));

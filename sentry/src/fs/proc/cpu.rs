@@ -10,7 +10,9 @@ pub const HZ: u64 = 100;
 
 /// A duration in clock ticks.
 pub fn ticks(d: Duration) -> u64 {
-    d.as_secs().saturating_mul(HZ).saturating_add(u64::from(d.subsec_millis()) * HZ / 1000)
+    d.as_secs()
+        .saturating_mul(HZ)
+        .saturating_add(u64::from(d.subsec_millis()) * HZ / 1000)
 }
 
 /// The host's `/proc/cpuinfo`, as many processors of it as the sandbox has.
@@ -30,19 +32,28 @@ pub fn uptime(k: &View) -> Duration {
 pub fn uptime_text(k: &View) -> Vec<u8> {
     let up = uptime(k);
     let idle = idle(k, up);
-    format!("{}.{:02} {}.{:02}\n", up.as_secs(), up.subsec_millis() / 10, idle.as_secs(), idle.subsec_millis() / 10)
-        .into_bytes()
+    format!(
+        "{}.{:02} {}.{:02}\n",
+        up.as_secs(),
+        up.subsec_millis() / 10,
+        idle.as_secs(),
+        idle.subsec_millis() / 10
+    )
+    .into_bytes()
 }
 
 /// CPU time of all processes that are there or were waited for.
 fn busy(k: &View) -> CpuTimes {
     let all = k.pids.groups();
-    all.iter().fold(CpuTimes::default(), |sum, g| sum.plus(g.cpu_times()).plus(g.children_times()))
+    all.iter().fold(CpuTimes::default(), |sum, g| {
+        sum.plus(g.cpu_times()).plus(g.children_times())
+    })
 }
 
 /// Idle time over all CPUs.
 fn idle(k: &View, up: Duration) -> Duration {
-    up.saturating_mul(k.kernel.host.cpus.max(1)).saturating_sub(busy(k).total())
+    up.saturating_mul(k.kernel.host.cpus.max(1))
+        .saturating_sub(busy(k).total())
 }
 
 /// How many threads run and how many are blocked.
@@ -64,7 +75,12 @@ pub fn stat(k: &View) -> Vec<u8> {
     let cpus = k.kernel.host.cpus.max(1);
     let line = |name: &str, n: u32| {
         let t = |d: Duration| ticks(d / n);
-        format!("{name} {} 0 {} {} 0 0 0 0 0 0\n", t(user), t(system), t(idle))
+        format!(
+            "{name} {} 0 {} {} 0 0 0 0 0 0\n",
+            t(user),
+            t(system),
+            t(idle)
+        )
     };
     let mut out = line("cpu ", 1);
     for i in 0..cpus {

@@ -29,13 +29,20 @@ pub fn meminfo(k: &View) -> Vec<u8> {
         ("AnonPages", used),
         ("Mapped", 0),
     ];
-    let mut out: String =
-        lines.iter().map(|(name, bytes)| format!("{:<16}{:>8} kB\n", format!("{name}:"), bytes / 1024)).collect();
+    let mut out: String = lines
+        .iter()
+        .map(|(name, bytes)| format!("{:<16}{:>8} kB\n", format!("{name}:"), bytes / 1024))
+        .collect();
     for name in ["Shmem", "Slab", "PageTables", "Committed_AS"] {
         out.push_str(&format!("{:<16}{:>8} kB\n", format!("{name}:"), 0));
     }
-    out.push_str(&format!("{:<16}{:>8} kB\n", "VmallocTotal:", 34_359_738_367u64));
-    out.push_str("HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n");
+    out.push_str(&format!(
+        "{:<16}{:>8} kB\n",
+        "VmallocTotal:", 34_359_738_367u64
+    ));
+    out.push_str(
+        "HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n",
+    );
     out.into_bytes()
 }
 
@@ -43,5 +50,9 @@ pub fn meminfo(k: &View) -> Vec<u8> {
 pub fn vmstat(k: &View) -> Vec<u8> {
     let used = k.kernel.memory.resident_bytes().min(k.kernel.host.memory);
     let free = (k.kernel.host.memory - used) / abi::PAGE_SIZE;
-    format!("nr_free_pages {free}\nnr_anon_pages {}\n", used / abi::PAGE_SIZE).into_bytes()
+    format!(
+        "nr_free_pages {free}\nnr_anon_pages {}\n",
+        used / abi::PAGE_SIZE
+    )
+    .into_bytes()
 }

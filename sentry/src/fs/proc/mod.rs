@@ -47,7 +47,11 @@ impl Proc {
     /// What it shows; `EIO` while the kernel is being torn down.
     fn view(&self) -> Result<View> {
         let kernel = self.kernel.upgrade().ok_or(Errno::EIO)?;
-        Ok(View { kernel, pids: self.pids.clone(), uts: self.uts.clone() })
+        Ok(View {
+            kernel,
+            pids: self.pids.clone(),
+            uts: self.uts.clone(),
+        })
     }
 
     /// A node for the file called `place`.
@@ -63,8 +67,12 @@ pub fn new(
     uts: &Arc<UtsNamespace>,
     dev: u64,
 ) -> Arc<PseudoFs> {
-    let proc =
-        Proc { kernel: Arc::downgrade(kernel), pids: pids.clone(), uts: uts.clone(), dev };
+    let proc = Proc {
+        kernel: Arc::downgrade(kernel),
+        pids: pids.clone(),
+        uts: uts.clone(),
+        dev,
+    };
     let root = Dir::new(Node::root(dev), root::Root::new(proc));
     PseudoFs::new("proc", MAGIC, dev, root)
 }
@@ -82,5 +90,12 @@ pub fn uuid() -> String {
     b[6] = b[6] & 0x0f | 0x40;
     b[8] = b[8] & 0x3f | 0x80;
     let hex: String = b.iter().map(|b| format!("{b:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
 }

@@ -20,7 +20,12 @@ const IF_INET6: &str = "00000000000000000000000000000001 01 80 10 80       lo\n"
 pub fn dir(proc: &Proc, node: Node) -> Arc<dyn Inode> {
     let file = |name: &'static str, text: &'static str| -> (&'static str, Arc<dyn Inode>) {
         let node = proc.node(&format!("net/{name}"), 0o444);
-        (name, Text::new(node, move |_: Option<&Arc<Task>>| Ok(text.as_bytes().to_vec())))
+        (
+            name,
+            Text::new(node, move |_: Option<&Arc<Task>>| {
+                Ok(text.as_bytes().to_vec())
+            }),
+        )
     };
     let files = vec![
         file("dev", DEV),

@@ -27,7 +27,9 @@ const FILES: [(&str, Make); 16] = [
     ("modules", |_| Vec::new()),
     ("partitions", |_| b"major minor  #blocks  name\n\n".to_vec()),
     ("stat", cpu::stat),
-    ("swaps", |_| b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".to_vec()),
+    ("swaps", |_| {
+        b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".to_vec()
+    }),
     ("uptime", cpu::uptime_text),
     ("version", version),
     ("vmstat", memory::vmstat),
@@ -47,8 +49,14 @@ fn devices(_: &View) -> Vec<u8> {
 }
 
 fn filesystems(_: &View) -> Vec<u8> {
-    let nodev = ["sysfs", "tmpfs", "proc", "cgroup2", "devpts", "mqueue", "overlay"];
-    nodev.iter().map(|n| format!("nodev\t{n}\n")).collect::<String>().into_bytes()
+    let nodev = [
+        "sysfs", "tmpfs", "proc", "cgroup2", "devpts", "mqueue", "overlay",
+    ];
+    nodev
+        .iter()
+        .map(|n| format!("nodev\t{n}\n"))
+        .collect::<String>()
+        .into_bytes()
 }
 
 fn loadavg(k: &View) -> Vec<u8> {
@@ -82,12 +90,15 @@ impl Tree for Root {
         if let Some((_, make)) = FILES.iter().find(|(n, _)| *n == name) {
             let (proc, make) = (self.proc.clone(), *make);
             let perm = 0o444;
-            return Ok(Text::new(self.proc.node(name, perm), move |_: Option<&Arc<Task>>| {
-                Ok(make(&proc.view()?))
-            }));
+            return Ok(Text::new(
+                self.proc.node(name, perm),
+                move |_: Option<&Arc<Task>>| Ok(make(&proc.view()?)),
+            ));
         }
         if let Some((_, target)) = LINKS.iter().find(|(n, _)| *n == name) {
-            return Ok(Link::new(self.proc.node(name, 0o777), move |_| Ok(target.as_bytes().to_vec())));
+            return Ok(Link::new(self.proc.node(name, 0o777), move |_| {
+                Ok(target.as_bytes().to_vec())
+            }));
         }
         match name {
             "self" => Ok(Link::new(self.proc.node(name, 0o777), |t| {
@@ -98,7 +109,10 @@ impl Tree for Root {
                 let t = t.ok_or(Errno::ENOENT)?;
                 Ok(format!("{}/task/{}", t.pid(), t.tid()).into_bytes())
             })),
-            "sys" => Ok(Dir::new(self.proc.node(name, 0o555), sysctl::Sysctl::root(&self.proc))),
+            "sys" => Ok(Dir::new(
+                self.proc.node(name, 0o555),
+                sysctl::Sysctl::root(&self.proc),
+            )),
             _ => {
                 let pid: i32 = name.parse().map_err(|_| Errno::ENOENT)?;
                 // Only the canonical spelling names a process.
@@ -113,8 +127,16 @@ impl Tree for Root {
 
     fn list(&self) -> Result<Vec<(Vec<u8>, FileType)>> {
         let mut all: Vec<(Vec<u8>, FileType)> = Vec::new();
-        all.extend(FILES.iter().map(|(n, _)| (n.as_bytes().to_vec(), FileType::Regular)));
-        all.extend(LINKS.iter().map(|(n, _)| (n.as_bytes().to_vec(), FileType::Symlink)));
+        all.extend(
+            FILES
+                .iter()
+                .map(|(n, _)| (n.as_bytes().to_vec(), FileType::Regular)),
+        );
+        all.extend(
+            LINKS
+                .iter()
+                .map(|(n, _)| (n.as_bytes().to_vec(), FileType::Symlink)),
+        );
         all.push((b"self".to_vec(), FileType::Symlink));
         all.push((b"thread-self".to_vec(), FileType::Symlink));
         all.push((b"sys".to_vec(), FileType::Directory));

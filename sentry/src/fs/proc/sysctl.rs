@@ -31,7 +31,10 @@ const SETTINGS: [(&str, Value); 62] = [
     ("fs/aio-max-nr", Fixed("65536")),
     ("fs/aio-nr", Fixed("0")),
     ("fs/file-max", Fixed("9223372036854775807")),
-    ("fs/file-nr", Of(|k| format!("{}\t0\t9223372036854775807", k.pids.count()))),
+    (
+        "fs/file-nr",
+        Of(|k| format!("{}\t0\t9223372036854775807", k.pids.count())),
+    ),
     ("fs/inotify/max_queued_events", Fixed("16384")),
     ("fs/inotify/max_user_instances", Fixed("128")),
     ("fs/inotify/max_user_watches", Fixed("65536")),
@@ -56,9 +59,15 @@ const SETTINGS: [(&str, Value); 62] = [
     ("kernel/cap_last_cap", Fixed("40")),
     ("kernel/core_pattern", Stored("core")),
     ("kernel/core_uses_pid", Stored("0")),
-    ("kernel/domainname", Of(|k| String::from_utf8_lossy(&k.uts.domainname()).into_owned())),
+    (
+        "kernel/domainname",
+        Of(|k| String::from_utf8_lossy(&k.uts.domainname()).into_owned()),
+    ),
     ("kernel/dmesg_restrict", Fixed("1")),
-    ("kernel/hostname", Of(|k| String::from_utf8_lossy(&k.uts.hostname()).into_owned())),
+    (
+        "kernel/hostname",
+        Of(|k| String::from_utf8_lossy(&k.uts.hostname()).into_owned()),
+    ),
     ("kernel/kptr_restrict", Fixed("1")),
     ("kernel/msgmax", Stored("8192")),
     ("kernel/msgmnb", Stored("16384")),
@@ -76,12 +85,18 @@ const SETTINGS: [(&str, Value); 62] = [
     ("kernel/random/uuid", Of(|_| crate::fs::proc::uuid())),
     ("kernel/randomize_va_space", Fixed("2")),
     ("kernel/sem", Stored("32000\t1024000000\t500\t32000")),
-    ("kernel/seccomp/actions_avail", Fixed("kill_process kill_thread trap errno user_notif trace log allow")),
+    (
+        "kernel/seccomp/actions_avail",
+        Fixed("kill_process kill_thread trap errno user_notif trace log allow"),
+    ),
     ("kernel/shm_rmid_forced", Stored("0")),
     ("kernel/shmall", Stored("18446744073692774399")),
     ("kernel/shmmax", Stored("18446744073692774399")),
     ("kernel/shmmni", Stored("4096")),
-    ("kernel/threads-max", Of(|k| (k.kernel.host.memory / 131_072).to_string())),
+    (
+        "kernel/threads-max",
+        Of(|k| (k.kernel.host.memory / 131_072).to_string()),
+    ),
     ("kernel/version", Of(|k| k.kernel.version.version.clone())),
     ("net/core/somaxconn", Stored("4096")),
     ("net/ipv4/ip_local_port_range", Stored("32768\t60999")),
@@ -101,7 +116,10 @@ pub struct Sysctl {
 impl Sysctl {
     /// `/proc/sys`.
     pub fn root(proc: &Proc) -> Sysctl {
-        Sysctl { proc: proc.clone(), prefix: String::new() }
+        Sysctl {
+            proc: proc.clone(),
+            prefix: String::new(),
+        }
     }
 }
 
@@ -115,7 +133,13 @@ impl Tree for Sysctl {
         let prefix = format!("{path}/");
         if SETTINGS.iter().any(|(p, _)| p.starts_with(&prefix)) {
             let node = self.proc.node(&format!("sys/{path}"), 0o555);
-            return Ok(Dir::new(node, Sysctl { proc: self.proc.clone(), prefix }));
+            return Ok(Dir::new(
+                node,
+                Sysctl {
+                    proc: self.proc.clone(),
+                    prefix,
+                },
+            ));
         }
         Err(Errno::ENOENT)
     }
@@ -123,7 +147,9 @@ impl Tree for Sysctl {
     fn list(&self) -> Result<Vec<(Vec<u8>, FileType)>> {
         let mut all: Vec<(Vec<u8>, FileType)> = Vec::new();
         for (path, _) in &SETTINGS {
-            let Some(rest) = path.strip_prefix(&self.prefix) else { continue };
+            let Some(rest) = path.strip_prefix(&self.prefix) else {
+                continue;
+            };
             let entry = match rest.split_once('/') {
                 Some((dir, _)) => (dir.as_bytes().to_vec(), FileType::Directory),
                 None => (rest.as_bytes().to_vec(), FileType::Regular),
@@ -142,13 +168,19 @@ fn get(k: &View, path: &str) -> Option<String> {
     Some(match value {
         Fixed(text) => (*text).to_owned(),
         Of(make) => make(k),
-        Stored(default) => k.kernel.sysctl(path).unwrap_or_else(|| (*default).to_owned()),
+        Stored(default) => k
+            .kernel
+            .sysctl(path)
+            .unwrap_or_else(|| (*default).to_owned()),
     })
 }
 
 /// Stores a setting; `ENOENT` for one that does not exist, `EACCES` for one that is fixed.
 pub fn set_stored(k: &Kernel, path: &str, text: &str) -> Result<()> {
-    let (name, value) = SETTINGS.iter().find(|(p, _)| *p == path).ok_or(Errno::ENOENT)?;
+    let (name, value) = SETTINGS
+        .iter()
+        .find(|(p, _)| *p == path)
+        .ok_or(Errno::ENOENT)?;
     match value {
         Stored(_) => {
             k.set_sysctl(name, text);
@@ -167,7 +199,11 @@ fn set(k: &View, path: &str, text: &str) -> Result<()> {
 }
 
 fn file(proc: &Proc, path: &'static str, value: Value) -> Arc<dyn Inode> {
-    let perm = if matches!(value, Stored(_)) { 0o644 } else { 0o444 };
+    let perm = if matches!(value, Stored(_)) {
+        0o644
+    } else {
+        0o444
+    };
     let node = proc.node(&format!("sys/{path}"), perm);
     let (reader, writer) = (proc.clone(), proc.clone());
     let read = move |_: Option<&Arc<Task>>| {

@@ -27,16 +27,22 @@ struct Builder {
 impl Builder {
     fn file(&self, place: &str, make: Make) -> Arc<dyn Inode> {
         let kernel = self.kernel.clone();
-        Text::new(Node::new(self.dev, &place, 0o444, ROOT), move |_: Option<&Arc<Task>>| {
-            let kernel = kernel.upgrade().ok_or(Errno::EIO)?;
-            let mut text = make(&kernel);
-            text.push('\n');
-            Ok(text.into_bytes())
-        })
+        Text::new(
+            Node::new(self.dev, &place, 0o444, ROOT),
+            move |_: Option<&Arc<Task>>| {
+                let kernel = kernel.upgrade().ok_or(Errno::EIO)?;
+                let mut text = make(&kernel);
+                text.push('\n');
+                Ok(text.into_bytes())
+            },
+        )
     }
 
     fn dir(&self, place: &str, children: Vec<(&'static str, Arc<dyn Inode>)>) -> Arc<dyn Inode> {
-        Dir::new(Node::new(self.dev, &place, 0o755, ROOT), Static::new(children))
+        Dir::new(
+            Node::new(self.dev, &place, 0o755, ROOT),
+            Static::new(children),
+        )
     }
 }
 
@@ -49,18 +55,27 @@ fn cpu_range(k: &Kernel) -> String {
 
 /// A new `sysfs` instance.
 pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Arc<PseudoFs> {
-    let b = Builder { kernel: Arc::downgrade(kernel), dev };
+    let b = Builder {
+        kernel: Arc::downgrade(kernel),
+        dev,
+    };
     let empty = |place| b.dir(place, Vec::new());
     let cpu = b.dir(
         "cpu",
         vec![
-            ("kernel_max", b.file("cpu/kernel_max", |k| (k.host.cpus.max(1) - 1).to_string())),
+            (
+                "kernel_max",
+                b.file("cpu/kernel_max", |k| (k.host.cpus.max(1) - 1).to_string()),
+            ),
             ("online", b.file("cpu/online", cpu_range)),
             ("possible", b.file("cpu/possible", cpu_range)),
             ("present", b.file("cpu/present", cpu_range)),
         ],
     );
-    let node0 = b.dir("node0", vec![("cpulist", b.file("node0/cpulist", cpu_range))]);
+    let node0 = b.dir(
+        "node0",
+        vec![("cpulist", b.file("node0/cpulist", cpu_range))],
+    );
     let node = b.dir(
         "node",
         vec![
@@ -70,12 +85,21 @@ pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Arc<PseudoFs> {
         ],
     );
     let system = b.dir("system", vec![("cpu", cpu), ("node", node)]);
-    let devices = b.dir("devices", vec![("system", system), ("virtual", empty("virtual"))]);
+    let devices = b.dir(
+        "devices",
+        vec![("system", system), ("virtual", empty("virtual"))],
+    );
     let hugepage = b.dir(
         "thp",
         vec![
-            ("enabled", b.file("thp/enabled", |_| "always madvise [never]".to_owned())),
-            ("hpage_pmd_size", b.file("thp/size", |_| "2097152".to_owned())),
+            (
+                "enabled",
+                b.file("thp/enabled", |_| "always madvise [never]".to_owned()),
+            ),
+            (
+                "hpage_pmd_size",
+                b.file("thp/size", |_| "2097152".to_owned()),
+            ),
         ],
     );
     let mm = b.dir("mm", vec![("transparent_hugepage", hugepage)]);
@@ -102,22 +126,35 @@ pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Arc<PseudoFs> {
 
 /// The `cgroup2` tree as the container sees it: its own group as the root.
 pub fn cgroup(kernel: &Arc<Kernel>, pids: &Arc<PidNamespace>, dev: u64) -> Arc<PseudoFs> {
-    let b = Builder { kernel: Arc::downgrade(kernel), dev };
+    let b = Builder {
+        kernel: Arc::downgrade(kernel),
+        dev,
+    };
     let of_pids = |place: &str, make: fn(&PidNamespace) -> String| -> Arc<dyn Inode> {
         let pids = pids.clone();
-        Text::new(Node::new(dev, &place, 0o444, ROOT), move |_: Option<&Arc<Task>>| {
-            Ok(format!("{}\n", make(&pids)).into_bytes())
-        })
+        Text::new(
+            Node::new(dev, &place, 0o444, ROOT),
+            move |_: Option<&Arc<Task>>| Ok(format!("{}\n", make(&pids)).into_bytes()),
+        )
     };
     let root = Dir::new(
         Node::root(dev),
         Static::new(vec![
-            ("cgroup.controllers", b.file("controllers", |_| "memory pids".to_owned())),
+            (
+                "cgroup.controllers",
+                b.file("controllers", |_| "memory pids".to_owned()),
+            ),
             ("cgroup.procs", of_pids("procs", procs)),
             ("cgroup.type", b.file("type", |_| "domain".to_owned())),
-            ("memory.current", b.file("memory.current", |k| k.memory.resident_bytes().to_string())),
+            (
+                "memory.current",
+                b.file("memory.current", |k| k.memory.resident_bytes().to_string()),
+            ),
             ("memory.max", b.file("memory.max", memory_max)),
-            ("pids.current", of_pids("pids.current", |p| p.count().to_string())),
+            (
+                "pids.current",
+                of_pids("pids.current", |p| p.count().to_string()),
+            ),
             ("pids.max", of_pids("pids.max", pids_max)),
         ]),
     );
@@ -125,11 +162,17 @@ pub fn cgroup(kernel: &Arc<Kernel>, pids: &Arc<PidNamespace>, dev: u64) -> Arc<P
 }
 
 fn procs(pids: &PidNamespace) -> String {
-    pids.groups().iter().map(|g| g.pid().to_string()).collect::<Vec<_>>().join("\n")
+    pids.groups()
+        .iter()
+        .map(|g| g.pid().to_string())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn memory_max(k: &Kernel) -> String {
-    k.host.memory_limit.map_or_else(|| "max".to_owned(), |n| n.to_string())
+    k.host
+        .memory_limit
+        .map_or_else(|| "max".to_owned(), |n| n.to_string())
 }
 
 fn pids_max(pids: &PidNamespace) -> String {

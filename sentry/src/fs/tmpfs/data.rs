@@ -15,7 +15,6 @@ use abi::{Errno, PAGE_SIZE};
 use super::super::seals::Seals;
 use crate::Result;
 use crate::io::{IoDst, IoSrc};
-use crate::mm::{Backing, Mappers};
 use crate::mm::Backing;
 use crate::mm::Mappers;
 use crate::mm::frames::{FrameRange, Frames};
@@ -97,9 +96,6 @@ pub struct Data {
     pins: AtomicU32,
     maps: AtomicI32,
     shared_writers: AtomicI32,
-    /// Mappings of any kind; while there are some, frames stay.
-    mappings: AtomicI32,
-    /// Where it is mapped.
     /// Who maps it.
     pub mappers: Mappers,
     /// Seals (`F_ADD_SEALS`).
@@ -199,7 +195,6 @@ impl Data {
             pins: AtomicU32::new(0),
             maps: AtomicI32::new(0),
             shared_writers: AtomicI32::new(0),
-            mappings: AtomicI32::new(0),
             mappers: Mappers::default(),
             seals,
         }
@@ -226,9 +221,6 @@ impl Data {
         self.shared_writers.load(Ordering::SeqCst)
     }
 
-    /// Counts mappings, and shared writable ones among them.
-    pub fn add_mappings(&self, delta: i32, shared_write: bool) {
-        self.mappings.fetch_add(delta, Ordering::SeqCst);
     /// Counts mappings.
     pub fn mapped(&self, delta: i32, shared_write: bool) {
         self.maps.fetch_add(delta, Ordering::SeqCst);
@@ -389,15 +381,6 @@ impl Data {
         let mut state = self.state.write();
         self.seals.check_resize(state.size, size)?;
         let old = state.size;
-        if size < old && self.mappings.load(Ordering::SeqCst) > 0 {
-            // Guests lose what is past the new end before it is given up; the new size
-            // keeps their faults from getting it back.
-            state.size = size;
-            drop(state);
-            let first = size.next_multiple_of(PAGE_SIZE);
-            self.mappers.invalidate(first, u64::MAX - first);
-            state = self.state.write();
-        }
         state.size = size;
         if size < old {
             // Who maps the tail must fault (SIGBUS) from now on; frames are asked for anew.
@@ -429,8 +412,6 @@ impl Data {
 
     /// Gives up the pages `from..to`, or zeroes them where somebody else looks at them.
     fn drop_pages(&self, state: &mut State, from: u64, to: u64) {
-        let keep_all = self.pins.load(Ordering::SeqCst) != 0
-            || self.mappings.load(Ordering::SeqCst) > 0;
         let busy = self.pins.load(Ordering::SeqCst) != 0 || self.maps.load(Ordering::SeqCst) > 0;
         let mut at = from;
         while let Some((first, run)) = state.runs_from(at, to) {
@@ -524,7 +505,10 @@ impl Data {
     }
 
     /// Where `len` bytes at `offset` stand, for a mapping; `ENXIO` beyond the end.
-    pub fn backing(&self, offset: u64, len: u64) -> Result<Backing> {
+    pub fn backing(&self, offset: u64, len: u64, write: bool) -> Result<Backing> {
+        if write {
+            self.seals.check_map_write()?;
+        }
         let mut state = self.state.write();
         let end = state.size.div_ceil(PAGE_SIZE).saturating_mul(PAGE_SIZE);
         let len = len.min(end.saturating_sub(offset));

@@ -10,7 +10,6 @@ use super::inode::TmpInode;
 use crate::fs::file::{FileOps, IoCx, OpenFlags, Whence};
 use crate::fs::vfs::{Attr, Inode};
 use crate::io::{IoDst, IoSrc};
-use crate::mm::{Backing, MapIdentity, Mappable, Mappers};
 use crate::mm::Mappers;
 use crate::mm::{Backing, MapIdentity, Mappable};
 use crate::{Result, SysResult};
@@ -122,8 +121,8 @@ impl FileOps for OpenFile {
 }
 
 impl Mappable for OpenFile {
-    fn frames(&self, offset: u64, len: u64, _write: bool) -> Result<Backing> {
-        self.data()?.backing(offset, len)
+    fn frames(&self, offset: u64, len: u64, write: bool) -> Result<Backing> {
+        self.data()?.backing(offset, len, write)
     }
     fn size(&self) -> u64 {
         self.inode.data().map_or(0, Data::size)
@@ -137,12 +136,6 @@ impl Mappable for OpenFile {
     }
     fn mapped(&self, delta: i32, shared_write: bool) {
         if let Some(data) = self.inode.data() {
-            data.add_mappings(delta, shared_write);
-        }
-    }
-    fn may_write(&self) -> Result<()> {
-        self.data()?.seals.check_map_write()
-    }
             data.mapped(delta, shared_write);
         }
     }

@@ -6,10 +6,10 @@ use abi::Errno;
 
 use super::{Subject, may_look};
 use crate::Result;
+use crate::fs::File;
 use crate::fs::file::OpenFlags;
 use crate::fs::pseudo::{Dir, Jump, Text, Tree};
 use crate::fs::vfs::{FileType, Inode, Symlink, anon};
-use crate::fs::File;
 use crate::task::Task;
 
 fn parse(name: &[u8]) -> Result<i32> {
@@ -25,7 +25,12 @@ fn file_of(subject: &Subject, fd: i32) -> Result<Arc<File>> {
 
 fn list(subject: &Subject, kind: FileType) -> Result<Vec<(Vec<u8>, FileType)>> {
     let task = subject.task().map_err(|_| Errno::ENOENT)?;
-    Ok(task.files().list().iter().map(|fd| (fd.to_string().into_bytes(), kind)).collect())
+    Ok(task
+        .files()
+        .list()
+        .iter()
+        .map(|fd| (fd.to_string().into_bytes(), kind))
+        .collect())
 }
 
 struct Fd(Subject);
@@ -46,7 +51,11 @@ impl Tree for Fd {
         let fd = parse(name)?;
         let flags = file_of(&self.0, fd)?.flags();
         let mut perm = 0o100;
-        perm |= if flags.readable() || flags.contains(OpenFlags::PATH) { 0o400 } else { 0 };
+        perm |= if flags.readable() || flags.contains(OpenFlags::PATH) {
+            0o400
+        } else {
+            0
+        };
         perm |= if flags.writable() { 0o200 } else { 0 };
         let subject = self.0.clone();
         let node = self.0.node(&format!("fd/{fd}"), perm);
@@ -77,9 +86,15 @@ impl Tree for FdInfo {
             let mut flags = file.flags();
             flags.set(OpenFlags::CLOEXEC, cloexec);
             let mount = file.path.as_ref().map_or(15, |p| p.mount.id);
-            let ino = file.inode().map_or_else(|| file.ops.attr(), |i| i.attr()).map_or(0, |a| a.ino);
+            let ino = file
+                .inode()
+                .map_or_else(|| file.ops.attr(), |i| i.attr())
+                .map_or(0, |a| a.ino);
             let pos = *file.offset.lock();
-            let mut text = format!("pos:\t{pos}\nflags:\t0{:o}\nmnt_id:\t{mount}\nino:\t{ino}\n", flags.bits());
+            let mut text = format!(
+                "pos:\t{pos}\nflags:\t0{:o}\nmnt_id:\t{mount}\nino:\t{ino}\n",
+                flags.bits()
+            );
             text.push_str(&file.ops.fdinfo());
             Ok(text.into_bytes())
         }))

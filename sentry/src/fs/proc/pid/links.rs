@@ -16,7 +16,12 @@ pub fn link(subject: &Subject, name: &str) -> Arc<dyn Inode> {
     match name {
         "cwd" => Jump::to_path(node, move || Ok(s.task()?.fs().cwd())),
         "root" => Jump::to_path(node, move || Ok(s.task()?.fs().root())),
-        _ => Jump::to_path(node, move || s.task()?.exe().map(|e| e.path).ok_or(Errno::ENOENT)),
+        _ => Jump::to_path(node, move || {
+            s.task()?
+                .exe()
+                .and_then(|e| e.path().cloned())
+                .ok_or(Errno::ENOENT)
+        }),
     }
 }
 
@@ -46,10 +51,16 @@ impl Tree for Namespaces {
         let found = NAMESPACES.iter().find(|(n, _, _)| n.as_bytes() == name);
         let (name, kind, number) = found.ok_or(Errno::ENOENT)?;
         let text = format!("{kind}:[{number}]").into_bytes();
-        Ok(Link::new(self.0.node(&format!("ns/{name}"), 0o777), move |_| Ok(text.clone())))
+        Ok(Link::new(
+            self.0.node(&format!("ns/{name}"), 0o777),
+            move |_| Ok(text.clone()),
+        ))
     }
 
     fn list(&self) -> Result<Vec<(Vec<u8>, FileType)>> {
-        Ok(NAMESPACES.iter().map(|(n, _, _)| (n.as_bytes().to_vec(), FileType::Symlink)).collect())
+        Ok(NAMESPACES
+            .iter()
+            .map(|(n, _, _)| (n.as_bytes().to_vec(), FileType::Symlink))
+            .collect())
     }
 }

@@ -78,7 +78,9 @@ pub fn smaps(t: &Task) -> Result<Vec<u8>> {
 /// `smaps_rollup`.
 pub fn smaps_rollup(t: &Task) -> Result<Vec<u8>> {
     let lines = t.mm().map_lines(true);
-    let (Some(first), Some(last)) = (lines.first(), lines.last()) else { return Ok(Vec::new()) };
+    let (Some(first), Some(last)) = (lines.first(), lines.last()) else {
+        return Ok(Vec::new());
+    };
     let mut out = Vec::new();
     let _ = writeln!(
         out,

@@ -52,7 +52,10 @@ impl Subject {
     /// A node for the file `name` of this directory, owned as the process is.
     fn node(&self, name: &str, perm: u32) -> Node {
         let owner = self.group.upgrade().map_or((0, 0), |g| g.owner());
-        let owner = Owner { uid: owner.0, gid: owner.1 };
+        let owner = Owner {
+            uid: owner.0,
+            gid: owner.1,
+        };
         Node::new(self.proc.dev, &(self.pid, self.tid, name), perm, owner)
     }
 }
@@ -69,7 +72,11 @@ fn may_look(reader: Option<&Arc<Task>>, subject: &Task) -> Result<()> {
     let same = [s.uid, s.euid, s.suid].iter().all(|&u| u == r.fsuid)
         && [s.gid, s.egid, s.sgid].iter().all(|&g| g == r.fsgid);
     let no_more = s.permitted.0 & !r.permitted.0 == 0;
-    if (same && no_more) || r.capable(Cap::SysPtrace) { Ok(()) } else { Err(Errno::EACCES) }
+    if (same && no_more) || r.capable(Cap::SysPtrace) {
+        Ok(())
+    } else {
+        Err(Errno::EACCES)
+    }
 }
 
 type Make = fn(&Task) -> Result<Vec<u8>>;
@@ -84,11 +91,21 @@ struct Entry {
 }
 
 const fn open(name: &'static str, make: Make) -> Entry {
-    Entry { name, perm: 0o444, make, guarded: false }
+    Entry {
+        name,
+        perm: 0o444,
+        make,
+        guarded: false,
+    }
 }
 
 const fn guarded(name: &'static str, perm: u32, make: Make) -> Entry {
-    Entry { name, perm, make, guarded: true }
+    Entry {
+        name,
+        perm,
+        make,
+        guarded: true,
+    }
 }
 
 /// Text files every process and thread has.
@@ -97,7 +114,9 @@ const ENTRIES: [Entry; 26] = [
     open("cgroup", |_| Ok(b"0::/\n".to_vec())),
     open("cmdline", maps::cmdline),
     guarded("environ", 0o400, maps::environ),
-    open("gid_map", |_| Ok(b"         0          0 4294967295\n".to_vec())),
+    open("gid_map", |_| {
+        Ok(b"         0          0 4294967295\n".to_vec())
+    }),
     open("limits", status::limits),
     open("loginuid", |_| Ok(b"4294967295".to_vec())),
     guarded("maps", 0o444, |t| Ok(t.mm().maps_text())),
@@ -116,7 +135,9 @@ const ENTRIES: [Entry; 26] = [
     open("statm", stat::statm),
     open("status", status::status),
     guarded("syscall", 0o400, stat::syscall),
-    open("uid_map", |_| Ok(b"         0          0 4294967295\n".to_vec())),
+    open("uid_map", |_| {
+        Ok(b"         0          0 4294967295\n".to_vec())
+    }),
     open("wchan", |_| Ok(b"0".to_vec())),
     open("coredump_filter", |_| Ok(b"00000033\n".to_vec())),
 ];
@@ -129,8 +150,12 @@ const DIRS: [&str; 5] = ["fd", "fdinfo", "net", "ns", "task"];
 
 /// The directory of a process.
 pub fn process_dir(proc: &Proc, group: &Arc<ThreadGroup>) -> Arc<dyn Inode> {
-    let subject =
-        Subject { proc: proc.clone(), group: Arc::downgrade(group), tid: None, pid: group.pid() };
+    let subject = Subject {
+        proc: proc.clone(),
+        group: Arc::downgrade(group),
+        tid: None,
+        pid: group.pid(),
+    };
     Dir::new(subject.node("", 0o555), Process { subject })
 }
 
@@ -141,19 +166,22 @@ struct Process {
 impl Process {
     fn text(&self, entry: &'static Entry) -> Arc<dyn Inode> {
         let subject = self.subject.clone();
-        Text::new(self.subject.node(entry.name, entry.perm), move |reader: Option<&Arc<Task>>| {
-            let task = match subject.task() {
-                // A zombie has no thread left, but its stat and status live on.
-                Err(_) if matches!(entry.name, "stat" | "status" | "cmdline") => {
-                    return status::zombie(&*subject.group()?, entry.name);
+        Text::new(
+            self.subject.node(entry.name, entry.perm),
+            move |reader: Option<&Arc<Task>>| {
+                let task = match subject.task() {
+                    // A zombie has no thread left, but its stat and status live on.
+                    Err(_) if matches!(entry.name, "stat" | "status" | "cmdline") => {
+                        return status::zombie(&*subject.group()?, entry.name);
+                    }
+                    task => task?,
+                };
+                if entry.guarded {
+                    may_look(reader, &task)?;
                 }
-                task => task?,
-            };
-            if entry.guarded {
-                may_look(reader, &task)?;
-            }
-            (entry.make)(&task)
-        })
+                (entry.make)(&task)
+            },
+        )
     }
 
     fn writable(&self, name: &'static str) -> Arc<dyn Inode> {
@@ -193,9 +221,12 @@ impl Tree for Process {
     fn list(&self) -> Result<Vec<(Vec<u8>, FileType)>> {
         self.subject.group().map_err(|_| Errno::ENOENT)?;
         let texts = ENTRIES.iter().map(|e| e.name).chain(WRITABLE);
-        let mut all: Vec<_> =
-            texts.map(|n| (n.as_bytes().to_vec(), FileType::Regular)).collect();
-        let dirs = DIRS.iter().filter(|d| self.subject.tid.is_none() || **d != "task");
+        let mut all: Vec<_> = texts
+            .map(|n| (n.as_bytes().to_vec(), FileType::Regular))
+            .collect();
+        let dirs = DIRS
+            .iter()
+            .filter(|d| self.subject.tid.is_none() || **d != "task");
         all.extend(dirs.map(|d| (d.as_bytes().to_vec(), FileType::Directory)));
         all.extend(["cwd", "exe", "root"].map(|l| (l.as_bytes().to_vec(), FileType::Symlink)));
         all.sort_by(|a, b| a.0.cmp(&b.0));
@@ -214,7 +245,10 @@ impl Tree for Tasks {
         if !group.tasks().iter().any(|t| t.tid() == tid) {
             return Err(Errno::ENOENT);
         }
-        let subject = Subject { tid: Some(tid), ..self.0.clone() };
+        let subject = Subject {
+            tid: Some(tid),
+            ..self.0.clone()
+        };
         Ok(Dir::new(subject.node("", 0o555), Process { subject }))
     }
 
@@ -222,6 +256,9 @@ impl Tree for Tasks {
         let group = self.0.group().map_err(|_| Errno::ENOENT)?;
         let mut tids: Vec<i32> = group.tasks().iter().map(|t| t.tid()).collect();
         tids.sort_unstable();
-        Ok(tids.iter().map(|t| (t.to_string().into_bytes(), FileType::Directory)).collect())
+        Ok(tids
+            .iter()
+            .map(|t| (t.to_string().into_bytes(), FileType::Directory))
+            .collect())
     }
 }

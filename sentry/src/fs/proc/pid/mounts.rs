@@ -26,7 +26,12 @@ fn flags_text(flags: MountFlags) -> String {
         (MountFlags::NODIRATIME, ",nodiratime"),
         (MountFlags::RELATIME, ",relatime"),
     ];
-    let mut text = if flags.contains(MountFlags::RDONLY) { "ro" } else { "rw" }.to_owned();
+    let mut text = if flags.contains(MountFlags::RDONLY) {
+        "ro"
+    } else {
+        "rw"
+    }
+    .to_owned();
     for (flag, name) in names {
         if flags.contains(flag) {
             text.push_str(name);
@@ -38,7 +43,9 @@ fn flags_text(flags: MountFlags) -> String {
 /// The mounts the task sees, each with the place it hangs at in the task's view.
 fn visible(t: &Task) -> Vec<(Arc<Mount>, Vec<u8>)> {
     let root = t.fs().root();
-    let Some(ns) = root.mount.namespace() else { return Vec::new() };
+    let Some(ns) = root.mount.namespace() else {
+        return Vec::new();
+    };
     ns.list()
         .into_iter()
         .map(|m| {
@@ -50,7 +57,11 @@ fn visible(t: &Task) -> Vec<(Arc<Mount>, Vec<u8>)> {
 
 fn options(m: &Mount) -> String {
     let extra = m.fs.options();
-    if extra.is_empty() { String::new() } else { format!(",{extra}") }
+    if extra.is_empty() {
+        String::new()
+    } else {
+        format!(",{extra}")
+    }
 }
 
 /// `mounts`.
@@ -60,7 +71,12 @@ pub fn mounts(t: &Task) -> Result<Vec<u8>> {
         mangle(&m.source, &mut out);
         out.push(b' ');
         mangle(&at, &mut out);
-        let line = format!(" {} {}{} 0 0\n", m.fs.name(), flags_text(m.flags()), options(&m));
+        let line = format!(
+            " {} {}{} 0 0\n",
+            m.fs.name(),
+            flags_text(m.flags()),
+            options(&m)
+        );
         out.extend(line.bytes());
     }
     Ok(out)
@@ -90,7 +106,11 @@ fn root_in_fs(m: &Mount) -> Vec<u8> {
     if names.is_empty() {
         return b"/".to_vec();
     }
-    names.iter().rev().flat_map(|n| [b"/".as_slice(), n].concat()).collect()
+    names
+        .iter()
+        .rev()
+        .flat_map(|n| [b"/".as_slice(), n].concat())
+        .collect()
 }
 
 /// `mountinfo`.
@@ -111,7 +131,11 @@ pub fn mountinfo(t: &Task) -> Result<Vec<u8>> {
         };
         out.extend(format!(" {}{shared} - {} ", flags_text(m.flags()), m.fs.name()).bytes());
         mangle(&m.source, &mut out);
-        let super_rw = if m.flags().contains(MountFlags::RDONLY) { "ro" } else { "rw" };
+        let super_rw = if m.flags().contains(MountFlags::RDONLY) {
+            "ro"
+        } else {
+            "rw"
+        };
         out.extend(format!(" {super_rw}{}\n", options(&m)).bytes());
     }
     Ok(out)

@@ -17,7 +17,9 @@ pub fn stat(t: &Task) -> Result<Vec<u8>> {
     let (pending, _) = t.pending_signals();
     let (ignored, caught) = g.sighand().sets();
     let session = g.session();
-    let (tty, tpgid) = session.tty().map_or((0, -1), |tty| (tty.dev(), tty.foreground()));
+    let (tty, tpgid) = session
+        .tty()
+        .map_or((0, -1), |tty| (tty.dev(), tty.foreground()));
     let exe = t.exe().is_some();
     let fields = [
         t.tid().to_string(),

@@ -44,15 +44,36 @@ pub fn status(t: &Task) -> Result<Vec<u8>> {
     let _ = write!(
         s,
         "Uid:\t{}\t{}\t{}\t{}\nGid:\t{}\t{}\t{}\t{}\nFDSize:\t{slots}\nGroups:\t{groups}\nNStgid:\t{}\nNSpid:\t{}\nNSpgid:\t{}\nNSsid:\t{}\n",
-        c.uid, c.euid, c.suid, c.fsuid, c.gid, c.egid, c.sgid, c.fsgid,
-        t.pid(), t.tid(), g.pgrp().pgid(), g.session().sid(),
+        c.uid,
+        c.euid,
+        c.suid,
+        c.fsuid,
+        c.gid,
+        c.egid,
+        c.sgid,
+        c.fsgid,
+        t.pid(),
+        t.tid(),
+        g.pgrp().pgid(),
+        g.session().sid(),
     );
     let kb = |n: u64| n / 1024;
     for (name, value) in [
-        ("VmPeak", u.peak.max(u.size)), ("VmSize", u.size), ("VmLck", u.locked), ("VmPin", 0),
-        ("VmHWM", u.rss()), ("VmRSS", u.rss()), ("RssAnon", u.rss_anon), ("RssFile", u.rss_file),
-        ("RssShmem", u.rss_shmem), ("VmData", u.data), ("VmStk", u.stack), ("VmExe", u.text),
-        ("VmLib", 0), ("VmPTE", 0), ("VmSwap", 0),
+        ("VmPeak", u.peak.max(u.size)),
+        ("VmSize", u.size),
+        ("VmLck", u.locked),
+        ("VmPin", 0),
+        ("VmHWM", u.rss()),
+        ("VmRSS", u.rss()),
+        ("RssAnon", u.rss_anon),
+        ("RssFile", u.rss_file),
+        ("RssShmem", u.rss_shmem),
+        ("VmData", u.data),
+        ("VmStk", u.stack),
+        ("VmExe", u.text),
+        ("VmLib", 0),
+        ("VmPTE", 0),
+        ("VmSwap", 0),
     ] {
         let _ = writeln!(s, "{name}:\t{:>8} kB", kb(value));
     }
@@ -60,7 +81,11 @@ pub fn status(t: &Task) -> Result<Vec<u8>> {
     caps(&c, &mut s);
     let cpus = t.sched.lock().affinity;
     let last = 63u32.saturating_sub(cpus.leading_zeros());
-    let list = if last == 0 { "0".to_owned() } else { format!("0-{last}") };
+    let list = if last == 0 {
+        "0".to_owned()
+    } else {
+        format!("0-{last}")
+    };
     let _ = write!(
         s,
         "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tvulnerable\nCpus_allowed:\t{cpus:x}\nCpus_allowed_list:\t{list}\nMems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n",
@@ -79,14 +104,21 @@ fn signals(t: &Task, s: &mut String) {
         g.thread_count(),
         own.0.count_ones() + shared.0.count_ones(),
         g.limit(Resource::Sigpending).soft,
-        own.0, shared.0, t.sigmask().0, ignored.0, caught.0,
+        own.0,
+        shared.0,
+        t.sigmask().0,
+        ignored.0,
+        caught.0,
     );
 }
 
 fn caps(c: &Creds, s: &mut String) {
     for (name, set) in [
-        ("CapInh", c.inheritable), ("CapPrm", c.permitted), ("CapEff", c.effective),
-        ("CapBnd", c.bounding), ("CapAmb", c.ambient),
+        ("CapInh", c.inheritable),
+        ("CapPrm", c.permitted),
+        ("CapEff", c.effective),
+        ("CapBnd", c.bounding),
+        ("CapAmb", c.ambient),
     ] {
         let _ = writeln!(s, "{name}:\t{:016x}", set.0);
     }
@@ -140,11 +172,25 @@ const LIMITS: [(&str, Resource, &str); 16] = [
 
 /// `limits`.
 pub fn limits(t: &Task) -> Result<Vec<u8>> {
-    let text = |n: u64| if n == INFINITY { "unlimited".to_owned() } else { n.to_string() };
-    let mut s = format!("{:<26}{:<21}{:<21}{:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+    let text = |n: u64| {
+        if n == INFINITY {
+            "unlimited".to_owned()
+        } else {
+            n.to_string()
+        }
+    };
+    let mut s = format!(
+        "{:<26}{:<21}{:<21}{:<10}\n",
+        "Limit", "Soft Limit", "Hard Limit", "Units"
+    );
     for (name, resource, unit) in LIMITS {
         let limit = t.thread_group().limit(resource);
-        let _ = writeln!(s, "{name:<26}{:<21}{:<21}{unit:<10}", text(limit.soft), text(limit.hard));
+        let _ = writeln!(
+            s,
+            "{name:<26}{:<21}{:<21}{unit:<10}",
+            text(limit.soft),
+            text(limit.hard)
+        );
     }
     Ok(s.into_bytes())
 }
@@ -157,7 +203,11 @@ pub fn read_setting(t: &Task, name: &str) -> Result<Vec<u8>> {
             text.push(b'\n');
             text
         }
-        "oom_score_adj" => format!("{}\n", t.thread_group().oom_score_adj.load(Ordering::Relaxed)).into_bytes(),
+        "oom_score_adj" => format!(
+            "{}\n",
+            t.thread_group().oom_score_adj.load(Ordering::Relaxed)
+        )
+        .into_bytes(),
         _ => format!("{}\n", t.timer_slack.load(Ordering::Relaxed)).into_bytes(),
     })
 }
@@ -184,6 +234,7 @@ pub fn write_setting(t: &Task, name: &str, text: &[u8]) -> Result<()> {
         return Ok(());
     }
     let value: u64 = text.parse().map_err(|_| Errno::EINVAL)?;
-    t.timer_slack.store(if value == 0 { 50_000 } else { value }, Ordering::Relaxed);
+    t.timer_slack
+        .store(if value == 0 { 50_000 } else { value }, Ordering::Relaxed);
     Ok(())
 }
