@@ -1,18 +1,21 @@
 //! The kernel value: everything of one sandbox.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use guestmem::MemoryFile;
-use platform::Platform;
+use platform::{Platform, WorkerId};
 
+use crate::fs::devpts::Terminals;
 use crate::fs::host_watch::HostWatch;
 use crate::fs::locks::LockWaits;
 use crate::fs::memfd::MemfdMount;
 use crate::fs::vfs::DeviceTable;
 use crate::fs::vfs::fs_type::FsTypes;
+use crate::futex::FutexTable;
 use crate::mm::frames::Frames;
 use crate::net::NetNs;
 use crate::sync::{Mutex, RwLock};
@@ -31,6 +34,26 @@ pub struct HostInfo {
     pub cpus: u32,
     /// Memory in bytes: the host's, or the limit if that is lower.
     pub memory: u64,
+    /// The container's memory limit in bytes, if it has one.
+    pub memory_limit: Option<u64>,
+}
+
+/// What `uname(2)` says of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Release (`6.12.0`).
+    pub release: String,
+    /// Version (`#1 SMP …`).
+    pub version: String,
+}
+
+impl Default for Version {
+    fn default() -> Version {
+        Version {
+            release: "6.12.0-runsc".to_owned(),
+            version: "#1 SMP PREEMPT_DYNAMIC Sun Nov 17 22:15:08 UTC 2024".to_owned(),
+        }
+    }
 }
 
 /// What a kernel is made from.
@@ -77,14 +100,30 @@ pub struct Kernel {
     pub host_watch: HostWatch,
     /// The network namespace.
     pub net: NetNs,
+    /// Pseudoterminals and the console.
+    pub terminals: Terminals,
     /// Held while an epoll set is made to watch another.
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
     anon_ino: AtomicU64,
     /// Who waits for whom at record locks.
     pub lock_waits: LockWaits,
+    /// Futexes.
+    pub futexes: FutexTable,
+    /// What `uname(2)` says.
+    pub version: Version,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// Settings written under `/proc/sys`.
+    sysctls: Mutex<BTreeMap<String, String>>,
     /// Tasks by cookie.
-    tasks: RwLock<Vec<Option<Arc<Task>>>>,
+    tasks: RwLock<Cookies>,
+    /// Last inode number given to a namespace.
+    ns_ino: AtomicU64,
+    /// Workers are to end.
+    stopping: AtomicBool,
+    /// Turns the choice of a worker for new tasks.
+    turn: AtomicUsize,
 }
 
 impl fmt::Debug for Kernel {
@@ -98,7 +137,7 @@ impl Kernel {
     pub fn new(config: KernelConfig) -> Arc<Kernel> {
         let workers = config.platform.workers();
         let started = (config.clock.realtime(), config.clock.boottime());
-        Arc::new(Kernel {
+        let kernel = Arc::new(Kernel {
             host: config.host,
             started,
             timers: Timers::new(workers),
@@ -112,12 +151,22 @@ impl Kernel {
             dispatcher: config.dispatcher,
             host_watch: HostWatch::default(),
             net: NetNs::default(),
+            terminals: Terminals::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
             devices: DeviceTable::default(),
             lock_waits: LockWaits::default(),
+            futexes: FutexTable::default(),
+            version: Version::default(),
+            boot_id: crate::fs::proc::uuid(),
+            sysctls: Mutex::default(),
             tasks: RwLock::default(),
-        })
+            ns_ino: AtomicU64::new(0xf000_0000),
+            stopping: AtomicBool::new(false),
+            turn: AtomicUsize::new(0),
+        });
+        crate::fs::devpts::register(&kernel);
+        kernel
     }
 
     /// An inode number for a pipe, socket or the like.
@@ -127,12 +176,104 @@ impl Kernel {
 
     /// Every task.
     pub fn all_tasks(&self) -> Vec<Arc<Task>> {
-        self.tasks.read().iter().flatten().cloned().collect()
+        self.tasks
+            .read()
+            .slots
+            .iter()
+            .filter_map(|(_, t)| t.upgrade())
+            .collect()
+    }
+
+    /// The value written to a setting, if one was.
+    pub fn sysctl(&self, path: &str) -> Option<String> {
+        self.sysctls.lock().get(path).cloned()
+    }
+
+    /// Stores a setting.
+    pub fn set_sysctl(&self, path: &str, value: &str) {
+        self.sysctls
+            .lock()
+            .insert(path.to_owned(), value.to_owned());
     }
 
     /// The task an event's cookie means.
     pub fn task_by_cookie(&self, cookie: u64) -> Option<Arc<Task>> {
-        let index = usize::try_from(cookie).ok()?;
-        self.tasks.read().get(index)?.clone()
+        let tasks = self.tasks.read();
+        let (generation, task) = tasks.slots.get(index_of(cookie)?)?;
+        if *generation != cookie >> 32 {
+            return None;
+        }
+        task.upgrade()
     }
+
+    /// Enters a task under a new cookie.
+    pub(crate) fn add_cookie(&self, task: &Arc<Task>) -> u64 {
+        let mut tasks = self.tasks.write();
+        tasks.generation = (tasks.generation + 1) & 0x7fff_ffff;
+        let generation = tasks.generation;
+        let entry = (generation, Arc::downgrade(task));
+        let index = match tasks.free.pop() {
+            Some(i) => i,
+            None => {
+                tasks.slots.push((0, Weak::new()));
+                tasks.slots.len() - 1
+            }
+        };
+        if let Some(slot) = tasks.slots.get_mut(index) {
+            *slot = entry;
+        }
+        generation << 32 | index as u64
+    }
+
+    /// Events of this cookie mean nobody any more.
+    pub(crate) fn remove_cookie(&self, cookie: u64) {
+        let Some(index) = index_of(cookie) else {
+            return;
+        };
+        let mut tasks = self.tasks.write();
+        let Some(slot) = tasks.slots.get_mut(index) else {
+            return;
+        };
+        if slot.0 == cookie >> 32 {
+            *slot = (u64::MAX, Weak::new());
+            tasks.free.push(index);
+        }
+    }
+
+    /// An inode number for a namespace.
+    pub fn next_ns_ino(&self) -> u64 {
+        self.ns_ino.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The worker a new task is dealt to.
+    pub(crate) fn deal(&self) -> WorkerId {
+        let n = self.platform.workers().max(1);
+        WorkerId(self.turn.fetch_add(1, Ordering::Relaxed) % n)
+    }
+
+    /// Ends the workers: each returns from [`Kernel::run_worker`] soon.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for w in 0..self.platform.workers() {
+            self.platform.kick(WorkerId(w));
+        }
+    }
+
+    /// Whether [`Kernel::stop`] was called.
+    pub fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+}
+
+/// Tasks by cookie: a slot number below, a generation above, so that an event of a dead
+/// task never means another.
+#[derive(Default)]
+struct Cookies {
+    slots: Vec<(u64, Weak<Task>)>,
+    free: Vec<usize>,
+    generation: u64,
+}
+
+fn index_of(cookie: u64) -> Option<usize> {
+    usize::try_from(cookie & 0xffff_ffff).ok()
 }

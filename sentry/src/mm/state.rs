@@ -48,6 +48,7 @@ impl MmLimits {
 
 /// What `execve(2)` notes of a program's layout, for `/proc` and `prctl(PR_SET_MM)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in PR_SET_MM, prctl(2)")]
 pub struct Layout {
     pub start_code: u64,
     pub end_code: u64,
@@ -160,6 +161,7 @@ impl Mm {
             auxv: Vec::new(),
             peak: 0,
         };
+        frames.tidy();
         Mm::with_state(space, frames, range, state)
     }
 
@@ -311,11 +313,27 @@ impl Drop for Mm {
     fn drop(&mut self) {
         self.space.kill();
         let state = self.state.get_mut();
-        for range in state.pmas.iter().map(|s| s.frames()) {
-            self.frames.release(range);
-        }
-        for range in state.reserve.iter().map(|s| s.frames()) {
-            self.frames.release(range);
-        }
+        let grave = Grave {
+            space: Arc::clone(&self.space),
+            vmas: std::mem::take(&mut state.vmas),
+            ranges: state
+                .pmas
+                .iter()
+                .map(|s| s.frames())
+                .chain(state.reserve.iter().map(|s| s.frames()))
+                .collect(),
+        };
+        self.frames.bury(grave);
     }
+}
+
+/// What is left of an address space whose last thread may still be on its way out. Its
+/// memory goes to nobody else before that has ended.
+pub(super) struct Grave {
+    pub space: Arc<dyn AddressSpace>,
+    /// Keep the memory of files.
+    #[expect(dead_code, reason = "held, not read")]
+    pub vmas: VmaSet,
+    /// Private memory.
+    pub ranges: Vec<FrameRange>,
 }

@@ -1,0 +1,276 @@
+//! Replacing a process' program (`execve(2)`).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use abi::Errno;
+use abi::fs::PollEvents;
+use abi::signal::{Signal, StackT};
+use platform::{Context, Registers};
+
+use super::Task;
+use super::limits::{Limits, Resource};
+use crate::Result;
+use crate::creds::{Cap, Creds};
+use crate::fs::File;
+use crate::fs::vfs::walk::WalkCx;
+use crate::fs::vfs::{MountFlags, Path};
+use crate::futex;
+use crate::kernel::Kernel;
+use crate::load::{self, Program, StartInfo};
+use crate::mm::{Mm, MmLimits};
+use crate::signal::SS_DISABLE;
+use crate::wait::{OnSignal, Operation, Registration, Share, Stop, SysResult};
+
+/// The program a process runs.
+#[derive(Clone)]
+pub struct ExeInfo {
+    /// Its open file (`/proc/PID/exe`).
+    pub file: Arc<File>,
+}
+
+impl ExeInfo {
+    /// Where the file is.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.path.as_ref()
+    }
+}
+
+/// What is to be run.
+pub struct ExecRequest {
+    /// The executable, which [`crate::load::open_exec`] gave.
+    pub file: Arc<File>,
+    /// The path it was asked for by.
+    pub name: Vec<u8>,
+    /// Arguments.
+    pub argv: Vec<Vec<u8>>,
+    /// Environment.
+    pub envp: Vec<Vec<u8>>,
+}
+
+/// A program loaded into a new address space.
+pub(crate) struct Loaded {
+    pub(crate) mm: Arc<Mm>,
+    pub(crate) regs: Registers,
+    pub(crate) creds: Creds,
+    pub(crate) comm: Vec<u8>,
+    pub(crate) exe: Option<ExeInfo>,
+}
+
+/// `ADDR_NO_RANDOMIZE` of `personality(2)`.
+const NO_RANDOMIZE: u32 = 0x0040_0000;
+
+/// Loads a program into a new address space, for whoever `cx` stands for.
+pub(crate) fn load(
+    kernel: &Arc<Kernel>,
+    cx: &WalkCx<'_>,
+    limits: &Limits,
+    personality: u32,
+    request: ExecRequest,
+) -> Result<Loaded> {
+    let comm = comm_of(&request.name);
+    let program = Program::open(cx, request.file, request.name, request.argv)?;
+    let (creds, secure) = creds_for(&cx.creds, &program.file)?;
+    let space = kernel
+        .platform
+        .new_address_space()
+        .map_err(|_| Errno::ENOMEM)?;
+    let mm = Mm::new(space, kernel.frames.clone(), kernel.platform.guest_range());
+    let info = StartInfo {
+        envp: &request.envp,
+        creds: &creds,
+        secure,
+        limits: mm_limits(limits, &creds),
+        randomise: personality & NO_RANDOMIZE == 0,
+    };
+    let regs = load::load(&mm, &program, &info)?;
+    Ok(Loaded {
+        mm,
+        regs,
+        creds,
+        comm,
+        exe: Some(ExeInfo { file: program.file }),
+    })
+}
+
+/// The limits an address space heeds.
+pub fn mm_limits(limits: &Limits, creds: &Creds) -> MmLimits {
+    let soft = |r| limits.get(r).soft;
+    MmLimits {
+        address_space: soft(Resource::As),
+        data: soft(Resource::Data),
+        stack: soft(Resource::Stack),
+        memlock: soft(Resource::Memlock),
+        may_lock: creds.capable(Cap::IpcLock),
+    }
+}
+
+/// The last component of a path.
+fn comm_of(name: &[u8]) -> Vec<u8> {
+    name.rsplit(|b| *b == b'/').next().unwrap_or(name).to_vec()
+}
+
+/// Credentials a program starts with: set-id bits, capabilities; and whether it gained
+/// privilege.
+fn creds_for(old: &Creds, file: &Arc<File>) -> Result<(Creds, bool)> {
+    let inode = file.inode().ok_or(Errno::EACCES)?;
+    let attr = inode.attr()?;
+    let nosuid = file
+        .path
+        .as_ref()
+        .is_none_or(|p| p.mount.flags().contains(MountFlags::NOSUID));
+    let honour = !nosuid && !old.no_new_privs;
+    let set_uid = (honour && attr.perm & 0o4000 != 0).then_some(attr.uid);
+    // Set-group-id without group execute was mandatory locking, not a privilege.
+    let set_gid = (honour && attr.perm & 0o2010 == 0o2010).then_some(attr.gid);
+    let new = old.after_exec(set_uid, set_gid);
+    let secure = new.euid != old.uid || new.egid != old.gid;
+    Ok((new, secure))
+}
+
+/// An `execve` past its point of no return: waits for the other threads to end.
+struct ExecOp {
+    loaded: Option<Loaded>,
+    ctx: Arc<dyn Context>,
+    cookie: u64,
+    kernel: Arc<Kernel>,
+    _wait: Registration,
+}
+
+impl Drop for ExecOp {
+    fn drop(&mut self) {
+        if self.loaded.is_some() {
+            self.ctx.kill();
+            self.kernel.remove_cookie(self.cookie);
+        }
+    }
+}
+
+impl Operation for ExecOp {
+    fn step(mut self: Box<Self>, t: &Arc<Task>) -> SysResult<i64> {
+        if t.thread_group().thread_count() > 1 {
+            return Err(Stop::Wait(self));
+        }
+        let Some(loaded) = self.loaded.take() else {
+            return Err(Stop::Gone);
+        };
+        t.become_program(loaded, self.ctx.clone(), self.cookie);
+        Err(Stop::Regs)
+    }
+    fn on_signal(&mut self, _t: &Arc<Task>) -> OnSignal {
+        OnSignal::Hold
+    }
+    fn name(&self) -> &'static str {
+        "execve"
+    }
+}
+
+impl Task {
+    /// `execve(2)`: on success the task goes on in the new program.
+    pub fn exec(self: &Arc<Task>, request: ExecRequest) -> SysResult<i64> {
+        let limits = self.thread_group().all_limits();
+        let personality = self.personality.load(Ordering::Relaxed);
+        let cx = WalkCx::of(self);
+        let loaded = load(&self.kernel, &cx, &limits, personality, request)?;
+        self.exec_loaded(loaded)
+    }
+
+    /// The limits this task's address space heeds.
+    pub fn mm_limits(&self) -> MmLimits {
+        mm_limits(&self.thread_group().all_limits(), &self.creds())
+    }
+
+    pub(crate) fn exec_loaded(self: &Arc<Task>, loaded: Loaded) -> SysResult<i64> {
+        let cookie = self.kernel.add_cookie(self);
+        let made = loaded
+            .mm
+            .space()
+            .new_context(&loaded.regs, cookie, self.kernel.deal());
+        let ctx = match made {
+            Ok(ctx) => ctx,
+            Err(_) => {
+                self.kernel.remove_cookie(cookie);
+                return Err(Errno::ENOMEM.into());
+            }
+        };
+        let group = self.thread_group();
+        let op = Box::new(ExecOp {
+            loaded: Some(loaded),
+            ctx,
+            cookie,
+            kernel: self.kernel.clone(),
+            _wait: group
+                .thread_gone
+                .register(PollEvents::IN, self.waker(), Share::All),
+        });
+        let others = {
+            let _tree = group.ns.tree();
+            let mut threads = group.threads.lock();
+            if self.doomed.load(Ordering::SeqCst) {
+                return Err(Errno::EAGAIN.into());
+            }
+            threads.execing = Some(self.weak());
+            let others: Vec<_> = threads
+                .tasks
+                .iter()
+                .filter(|t| !Arc::ptr_eq(t, self))
+                .cloned()
+                .collect();
+            others
+                .iter()
+                .for_each(|t| t.doomed.store(true, Ordering::SeqCst));
+            others
+        };
+        for t in &others {
+            t.doom();
+        }
+        op.step(self)
+    }
+
+    /// The other threads are gone: takes on the new program.
+    fn become_program(self: &Arc<Task>, loaded: Loaded, ctx: Arc<dyn Context>, cookie: u64) {
+        let group = self.thread_group();
+        futex::robust::exit(self);
+        {
+            let _tree = group.ns.tree();
+            group.threads.lock().execing = None;
+            if !self.is_leader() {
+                group.ns.rename_task(self.tid(), group.pid());
+                self.set_tid(group.pid());
+            }
+        }
+        let old_cookie = self.cookie();
+        self.set_cookie(cookie);
+        if let Some(old) = self.set_context(Some(ctx)) {
+            self.add_earlier_cpu(old.cpu_time());
+            old.kill();
+        }
+        self.kernel.remove_cookie(old_cookie);
+
+        self.set_mm(loaded.mm);
+        self.release_vfork();
+        group.set_sighand(group.sighand().after_exec());
+        self.sig.lock().altstack = StackT::new(0, SS_DISABLE, 0);
+        self.clear_child_tid.store(0, Ordering::SeqCst);
+        self.robust_list.store(0, Ordering::SeqCst);
+        group
+            .exit_signal
+            .store(i32::from(Signal::SIGCHLD.raw()), Ordering::Relaxed);
+        group.timers.clear_posix();
+        group.did_exec.store(true, Ordering::Relaxed);
+        if *self.creds() != loaded.creds {
+            self.pdeathsig.store(0, Ordering::Relaxed);
+        }
+        self.set_creds(loaded.creds);
+        self.set_comm(&loaded.comm);
+        self.set_exe(loaded.exe);
+
+        // A table shared with another process is left to it.
+        let files = self.files();
+        if Arc::strong_count(&files) > 2 {
+            self.set_files(files.duplicate());
+        }
+        drop(files);
+        drop(self.files().remove_cloexec());
+    }
+}
