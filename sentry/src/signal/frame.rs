@@ -93,9 +93,7 @@ struct Frame {
 
 /// Whether `sp` lies on the alternate stack. One that disarms itself is never "on".
 fn on_stack(stack: &StackT, sp: u64) -> bool {
-    stack.flags & SS_AUTODISARM == 0
-        && sp > stack.sp
-        && sp.wrapping_sub(stack.sp) <= stack.size
+    stack.flags & SS_AUTODISARM == 0 && sp > stack.sp && sp.wrapping_sub(stack.sp) <= stack.size
 }
 
 /// `ss_flags` as `sigaltstack(2)` reports them at `sp`.

@@ -99,8 +99,7 @@ fn eligible(child: &ThreadGroup, what: &WaitFor) -> bool {
         Which::Pgrp(pgid) => child.pgrp().pgid() == *pgid,
         Which::Group(g) => std::ptr::eq(&**g, child),
     };
-    let clone =
-        child.exit_signal.load(Ordering::Relaxed) != i32::from(Signal::SIGCHLD.raw());
+    let clone = child.exit_signal.load(Ordering::Relaxed) != i32::from(Signal::SIGCHLD.raw());
     chosen && (what.all || clone == what.clone_only)
 }
 

@@ -60,5 +60,5 @@ pub fn check_writable(file: &File) -> Result<()> {
 
 /// The number of the task's process, as record locks report it.
 fn own_pid(t: &Arc<Task>) -> i32 {
-    i32::try_from(t.cookie).unwrap_or(i32::MAX)
+    t.pid()
 }
