@@ -106,6 +106,8 @@ impl Kernel {
     /// A kernel with no tasks and no file systems.
     pub fn new(config: KernelConfig) -> Arc<Kernel> {
         let workers = config.platform.workers();
+        let frames = Frames::new(config.memory.clone());
+        frames.set_total(config.host.memory);
         let started = (config.clock.realtime(), config.clock.boottime());
         Arc::new(Kernel {
             host: config.host,
@@ -113,7 +115,7 @@ impl Kernel {
             timers: Timers::new(workers),
             workers: Workers::new(workers),
             platform: config.platform,
-            frames: Frames::new(config.memory.clone()),
+            frames,
             fs_types: FsTypes::default(),
             memfds: MemfdMount::default(),
             memory: config.memory,
