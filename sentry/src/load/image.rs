@@ -104,7 +104,7 @@ fn map_segments(
     bias: u64,
     info: &StartInfo<'_>,
 ) -> Result<()> {
-    let mappable = file.ops.mappable().map_err(|_| Errno::ENOEXEC)?;
+    let mappable = file.mappable().map_err(|_| Errno::ENOEXEC)?;
     for s in &elf.segments {
         map_segment(mm, &mappable, s, bias, info)?;
     }

@@ -196,7 +196,7 @@ fn check_file(
         }
         v.insert(VmaFlags::NOEXEC);
     }
-    let mappable = file.ops.mappable()?;
+    let mappable = file.mappable()?;
     if flags.contains(MapFlags::MAP_GROWSDOWN) {
         return Err(Errno::EINVAL);
     }

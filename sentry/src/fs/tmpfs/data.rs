@@ -2,8 +2,8 @@
 //!
 //! What `read`, `write` and `mmap` see are the same frames. A copy between guest and frames
 //! runs without the state lock, because it may fault on a mapping of this very file; a pin
-//! keeps frames from being given up meanwhile: while pinned, or owned by a mapping too,
-//! they are zeroed in place instead. Writes are serialised by their own lock, above the
+//! keeps frames from being given up meanwhile: while pinned or mapped they are zeroed in
+//! place instead. Writes are serialised by their own lock, above the
 //! state lock.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,8 @@ use abi::{Errno, PAGE_SIZE};
 use super::super::seals::Seals;
 use crate::Result;
 use crate::io::{IoDst, IoSrc};
-use crate::mm::{Backing, Mappers};
+use crate::mm::Backing;
+use crate::mm::Mappers;
 use crate::mm::frames::{FrameRange, Frames};
 use crate::sync::{Mutex, RwLock};
 
@@ -93,10 +94,9 @@ pub struct Data {
     state: RwLock<State>,
     write: Mutex<()>,
     pins: AtomicU32,
+    maps: AtomicI32,
     shared_writers: AtomicI32,
-    /// Mappings of any kind; while there are some, frames stay.
-    mappings: AtomicI32,
-    /// Where it is mapped.
+    /// Who maps it.
     pub mappers: Mappers,
     /// Seals (`F_ADD_SEALS`).
     pub seals: Seals,
@@ -193,8 +193,8 @@ impl Data {
             state: RwLock::default(),
             write: Mutex::new(()),
             pins: AtomicU32::new(0),
+            maps: AtomicI32::new(0),
             shared_writers: AtomicI32::new(0),
-            mappings: AtomicI32::new(0),
             mappers: Mappers::default(),
             seals,
         }
@@ -221,9 +221,9 @@ impl Data {
         self.shared_writers.load(Ordering::SeqCst)
     }
 
-    /// Counts mappings, and shared writable ones among them.
-    pub fn add_mappings(&self, delta: i32, shared_write: bool) {
-        self.mappings.fetch_add(delta, Ordering::SeqCst);
+    /// Counts mappings.
+    pub fn mapped(&self, delta: i32, shared_write: bool) {
+        self.maps.fetch_add(delta, Ordering::SeqCst);
         if shared_write {
             self.shared_writers.fetch_add(delta, Ordering::SeqCst);
         }
@@ -381,16 +381,13 @@ impl Data {
         let mut state = self.state.write();
         self.seals.check_resize(state.size, size)?;
         let old = state.size;
-        if size < old && self.mappings.load(Ordering::SeqCst) > 0 {
-            // Guests lose what is past the new end before it is given up; the new size
-            // keeps their faults from getting it back.
-            state.size = size;
-            drop(state);
-            let first = size.next_multiple_of(PAGE_SIZE);
-            self.mappers.invalidate(first, u64::MAX - first);
-            state = self.state.write();
-        }
+        state.size = size;
         if size < old {
+            // Who maps the tail must fault (SIGBUS) from now on; frames are asked for anew.
+            drop(state);
+            let gone = size.next_multiple_of(PAGE_SIZE);
+            self.mappers.invalidate(gone, u64::MAX - gone);
+            state = self.state.write();
             self.drop_pages(&mut state, size.div_ceil(PAGE_SIZE), u64::MAX / PAGE_SIZE);
         }
         // What stands in the last page beyond the end must read as zero later.
@@ -399,7 +396,6 @@ impl Data {
             size.min(old),
             size.min(old).next_multiple_of(PAGE_SIZE),
         );
-        state.size = size;
         Ok(())
     }
 
@@ -416,8 +412,7 @@ impl Data {
 
     /// Gives up the pages `from..to`, or zeroes them where somebody else looks at them.
     fn drop_pages(&self, state: &mut State, from: u64, to: u64) {
-        let keep_all = self.pins.load(Ordering::SeqCst) != 0
-            || self.mappings.load(Ordering::SeqCst) > 0;
+        let busy = self.pins.load(Ordering::SeqCst) != 0 || self.maps.load(Ordering::SeqCst) > 0;
         let mut at = from;
         while let Some((first, run)) = state.runs_from(at, to) {
             let start = first.max(at);
@@ -426,7 +421,7 @@ impl Data {
             let mem = run.mem + (start - first) * PAGE_SIZE;
             let len = (end - start) * PAGE_SIZE;
             let (sole, upto) = self.frames.sole(mem, len);
-            if keep_all || !sole || upto < len {
+            if busy || !sole || upto < len {
                 let _ = self.frames.file().punch(mem, len);
                 continue;
             }
@@ -510,7 +505,10 @@ impl Data {
     }
 
     /// Where `len` bytes at `offset` stand, for a mapping; `ENXIO` beyond the end.
-    pub fn backing(&self, offset: u64, len: u64) -> Result<Backing> {
+    pub fn backing(&self, offset: u64, len: u64, write: bool) -> Result<Backing> {
+        if write {
+            self.seals.check_map_write()?;
+        }
         let mut state = self.state.write();
         let end = state.size.div_ceil(PAGE_SIZE).saturating_mul(PAGE_SIZE);
         let len = len.min(end.saturating_sub(offset));
