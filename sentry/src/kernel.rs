@@ -120,6 +120,8 @@ impl Kernel {
     /// A kernel with no tasks and no file systems.
     pub fn new(config: KernelConfig) -> Arc<Kernel> {
         let workers = config.platform.workers();
+        let frames = Frames::new(config.memory.clone());
+        frames.set_total(config.host.memory);
         let started = (config.clock.realtime(), config.clock.boottime());
         let kernel = Arc::new(Kernel {
             host: config.host,
@@ -127,7 +129,7 @@ impl Kernel {
             timers: Timers::new(workers),
             workers: Workers::new(workers),
             platform: config.platform,
-            frames: Frames::new(config.memory.clone()),
+            frames,
             fs_types: FsTypes::default(),
             memfds: MemfdMount::default(),
             memory: config.memory,
