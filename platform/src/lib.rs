@@ -169,6 +169,11 @@ pub trait AddressSpace: Send + Sync {
     ) -> Result<Arc<dyn Context>, PlatformError>;
     /// Kills every context of the space at once, whatever they do.
     fn kill(&self);
+    /// Whether, after [`AddressSpace::kill`], no guest code of the space runs any more. Only
+    /// then may memory that is mapped in it be given to others.
+    fn ended(&self) -> bool {
+        true
+    }
     /// Where the platform's own time functions image (an ELF vDSO usable by the guest)
     /// stands in this space, if it has one: base address and length.
     fn vdso(&self) -> Option<(u64, u64)>;

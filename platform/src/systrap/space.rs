@@ -571,6 +571,11 @@ impl AddressSpace for Space {
         self.0.kill();
     }
 
+    fn ended(&self) -> bool {
+        // The pidfd is readable once the last thread has ended.
+        self.0.reaped.load(Ordering::Acquire) || crate::host::poll_now(self.0.pidfd.as_fd()).0
+    }
+
     fn vdso(&self) -> Option<(u64, u64)> {
         self.0.core.vdso
     }
