@@ -86,6 +86,10 @@ pub struct Kernel {
     pub lock_waits: LockWaits,
     /// Tasks by cookie.
     tasks: RwLock<Cookies>,
+    /// `uname(2)`'s release.
+    pub release: String,
+    /// `uname(2)`'s version.
+    pub version: String,
     /// Futexes.
     pub futexes: FutexTable,
     /// Last inode number given to a namespace.
@@ -126,6 +130,8 @@ impl Kernel {
             devices: DeviceTable::default(),
             lock_waits: LockWaits::default(),
             tasks: RwLock::default(),
+            release: "6.12.0".to_owned(),
+            version: "#1 SMP PREEMPT_DYNAMIC".to_owned(),
             futexes: FutexTable::default(),
             ns_ino: AtomicU64::new(0xf000_0000),
             stopping: AtomicBool::new(false),
