@@ -262,6 +262,26 @@ fn many_threads() {
 }
 
 #[test]
+fn listeners_by_socket() {
+    let rig = Rig::new(1);
+    rig.platform.listeners_by_socket();
+    let code = Asm::new().call(39, &[]).jmp_to(0);
+    let (space, _, _) = rig.space(&code.0);
+    let contexts: Vec<_> = (0..9).map(|n| rig.start(&space, n)).collect();
+    let child = space.fork().unwrap();
+    let _other = rig.start(&child, 9);
+    let mut seen = [false; 10];
+    while seen.contains(&false) {
+        let (cookie, exit) = rig.guest();
+        assert!(matches!(exit, Exit::Syscall { nr: 39, .. }), "{exit:?}");
+        seen[cookie as usize] = true;
+        if let Some(context) = contexts.get(cookie as usize) {
+            context.resume(Resume::Return(0)).unwrap();
+        }
+    }
+}
+
+#[test]
 fn vdso_works_in_a_stub() {
     let rig = Rig::new(1);
     let (probe, _, _) = rig.space(&[]);
@@ -282,8 +302,10 @@ fn vdso_works_in_a_stub() {
     let (space, _, data) = rig.space(&code.0);
     for space in [space.clone(), space.fork().unwrap()] {
         rig.set_word(data, 0);
-        let _context = rig.start(&space, 1);
+        let context = rig.start(&space, 1);
         assert_eq!(syscall_of(rig.guest()).0, 39);
+        drop(context);
+        assert_eq!(rig.guest().1, Exit::Gone { signo: 0 });
         let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
         let seconds = rig.word(data).cast_signed();
         assert!((now.tv_sec() - 2..=now.tv_sec()).contains(&seconds));

@@ -143,7 +143,7 @@ rows! {
     96 gettimeofday Full time::clock::gettimeofday;
     97 getrlimit Full process::rlimit::getrlimit;
     98 getrusage Partial("CPU times only") process::rusage::getrusage;
-    99 sysinfo Partial("no load, no shared memory") sys::sysinfo::sysinfo;
+    99 sysinfo Partial("loads are 0") sys::sysinfo::sysinfo;
     100 times Full process::rusage::times;
     101 ptrace Missing(ENOSYS);
     102 getuid Full process::setuid::getuid;
@@ -319,10 +319,10 @@ rows! {
     272 unshare Partial("namespaces other than uts") process::unshare::unshare;
     273 set_robust_list Full process::futex::set_robust_list;
     274 get_robust_list Full process::futex::get_robust_list;
-    275 splice Missing(ENOSYS);
-    276 tee Missing(ENOSYS);
+    275 splice Full io::splice::splice;
+    276 tee Full io::splice::tee;
     277 sync_file_range Full io::offset::sync_file_range;
-    278 vmsplice Missing(ENOSYS);
+    278 vmsplice Partial("pages are copied, SPLICE_F_GIFT has no effect") io::splice::vmsplice;
     279 move_pages Missing(ENOSYS);
     280 utimensat Full fs::times::utimensat;
     281 epoll_pwait Full poll::epoll::epoll_pwait;
@@ -347,8 +347,8 @@ rows! {
     300 fanotify_init Missing(ENOSYS);
     301 fanotify_mark Missing(ENOSYS);
     302 prlimit64 Full process::rlimit::prlimit64;
-    303 name_to_handle_at Missing(ENOSYS);
-    304 open_by_handle_at Missing(ENOSYS);
+    303 name_to_handle_at Missing(EOPNOTSUPP);
+    304 open_by_handle_at Missing(EOPNOTSUPP);
     305 clock_adjtime Partial("asking only") time::clock::clock_adjtime;
     306 syncfs Full io::offset::syncfs;
     307 sendmmsg Full net::send::sendmmsg;
@@ -391,7 +391,7 @@ rows! {
     433 fspick Missing(ENOSYS);
     434 pidfd_open Partial("no PIDFD_THREAD") process::pidfd::pidfd_open;
     435 clone3 Partial("namespaces other than uts, CLONE_INTO_CGROUP") process::clone::clone3;
-    436 close_range Partial("CLOSE_RANGE_UNSHARE of a shared table") io::fds::close_range;
+    436 close_range Full io::fds::close_range;
     437 openat2 Partial("RESOLVE_CACHED always gives EAGAIN") fs::open::openat2;
     438 pidfd_getfd Full process::pidfd::pidfd_getfd;
     439 faccessat2 Full fs::access::faccessat2;

@@ -48,8 +48,11 @@ pub const CMD_COUNT: u64 = 4;
 pub const CMD_CHILD: u64 = 8;
 /// Command pages: first operation.
 pub const CMD_OPS: u64 = 64;
+/// Command pages: a `struct msghdr` with what it points to, for sending a listener; read-only
+/// like all of them, so that guest code cannot make the mapper send something else.
+pub const CMD_MSGHDR: u64 = CMD_LEN - 256;
 /// Most operations in a batch; an operation's index must fit a byte.
-pub const MAX_OPS: usize = ((CMD_LEN - CMD_OPS) / 64) as usize;
+pub const MAX_OPS: usize = ((CMD_MSGHDR - CMD_OPS) / 64) as usize;
 
 /// Scratch page: a new thread's listener number plus one, or its errno negated; a futex word.
 pub const READY: u64 = SCRATCH;
@@ -93,6 +96,8 @@ pub const CONST_ZEROS: u64 = CONSTS + 64;
 pub const CONST_CAP_HEADER: u64 = CONSTS + 128;
 /// Constants page: our signal action.
 pub const CONST_ACTION: u64 = CONSTS + 160;
+/// Constants page: the stubs' process name.
+pub const CONST_NAME: u64 = CONSTS + 192;
 /// Constants page: the reply table, 512 words of 16 bits.
 pub const CONST_TABLE: u64 = CONSTS + 1024;
 /// Constants page: the filters' instructions.

@@ -7,6 +7,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -133,6 +134,7 @@ fn write_text(text: &Window, layout: &Layout, trap: &[u32]) -> Result<(), Platfo
     text.set64(l::CONST_FULL_MASK, u64::MAX);
     // _LINUX_CAPABILITY_VERSION_3, pid 0.
     text.set64(l::CONST_CAP_HEADER, 0x2008_0522);
+    text.copy_in(l::CONST_NAME, b"guest\0");
     let flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART | 0x0400_0000;
     let action = [
         base + entries.handler,
@@ -179,6 +181,7 @@ fn strip(base: u64, fds: [&OwnedFd; 4], pieces: &[Piece]) -> Vec<Op> {
         ),
         prctl(libc::PR_SET_DUMPABLE, 1),
         Op::lenient(libc::SYS_setsid, [0; 6]),
+        prctl(libc::PR_SET_NAME, at(l::CONST_NAME)),
         prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64),
         prctl(libc::PR_SET_NO_NEW_PRIVS, 1),
         Op::new(
@@ -280,6 +283,7 @@ fn make_core(config: &Config, base: u64) -> Result<(Arc<Core>, Vec<Piece>), Plat
         vdso,
         cpus,
         workers,
+        by_socket: AtomicBool::new(false),
         watchdog: Watchdog::default(),
         threads: RwLock::new(Slab::default()),
         stubs: RwLock::new(Slab::default()),
@@ -366,5 +370,7 @@ fn finish(
     // Guests go first when the host runs out of memory; a host without it loses only that.
     let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), "1000");
     let zygote = Stub::enter(&core, pid, mapper)?;
+    // A container's seccomp profile or Yama may forbid it.
+    core.by_socket.store(!zygote.can_fetch(), Ordering::Relaxed);
     Ok((core, zygote))
 }

@@ -7,6 +7,7 @@ pub mod ioctl;
 pub mod lock;
 pub mod offset;
 pub mod rw;
+pub mod splice;
 pub mod transfer;
 
 use std::sync::Arc;
@@ -56,9 +57,4 @@ pub fn check_writable(file: &File) -> Result<()> {
         return Err(Errno::EBADF);
     }
     Ok(())
-}
-
-/// The number of the task's process, as record locks report it.
-fn own_pid(t: &Arc<Task>) -> i32 {
-    t.pid()
 }

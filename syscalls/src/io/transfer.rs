@@ -5,6 +5,7 @@
 //! what was done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use abi::Errno;
 use abi::fs::PollEvents;
@@ -59,12 +60,11 @@ fn ended(e: Errno, done: usize) -> SysResult<i64> {
     Err(e.into())
 }
 
-/// The end of a range must be a position too; `EOVERFLOW`, `EINVAL` for a bad start.
+/// The end of a range must be a position too; `EINVAL`.
 fn check_range(pos: u64, len: usize) -> Result<()> {
-    let pos = i64::try_from(pos).map_err(|_| Errno::EINVAL)?;
-    let len = i64::try_from(len).map_err(|_| Errno::EINVAL)?;
-    pos.checked_add(len).ok_or(Errno::EOVERFLOW)?;
-    Ok(())
+    let end = pos.checked_add(len as u64);
+    end.and_then(|e| i64::try_from(e).ok())
+        .map_or(Err(Errno::EINVAL), |_| Ok(()))
 }
 
 struct Read {
@@ -144,11 +144,25 @@ impl Attempt for Read {
 
     fn on_signal(&mut self, t: &Arc<Task>) -> OnSignal {
         self.pass_on(t);
-        OnSignal::Restart
+        class(&self.file, false)
     }
 
     fn name(&self) -> &'static str {
         "read"
+    }
+}
+
+/// When the wait of a description with a timeout of its own ends.
+fn deadline(t: &Arc<Task>, file: &File, write: bool) -> Option<Duration> {
+    let span = file.ops.io_timeout(write)?;
+    Some(t.kernel.clock.monotonic().saturating_add(span))
+}
+
+/// A wait with a timeout is not restarted: the rest of the time is not known.
+fn class(file: &File, write: bool) -> OnSignal {
+    match file.ops.io_timeout(write) {
+        Some(_) => OnSignal::Eintr,
+        None => OnSignal::Restart,
     }
 }
 
@@ -162,7 +176,8 @@ pub fn read(t: &Arc<Task>, file: Arc<File>, io: UserIo, how: How) -> SysResult<i
         waited: false,
     };
     if waits {
-        return retry(t, read, None);
+        let deadline = deadline(t, &read.file, false);
+        return retry(t, read, deadline);
     }
     read.attempt(t)
 }
@@ -259,8 +274,12 @@ impl Attempt for Write {
         if self.done > 0 {
             OnSignal::Finish(self.done as i64)
         } else {
-            OnSignal::Restart
+            class(&self.file, true)
         }
+    }
+
+    fn timed_out(&mut self, _t: &Arc<Task>) -> SysResult<i64> {
+        ended(Errno::EAGAIN, self.done)
     }
 
     fn name(&self) -> &'static str {
@@ -280,7 +299,8 @@ pub fn write(t: &Arc<Task>, file: Arc<File>, io: UserIo, how: How) -> SysResult<
         done: 0,
     };
     if waits {
-        return retry(t, write, None);
+        let deadline = deadline(t, &write.file, true);
+        return retry(t, write, deadline);
     }
     let n = match write.attempt(t) {
         Err(Stop::Errno(e)) => return Err(e.into()),
