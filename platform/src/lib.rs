@@ -118,7 +118,8 @@ pub enum Resume {
     /// Go on with the registers as they are (after `set_regs`, a fault or an interruption).
     Regs,
     /// Let the host execute the guest's own trapped call, unchanged. Only for calls that act
-    /// on the host thread itself and whose every argument the kernel has checked.
+    /// on the host thread itself and whose every argument the kernel has checked. After
+    /// `exit(2)` the next event is [`Exit::Gone`]. Not possible where registers are available.
     Passthrough,
 }
 

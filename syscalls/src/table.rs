@@ -143,7 +143,7 @@ rows! {
     96 gettimeofday Full time::clock::gettimeofday;
     97 getrlimit Full process::rlimit::getrlimit;
     98 getrusage Partial("CPU times only") process::rusage::getrusage;
-    99 sysinfo Partial("no load, no shared memory") sys::sysinfo::sysinfo;
+    99 sysinfo Partial("loads are 0") sys::sysinfo::sysinfo;
     100 times Full process::rusage::times;
     101 ptrace Missing(ENOSYS);
     102 getuid Full process::setuid::getuid;
@@ -316,7 +316,7 @@ rows! {
     269 faccessat Full fs::access::faccessat;
     270 pselect6 Full poll::select::pselect6;
     271 ppoll Full poll::poll::ppoll;
-    272 unshare Partial("namespaces other than mount and uts") process::unshare::unshare;
+    272 unshare Partial("namespaces other than uts") process::unshare::unshare;
     273 set_robust_list Full process::futex::set_robust_list;
     274 get_robust_list Full process::futex::get_robust_list;
     275 splice Full io::splice::splice;
@@ -390,7 +390,7 @@ rows! {
     432 fsmount Missing(ENOSYS);
     433 fspick Missing(ENOSYS);
     434 pidfd_open Partial("no PIDFD_THREAD") process::pidfd::pidfd_open;
-    435 clone3 Partial("namespaces other than mount and uts, CLONE_INTO_CGROUP") process::clone::clone3;
+    435 clone3 Partial("namespaces other than uts, CLONE_INTO_CGROUP") process::clone::clone3;
     436 close_range Full io::fds::close_range;
     437 openat2 Partial("RESOLVE_CACHED always gives EAGAIN") fs::open::openat2;
     438 pidfd_getfd Full process::pidfd::pidfd_getfd;

@@ -6,10 +6,12 @@
 pub mod atime;
 pub mod context;
 pub mod dev;
+pub mod devpts;
 pub mod epoll;
 pub mod eventfd;
 pub mod fd_table;
 pub mod file;
+pub mod gofer;
 pub mod host_file;
 pub mod host_watch;
 pub mod inotify;
@@ -23,6 +25,7 @@ pub mod pseudo;
 pub mod seals;
 pub mod sys;
 pub mod tmpfs;
+pub mod tty;
 pub mod vfs;
 pub mod write_access;
 

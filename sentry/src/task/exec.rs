@@ -29,7 +29,7 @@ pub struct ExeInfo {
     /// Its open file (`/proc/PID/exe`).
     pub file: Arc<File>,
     /// Keeps it from being written while it runs.
-    pub(crate) deny_write: Option<Arc<WriteAccess>>,
+    pub(crate) _deny_write: Option<Arc<WriteAccess>>,
 }
 
 impl ExeInfo {
@@ -96,7 +96,7 @@ pub(crate) fn load(
         comm,
         exe: Some(ExeInfo {
             file: program.file,
-            deny_write,
+            _deny_write: deny_write,
         }),
     })
 }

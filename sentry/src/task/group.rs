@@ -88,6 +88,8 @@ pub struct ThreadGroup {
     pub timers: ProcessTimers,
     /// Start on the boot-time clock.
     pub start: Duration,
+    /// `/proc/PID/oom_score_adj`.
+    pub oom_score_adj: AtomicI32,
     /// Called once with the status when the process ends.
     pub(crate) on_exit: Mutex<Option<ExitHook>>,
 }
@@ -140,6 +142,7 @@ impl ThreadGroup {
             dumpable: AtomicBool::new(true),
             did_exec: AtomicBool::new(false),
             timers: ProcessTimers::default(),
+            oom_score_adj: AtomicI32::new(0),
             on_exit: Mutex::new(None),
         })
     }
