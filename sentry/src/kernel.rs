@@ -96,6 +96,10 @@ pub struct Kernel {
     pub version: String,
     /// Pseudoterminals and the console.
     pub terminals: Terminals,
+    /// Futexes.
+    pub futexes: FutexTable,
+    /// What `uname(2)` says.
+    pub version: Version,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
     /// Settings written under `/proc/sys`.
@@ -145,6 +149,8 @@ impl Kernel {
             release: "6.12.0".to_owned(),
             version: "#1 SMP PREEMPT_DYNAMIC".to_owned(),
             terminals: Terminals::default(),
+            futexes: FutexTable::default(),
+            version: Version::default(),
             boot_id: crate::fs::proc::uuid(),
             sysctls: Mutex::default(),
             futexes: FutexTable::default(),

@@ -100,7 +100,7 @@ rows! {
     53 socketpair Full net::socket::socketpair;
     54 setsockopt Partial("filters, multicast, timestamping") net::option::setsockopt;
     55 getsockopt Partial("filters, multicast, timestamping") net::option::getsockopt;
-    56 clone Partial("namespaces other than uts") process::clone::clone;
+    56 clone Partial("namespaces other than mount and uts") process::clone::clone;
     57 fork Full process::clone::fork;
     58 vfork Full process::clone::vfork;
     59 execve Partial("file capabilities") process::execve::execve;
@@ -143,7 +143,7 @@ rows! {
     96 gettimeofday Full time::clock::gettimeofday;
     97 getrlimit Full process::rlimit::getrlimit;
     98 getrusage Partial("CPU times only") process::rusage::getrusage;
-    99 sysinfo Partial("no load, no shared memory") sys::sysinfo::sysinfo;
+    99 sysinfo Partial("loads are 0") sys::sysinfo::sysinfo;
     100 times Full process::rusage::times;
     101 ptrace Missing(ENOSYS);
     102 getuid Full process::setuid::getuid;
@@ -391,7 +391,7 @@ rows! {
     433 fspick Missing(ENOSYS);
     434 pidfd_open Partial("no PIDFD_THREAD") process::pidfd::pidfd_open;
     435 clone3 Partial("namespaces other than uts, CLONE_INTO_CGROUP") process::clone::clone3;
-    436 close_range Partial("CLOSE_RANGE_UNSHARE of a shared table") io::fds::close_range;
+    436 close_range Full io::fds::close_range;
     437 openat2 Partial("RESOLVE_CACHED always gives EAGAIN") fs::open::openat2;
     438 pidfd_getfd Full process::pidfd::pidfd_getfd;
     439 faccessat2 Full fs::access::faccessat2;

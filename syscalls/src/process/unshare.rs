@@ -32,8 +32,12 @@ pub fn unshare(t: &Arc<Task>, flags: u64) -> SysResult<()> {
         return Err(Errno::EINVAL.into());
     }
     check_namespaces(t, flags)?;
-    if has(raw::CLONE_FS) {
-        t.set_fs(Arc::new(t.fs().duplicate()));
+    if has(raw::CLONE_FS | raw::CLONE_NEWNS) {
+        let fs = t.fs().duplicate();
+        if has(raw::CLONE_NEWNS) {
+            fs.unshare_mounts()?;
+        }
+        t.set_fs(Arc::new(fs));
     }
     if has(raw::CLONE_FILES) {
         t.set_files(t.files().duplicate());

@@ -31,6 +31,18 @@ pub fn getrandom(t: &Arc<Task>, buf: UserBuf, len: usize, flags: u32) -> SysResu
         match dst.put(part) {
             Ok(0) => break,
             Ok(n) => done += n,
+const KNOWN: u32 = 1 | 2 | 4;
+/// Bytes made at a time.
+
+/// `getrandom(2)`: the host's generator is always ready, so no flag makes a difference.
+    if flags & !KNOWN != 0 || flags & 6 == 6 {
+    }
+    let mut dst = buf.io(t, len)?;
+    let mut chunk = [0; CHUNK];
+        let want = dst.remaining().min(CHUNK);
+        let part = &mut chunk[..want];
+            Ok(n) if n == want => done += n,
+            Ok(n) => return Ok(done + n),
             Err(e) if done == 0 => return Err(e.into()),
             Err(_) => break,
         }

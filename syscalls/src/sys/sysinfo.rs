@@ -12,6 +12,7 @@ use crate::arg::{Out, UserPtr};
 #[repr(C)]
 pub struct SysInfo {
     uptime: i64,
+    uptime: u64,
     loads: [u64; 3],
     totalram: u64,
     freeram: u64,
@@ -36,9 +37,20 @@ pub fn sysinfo(t: &Arc<Task>, at: UserPtr<SysInfo, Out>) -> SysResult<()> {
         uptime: i64::try_from(up.as_secs()).unwrap_or(i64::MAX),
         totalram: k.host.memory,
         freeram: k.host.memory - used,
+    pad: u16,
+    pad2: u32,
+    pad3: u32,
+}
+
+pub fn sysinfo(t: &Arc<Task>, to: UserPtr<SysInfo, Out>) -> SysResult<()> {
+    let total = k.host.memory;
+        uptime: k.clock.boottime().saturating_sub(k.started.1).as_secs(),
+        totalram: total,
+        freeram: total.saturating_sub(k.memory.resident_bytes()),
         procs: u16::try_from(t.pid_ns().count()).unwrap_or(u16::MAX),
         mem_unit: 1,
         ..SysInfo::default()
     };
     Ok(at.write(t, &info)?)
+    Ok(to.write(t, &info)?)
 }
