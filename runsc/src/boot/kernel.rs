@@ -32,7 +32,7 @@ const MEMORY_FILE: u64 = 1 << 42;
 /// A sandbox ready to serve.
 pub struct Sandbox {
     container: Arc<Container>,
-    gofer_life: std::os::unix::net::UnixStream,
+    gofer_life: std::io::PipeReader,
     resized: Option<(SignalFd, OwnedFd)>,
 }
 
@@ -48,6 +48,7 @@ pub fn host_info(plan: &Plan) -> HostInfo {
         cpuinfo,
         cpus: plan.cpus.map_or(online, |n| n.clamp(1, online)),
         memory: plan.memory_limit.map_or(total, |limit| limit.min(total)),
+        memory_limit: plan.memory_limit,
     }
 }
 
@@ -94,6 +95,12 @@ pub fn make(
         Stdio::Terminal(tty) => Some(watch_size(tty)?),
         Stdio::Files(_) => None,
     };
+    // The C library installs a signal handler with a process's first thread; it must not
+    // need that call behind the filter.
+    let first = std::thread::Builder::new().spawn(|| ())?;
+    first
+        .join()
+        .map_err(|_| anyhow::anyhow!("a first thread failed"))?;
     filter::install()?;
 
     let kernel = Kernel::new(KernelConfig {
