@@ -9,7 +9,9 @@
 //! Neighbours: `guestmem` below (the memory file that backs guest RAM), `sentry` above.
 
 pub mod exit;
+pub mod host;
 pub mod mock;
+mod raw;
 pub mod regs;
 pub mod systrap;
 

@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The Sentry: a Linux kernel in user space, written as a reactor.
+//!
+//! Guest threads are sources of events ([`platform`]); a *worker* ([`worker`]) takes an
+//! event, lets the task ([`task`]) act on it, and goes on to the next. A system call that
+//! cannot finish becomes an owned value, an [`wait::Operation`], parked in its task; whoever
+//! makes it possible to go on wakes it. No thread of the Sentry ever waits for a guest.
+//!
+//! Everything hangs off one [`kernel::Kernel`] value; there is no global state. Host access
+//! goes through the `platform`, `guestmem` and `gofer` crates only.
+#![forbid(unsafe_code)]
+
+pub mod boot;
+pub mod creds;
+pub mod fs;
+pub mod io;
+pub mod kernel;
+pub mod mm;
+pub mod retry;
+pub mod sync;
+pub mod task;
+pub mod time;
+pub mod wait;
+pub mod worker;
+
+pub use abi::Errno;
+pub use kernel::Kernel;
+pub use task::Task;
+pub use wait::{OnSignal, Operation, Stop, SysResult};
+
+/// Result of everything inside the kernel that cannot wait.
+pub type Result<T, E = Errno> = std::result::Result<T, E>;

@@ -1,0 +1,25 @@
+//! Files: the virtual file system, file descriptions and the file systems themselves.
+//!
+//! [`vfs`]: inodes, dentries, mounts, path walk. [`file`]: open file descriptions and their
+//! operations. [`fd_table`]: descriptors of a process. One folder or file per file system.
+
+pub mod atime;
+pub mod context;
+pub mod dev;
+pub mod epoll;
+pub mod eventfd;
+pub mod fd_table;
+pub mod file;
+pub mod host_file;
+pub mod host_watch;
+pub mod pipe;
+pub mod proc;
+pub mod pseudo;
+pub mod seals;
+pub mod sys;
+pub mod tmpfs;
+pub mod vfs;
+
+pub use context::FsContext;
+pub use fd_table::FdTable;
+pub use file::{File, FileOps, IoCx, OpenFlags};

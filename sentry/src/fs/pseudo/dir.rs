@@ -1,0 +1,170 @@
+//! Made-up directories.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use abi::Errno;
+
+use super::Node;
+use crate::Result;
+use crate::fs::file::{FileOps, IoCx, OpenFlags, Whence};
+use crate::fs::vfs::{Attr, DirEntry, DirSink, FileType, Inode, InodeExtra};
+use crate::sync::Mutex;
+use crate::task::Task;
+
+/// What a made-up directory contains.
+pub trait Tree: Send + Sync + 'static {
+    /// The child of this name; `ENOENT`.
+    fn child(&self, name: &[u8]) -> Result<Arc<dyn Inode>>;
+    /// Names and types, in order. `ENOENT` when what it shows is gone.
+    fn list(&self) -> Result<Vec<(Vec<u8>, FileType)>>;
+    /// Whether what it shows still exists.
+    fn alive(&self) -> bool {
+        true
+    }
+    /// Modification time shown.
+    fn time(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// A directory over a [`Tree`].
+pub struct Dir<T> {
+    node: Node,
+    tree: T,
+}
+
+impl<T: Tree> Dir<T> {
+    /// A directory.
+    pub fn new(node: Node, tree: T) -> Arc<Dir<T>> {
+        Arc::new(Dir { node, tree })
+    }
+}
+
+impl<T: Tree> Inode for Dir<T> {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn kind(&self) -> FileType {
+        FileType::Directory
+    }
+    fn attr(&self) -> Result<Attr> {
+        Ok(self.node.attr(FileType::Directory, 2, 0, self.tree.time()))
+    }
+    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        self.tree.child(name)
+    }
+    fn still_valid(&self, _name: &[u8], _child: Option<&Arc<dyn Inode>>) -> bool {
+        false
+    }
+    fn open(
+        self: Arc<Self>,
+        _flags: OpenFlags,
+        _t: Option<&Arc<Task>>,
+    ) -> Result<Arc<dyn FileOps>> {
+        Ok(Arc::new(OpenDir {
+            dir: self,
+            listing: Mutex::default(),
+        }))
+    }
+    fn extra(&self) -> &InodeExtra {
+        &self.node.extra
+    }
+    fn dev(&self) -> u64 {
+        self.node.dev
+    }
+}
+
+/// An open directory; the listing is taken when read from the start.
+struct OpenDir<T> {
+    dir: Arc<Dir<T>>,
+    listing: Mutex<Arc<[(Vec<u8>, FileType)]>>,
+}
+
+impl<T: Tree> FileOps for OpenDir<T> {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn read(&self, _cx: &IoCx<'_>, _dst: &mut dyn crate::io::IoDst, _pos: u64) -> Result<usize> {
+        Err(Errno::EISDIR)
+    }
+    fn seekable(&self) -> bool {
+        true
+    }
+    fn seek(&self, _cx: &IoCx<'_>, cur: u64, offset: i64, whence: Whence) -> Result<u64> {
+        let base = match whence {
+            Whence::Set => 0,
+            Whence::Cur => cur,
+            _ => return Err(Errno::EINVAL),
+        };
+        base.checked_add_signed(offset)
+            .filter(|&p| i64::try_from(p).is_ok())
+            .ok_or(Errno::EINVAL)
+    }
+    fn read_dir(&self, _cx: &IoCx<'_>, pos: &mut u64, sink: &mut dyn DirSink) -> Result<()> {
+        if *pos == 0 {
+            let ino = self.dir.node.ino;
+            if !sink.entry(dir_entry(b".", ino, FileType::Directory, 1)) {
+                return Ok(());
+            }
+            *pos = 1;
+        }
+        if *pos == 1 {
+            *self.listing.lock() = self.dir.tree.list()?.into();
+            if !sink.entry(dir_entry(b"..", 1, FileType::Directory, 2)) {
+                return Ok(());
+            }
+            *pos = 2;
+        }
+        let listing = self.listing.lock().clone();
+        let from = usize::try_from(*pos - 2).unwrap_or(usize::MAX);
+        for (name, kind) in listing.iter().skip(from) {
+            let ino = Node::new(
+                self.dir.node.dev,
+                &(self.dir.node.ino, name),
+                0,
+                self.dir.node.owner,
+            );
+            if !sink.entry(dir_entry(name, ino.ino, *kind, *pos + 1)) {
+                break;
+            }
+            *pos += 1;
+        }
+        Ok(())
+    }
+}
+
+fn dir_entry(name: &[u8], ino: u64, kind: FileType, next: u64) -> DirEntry<'_> {
+    DirEntry {
+        name,
+        ino,
+        kind: Some(kind),
+        next,
+    }
+}
+
+/// A tree with a fixed set of children.
+#[derive(Default)]
+pub struct Static(Vec<(&'static str, Arc<dyn Inode>)>);
+
+impl Static {
+    /// With these children.
+    pub fn new(children: Vec<(&'static str, Arc<dyn Inode>)>) -> Static {
+        Static(children)
+    }
+}
+
+impl Tree for Static {
+    fn child(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        let found = self.0.iter().find(|(n, _)| n.as_bytes() == name);
+        found.map(|(_, i)| i.clone()).ok_or(Errno::ENOENT)
+    }
+    fn list(&self) -> Result<Vec<(Vec<u8>, FileType)>> {
+        Ok(self
+            .0
+            .iter()
+            .map(|(n, i)| (n.as_bytes().to_vec(), i.kind()))
+            .collect())
+    }
+}

@@ -1,0 +1,123 @@
+//! Building blocks of file systems whose content the kernel makes up: `proc`, `sys`.
+//!
+//! [`Dir`] over a [`Tree`], [`Text`] files made when read, [`Link`]s. Nothing is stored: a
+//! directory answers look-ups by asking its `Tree`, a text is made anew whenever it is read
+//! from its start.
+
+mod dir;
+mod link;
+mod text;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::vfs::{Attr, FileSystem, FileType, Inode, InodeExtra, StatFs};
+use crate::Result;
+use crate::fs::vfs::Owner;
+
+pub use dir::{Dir, Static, Tree};
+pub use link::{Jump, Link};
+pub use text::{Text, TextSource, Write};
+
+/// What every made-up inode has.
+pub struct Node {
+    /// Device number of the file system.
+    pub dev: u64,
+    /// Inode number; stable for a given place.
+    pub ino: u64,
+    /// Permission bits.
+    pub perm: u32,
+    /// Owner.
+    pub owner: Owner,
+    extra: InodeExtra,
+}
+
+impl Node {
+    /// A node whose number is derived from `place`, which names it within the file system.
+    pub fn new(dev: u64, place: &impl Hash, perm: u32, owner: Owner) -> Node {
+        let mut h = DefaultHasher::new();
+        place.hash(&mut h);
+        // 32 bits as Linux's proc numbers are; 0 to 2 are reserved for roots.
+        let ino = (h.finish() & 0x7fff_ffff) | 0x8000_0000;
+        Node {
+            dev,
+            ino,
+            perm,
+            owner,
+            extra: InodeExtra::default(),
+        }
+    }
+
+    /// The root directory's node.
+    pub fn root(dev: u64) -> Node {
+        Node {
+            dev,
+            ino: 1,
+            perm: 0o555,
+            owner: Owner { uid: 0, gid: 0 },
+            extra: InodeExtra::default(),
+        }
+    }
+
+    fn attr(&self, kind: FileType, nlink: u64, size: u64, now: Duration) -> Attr {
+        Attr {
+            dev: self.dev,
+            ino: self.ino,
+            kind,
+            perm: self.perm,
+            nlink,
+            uid: self.owner.uid,
+            gid: self.owner.gid,
+            size,
+            blksize: 1024,
+            atime: now,
+            mtime: now,
+            ctime: now,
+            ..Attr::anonymous()
+        }
+    }
+}
+
+/// A file system of made-up files.
+pub struct PseudoFs {
+    name: &'static str,
+    magic: u64,
+    dev: u64,
+    root: Arc<dyn Inode>,
+}
+
+impl PseudoFs {
+    /// With this root; `magic` as in `statfs(2)`.
+    pub fn new(name: &'static str, magic: u64, dev: u64, root: Arc<dyn Inode>) -> Arc<PseudoFs> {
+        Arc::new(PseudoFs {
+            name,
+            magic,
+            dev,
+            root,
+        })
+    }
+}
+
+impl FileSystem for PseudoFs {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn dev(&self) -> u64 {
+        self.dev
+    }
+    fn root(&self) -> Result<Arc<dyn Inode>> {
+        Ok(self.root.clone())
+    }
+    fn statfs(&self) -> Result<StatFs> {
+        Ok(StatFs {
+            kind: self.magic,
+            bsize: 4096,
+            namelen: 255,
+            ..StatFs::default()
+        })
+    }
+    fn revalidate_dentries(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,1 @@
+//! The `sysfs` file system: `/sys`.

@@ -1,0 +1,105 @@
+//! Places of files that have no path: pipes, sockets, memfds, eventfds.
+//!
+//! `/proc/PID/fd/N` leads to such a file as to any other. [`of_file`] makes the place: a
+//! dentry of its own whose inode stands for the description; opening it asks the object to
+//! [`FileOps::reopen`].
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::attr::{Attr, FileType, SetAttr};
+use super::inode::{FileSystem, Inode, InodeExtra, StatFs};
+use super::mount::{Mount, MountFlags, Path, SuperBlock};
+use crate::Result;
+use crate::fs::file::{File, FileOps, OpenFlags};
+use crate::task::Task;
+
+/// Magic of `anon_inodefs`, `<linux/magic.h>`.
+const ANON_INODE_FS_MAGIC: u64 = 0x0904_1934;
+
+/// The file system of one description.
+struct AnonFs {
+    file: Arc<File>,
+}
+
+/// Stands for a description.
+struct AnonInode {
+    file: Arc<File>,
+    extra: InodeExtra,
+}
+
+/// The place of a description: its own path, or one made for it.
+pub fn of_file(file: &Arc<File>) -> Result<Path> {
+    if let Some(path) = &file.path {
+        return Ok(path.clone());
+    }
+    let sb = SuperBlock::new(Arc::new(AnonFs { file: file.clone() }))?;
+    let root = sb.root.clone();
+    let mount = Mount::new(0, sb, root.clone(), b"none", MountFlags::default());
+    Ok(Path {
+        mount,
+        dentry: root,
+    })
+}
+
+/// The description an anonymous place stands for.
+pub fn file_of(path: &Path) -> Option<Arc<File>> {
+    let inode = path.dentry.inode()?;
+    let anon = inode.as_any().downcast_ref::<AnonInode>()?;
+    Some(anon.file.clone())
+}
+
+/// What readlink shows for an anonymous place.
+pub(super) fn text(path: &Path) -> Option<Vec<u8>> {
+    if path.mount.id != 0 {
+        return None;
+    }
+    file_of(path).map(|f| f.ops.description().into_bytes())
+}
+
+impl FileSystem for AnonFs {
+    fn name(&self) -> &'static str {
+        "anon_inodefs"
+    }
+    fn dev(&self) -> u64 {
+        self.file.ops.attr().map_or(14, |a| a.dev)
+    }
+    fn root(&self) -> Result<Arc<dyn Inode>> {
+        Ok(Arc::new(AnonInode {
+            file: self.file.clone(),
+            extra: InodeExtra::default(),
+        }))
+    }
+    fn statfs(&self) -> Result<StatFs> {
+        Ok(StatFs {
+            kind: ANON_INODE_FS_MAGIC,
+            bsize: abi::PAGE_SIZE,
+            namelen: abi::NAME_MAX as u64,
+            ..StatFs::default()
+        })
+    }
+}
+
+impl Inode for AnonInode {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn kind(&self) -> FileType {
+        self.file.ops.attr().map_or(FileType::Regular, |a| a.kind)
+    }
+    fn attr(&self) -> Result<Attr> {
+        self.file.ops.attr()
+    }
+    fn set_attr(&self, set: &SetAttr) -> Result<()> {
+        self.file.ops.set_attr(set)
+    }
+    fn open(self: Arc<Self>, flags: OpenFlags, _t: Option<&Arc<Task>>) -> Result<Arc<dyn FileOps>> {
+        self.file.ops.reopen(flags)
+    }
+    fn extra(&self) -> &InodeExtra {
+        &self.extra
+    }
+    fn dev(&self) -> u64 {
+        self.file.ops.attr().map_or(14, |a| a.dev)
+    }
+}

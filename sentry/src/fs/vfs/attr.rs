@@ -1,0 +1,137 @@
+//! Attributes of an inode (`inode(7)`).
+
+use std::time::Duration;
+
+use abi::fs::Stat;
+
+/// File type, in the bits of `st_mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "named as in inode(7)")]
+#[repr(u32)]
+pub enum FileType {
+    Fifo = 0o010000,
+    CharDevice = 0o020000,
+    Directory = 0o040000,
+    BlockDevice = 0o060000,
+    Regular = 0o100000,
+    Symlink = 0o120000,
+    Socket = 0o140000,
+}
+
+impl FileType {
+    /// From a mode; `None` for no known type.
+    pub fn from_mode(mode: u32) -> Option<FileType> {
+        Some(match mode & 0o170000 {
+            0o010000 => FileType::Fifo,
+            0o020000 => FileType::CharDevice,
+            0o040000 => FileType::Directory,
+            0o060000 => FileType::BlockDevice,
+            0o100000 => FileType::Regular,
+            0o120000 => FileType::Symlink,
+            0o140000 => FileType::Socket,
+            _ => return None,
+        })
+    }
+
+    /// `d_type` of `getdents64(2)`.
+    pub fn dirent_type(self) -> u8 {
+        (self as u32 >> 12) as u8
+    }
+}
+
+/// Everything `stat(2)` and `statx(2)` tell. Times are since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in stat(3type)")]
+pub struct Attr {
+    pub dev: u64,
+    pub ino: u64,
+    pub kind: FileType,
+    /// Permission bits with set-id and sticky, without the type.
+    pub perm: u32,
+    pub nlink: u64,
+    pub uid: u32,
+    pub gid: u32,
+    /// Device number in the kernel's `makedev` encoding, for device nodes.
+    pub rdev: u64,
+    pub size: u64,
+    pub blksize: u32,
+    /// In units of 512 bytes.
+    pub blocks: u64,
+    pub atime: Duration,
+    pub mtime: Duration,
+    pub ctime: Duration,
+    pub btime: Option<Duration>,
+}
+
+impl Attr {
+    /// Attributes of an anonymous inode (eventfd, epoll …).
+    pub fn anonymous() -> Attr {
+        Attr {
+            dev: 14,
+            ino: 1,
+            kind: FileType::Regular,
+            perm: 0o600,
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            size: 0,
+            blksize: 4096,
+            blocks: 0,
+            atime: Duration::ZERO,
+            mtime: Duration::ZERO,
+            ctime: Duration::ZERO,
+            btime: None,
+        }
+    }
+
+    /// `st_mode`.
+    pub fn mode(&self) -> u32 {
+        self.kind as u32 | self.perm
+    }
+
+    /// As `struct stat`.
+    pub fn to_stat(&self) -> Stat {
+        let secs = |d: Duration| i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
+        Stat {
+            dev: self.dev,
+            ino: self.ino,
+            nlink: self.nlink,
+            mode: self.mode(),
+            uid: self.uid,
+            gid: self.gid,
+            rdev: self.rdev,
+            size: i64::try_from(self.size).unwrap_or(i64::MAX),
+            blksize: i64::from(self.blksize),
+            blocks: i64::try_from(self.blocks).unwrap_or(i64::MAX),
+            atime: secs(self.atime),
+            atime_nsec: u64::from(self.atime.subsec_nanos()),
+            mtime: secs(self.mtime),
+            mtime_nsec: u64::from(self.mtime.subsec_nanos()),
+            ctime: secs(self.ctime),
+            ctime_nsec: u64::from(self.ctime.subsec_nanos()),
+            ..Stat::default()
+        }
+    }
+}
+
+/// A new time (`utimensat(2)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeSet {
+    /// The current time.
+    Now,
+    /// This time since the epoch.
+    To(Duration),
+}
+
+/// Which attributes to change; the walk has checked permissions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in inode(7)")]
+pub struct SetAttr {
+    pub perm: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub size: Option<u64>,
+    pub atime: Option<TimeSet>,
+    pub mtime: Option<TimeSet>,
+}

@@ -1,0 +1,306 @@
+//! Changes of directories: create, link, remove (`mkdir(2)`, `link(2)`, `unlink(2)` …).
+//!
+//! Each function walks to the directory, takes its lock, checks in Linux's order, asks the
+//! file system, then adjusts the dentries.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use abi::Errno;
+
+use super::attr::{Attr, FileType};
+use super::dentry::Dentry;
+use super::inode::{Inode, Owner};
+use super::mount::Path;
+use super::perm::{self, Access};
+use super::walk::{self, Last, WalkCx, WalkFlags, Walker};
+use crate::Result;
+use crate::creds::{Cap, Creds};
+
+/// Permission bits and owner of a file about to be created.
+pub struct NewFile {
+    /// Bits after umask and set-group-id rules.
+    pub perm: u32,
+    /// Owner.
+    pub owner: Owner,
+}
+
+impl NewFile {
+    /// Whether `cx` may create in `dir` (`ENOENT` for a removed one, `EACCES`), and as what.
+    pub fn check(
+        cx: &WalkCx<'_>,
+        dir: &Path,
+        parent: &Arc<dyn Inode>,
+        perm: u32,
+        is_dir: bool,
+    ) -> Result<NewFile> {
+        if dir.dentry.is_dead() {
+            return Err(Errno::ENOENT);
+        }
+        perm::check(&cx.creds, &**parent, Access::W | Access::X)?;
+        let above = parent.attr()?;
+        let mut new = NewFile {
+            perm: perm & !cx.umask,
+            owner: Owner {
+                uid: cx.creds.fsuid,
+                gid: cx.creds.fsgid,
+            },
+        };
+        if above.perm & 0o2000 != 0 {
+            new.owner.gid = above.gid;
+            let member = cx.creds.in_group(above.gid) || cx.creds.capable(Cap::Fsetid);
+            if is_dir {
+                new.perm |= 0o2000;
+            } else if new.perm & 0o2010 == 0o2010 && !member {
+                new.perm &= !0o2000;
+            }
+        }
+        Ok(new)
+    }
+}
+
+/// The permission bits after a write or truncation by somebody without `CAP_FSETID`;
+/// `None` when nothing changes.
+pub fn killed_perm(creds: &Creds, attr: &Attr) -> Option<u32> {
+    if attr.kind != FileType::Regular || creds.capable(Cap::Fsetid) {
+        return None;
+    }
+    killed_always(creds, attr)
+}
+
+/// The permission bits after a change of owner; `None` when nothing changes.
+pub fn killed_always(creds: &Creds, attr: &Attr) -> Option<u32> {
+    let mut perm = attr.perm & !0o4000;
+    let outside = !creds.in_group(attr.gid) && !creds.capable(Cap::Fsetid);
+    if perm & 0o2010 == 0o2010 || (perm & 0o2000 != 0 && outside) {
+        perm &= !0o2000;
+    }
+    (perm != attr.perm).then_some(perm)
+}
+
+/// Tells watchers that `name` appeared in `dir`.
+pub(super) fn created(_dir: &Path, _name: &[u8], _is_dir: bool) {}
+
+/// Where a new name goes: the directory and the name. `EEXIST` for `.`, `..` and `/`.
+fn new_place(cx: &WalkCx<'_>, start: &Path, name: &[u8], is_dir: bool) -> Result<(Path, Vec<u8>)> {
+    let mut walker = Walker::new(cx, start, WalkFlags::default());
+    let Last::Name(name, slashes) = walker.parent(name)? else {
+        return Err(Errno::EEXIST);
+    };
+    let dir = walker.place().clone();
+    let there = walk::child(&dir, &name)?;
+    if there.inode().is_some() {
+        return Err(Errno::EEXIST);
+    }
+    if slashes && !is_dir {
+        return Err(Errno::ENOENT);
+    }
+    if dir.mount.read_only() {
+        return Err(Errno::EROFS);
+    }
+    Ok((dir, name))
+}
+
+/// Creates `name` by `make`, under the directory's lock.
+fn make(
+    cx: &WalkCx<'_>,
+    start: &Path,
+    name: &[u8],
+    perm: u32,
+    is_dir: bool,
+    make: impl FnOnce(&Arc<dyn Inode>, &[u8], &NewFile) -> Result<Arc<dyn Inode>>,
+) -> Result<Path> {
+    let (dir, name) = new_place(cx, start, name, is_dir)?;
+    let parent = dir.inode()?;
+    let lock = dir.dentry.lock_dir();
+    if walk::child_locked(&dir, &parent, &name)?.inode().is_some() {
+        return Err(Errno::EEXIST);
+    }
+    let new = NewFile::check(cx, &dir, &parent, perm, is_dir)?;
+    let inode = make(&parent, &name, &new)?;
+    let dentry = dir.dentry.insert(&name, Some(inode));
+    drop(lock);
+    created(&dir, &name, is_dir);
+    Ok(Path {
+        mount: dir.mount,
+        dentry,
+    })
+}
+
+/// `mkdirat(2)`.
+pub fn mkdir(cx: &WalkCx<'_>, start: &Path, name: &[u8], perm: u32) -> Result<Path> {
+    make(cx, start, name, perm & 0o1777, true, |dir, name, new| {
+        dir.mkdir(name, new.perm, new.owner)
+    })
+}
+
+/// `mknodat(2)`: a regular file, FIFO, socket or device; `EPERM` for devices without
+/// `CAP_MKNOD`.
+pub fn mknod(
+    cx: &WalkCx<'_>,
+    start: &Path,
+    name: &[u8],
+    kind: FileType,
+    perm: u32,
+    rdev: u64,
+) -> Result<Path> {
+    let device = matches!(kind, FileType::CharDevice | FileType::BlockDevice);
+    make(cx, start, name, perm & 0o7777, false, |dir, name, new| {
+        if device && !cx.creds.capable(Cap::Mknod) {
+            return Err(Errno::EPERM);
+        }
+        if kind == FileType::Regular {
+            return dir.create(name, new.perm, new.owner);
+        }
+        let rdev = if device { rdev } else { 0 };
+        dir.mknod(name, kind, new.perm, rdev, new.owner)
+    })
+}
+
+/// `symlinkat(2)`.
+pub fn symlink(cx: &WalkCx<'_>, target: &[u8], start: &Path, name: &[u8]) -> Result<Path> {
+    if target.is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    // The umask does not touch the bits of a link.
+    let cx = &WalkCx {
+        umask: 0,
+        ..cx.clone()
+    };
+    make(cx, start, name, 0o777, false, |dir, name, new| {
+        dir.symlink(name, target, new.owner)
+    })
+}
+
+/// `linkat(2)`: `name` becomes one more name of what stands at `old`.
+pub fn link(cx: &WalkCx<'_>, old: &Path, start: &Path, name: &[u8]) -> Result<()> {
+    let (dir, name) = match new_place(cx, start, name, false) {
+        Err(Errno::EROFS) if !same_mount(cx, old, start, name) => return Err(Errno::EXDEV),
+        r => r?,
+    };
+    if !Arc::ptr_eq(&dir.mount, &old.mount) {
+        return Err(Errno::EXDEV);
+    }
+    let parent = dir.inode()?;
+    let target = old.inode()?;
+    let lock = dir.dentry.lock_dir();
+    if walk::child_locked(&dir, &parent, &name)?.inode().is_some() {
+        return Err(Errno::EEXIST);
+    }
+    NewFile::check(cx, &dir, &parent, 0, false)?;
+    if target.kind() == FileType::Directory {
+        return Err(Errno::EPERM);
+    }
+    parent.link(&name, &target)?;
+    dir.dentry.insert(&name, Some(target));
+    drop(lock);
+    created(&dir, &name, false);
+    Ok(())
+}
+
+/// Whether the directory of a new name is seen through the mount of `old`.
+fn same_mount(cx: &WalkCx<'_>, old: &Path, start: &Path, name: &[u8]) -> bool {
+    let mut walker = Walker::new(cx, start, WalkFlags::default());
+    walker.parent(name).is_ok() && Arc::ptr_eq(&walker.place().mount, &old.mount)
+}
+
+/// Whether `cx` may take `child` out of `dir`: `EACCES`, `EPERM` (sticky), `ENOTDIR` or
+/// `EISDIR` as `is_dir` demands, `EBUSY` for a mount point.
+pub(super) fn may_delete(
+    cx: &WalkCx<'_>,
+    parent: &Arc<dyn Inode>,
+    child: &Arc<Dentry>,
+    is_dir: bool,
+) -> Result<Arc<dyn Inode>> {
+    let victim = child.inode().ok_or(Errno::ENOENT)?;
+    perm::check(&cx.creds, &**parent, Access::W | Access::X)?;
+    if !cx.creds.capable(Cap::Fowner) {
+        let above = parent.attr()?;
+        if above.perm & 0o1000 != 0 {
+            perm::sticky(&cx.creds, &above, &victim.attr()?)?;
+        }
+    }
+    match (is_dir, victim.kind() == FileType::Directory) {
+        (true, false) => return Err(Errno::ENOTDIR),
+        (false, true) => return Err(Errno::EISDIR),
+        _ => {}
+    }
+    if child.mounts().load(Ordering::Acquire) != 0 {
+        return Err(Errno::EBUSY);
+    }
+    Ok(victim)
+}
+
+/// Removes a name: `rmdir` says which of the two calls it is.
+fn remove(cx: &WalkCx<'_>, start: &Path, name: &[u8], rmdir: bool) -> Result<()> {
+    let mut walker = Walker::new(cx, start, WalkFlags::default());
+    let last = walker.parent(name)?;
+    let dir = walker.place().clone();
+    let (name, slashes) = match last {
+        Last::Name(name, slashes) => (name, slashes),
+        _ if !rmdir => return Err(Errno::EISDIR),
+        Last::Dot => return Err(Errno::EINVAL),
+        Last::DotDot => return Err(Errno::ENOTEMPTY),
+        Last::Root => return Err(Errno::EBUSY),
+    };
+    if dir.mount.read_only() {
+        return Err(Errno::EROFS);
+    }
+    let parent = dir.inode()?;
+    let lock = dir.dentry.lock_dir();
+    let child = walk::child_locked(&dir, &parent, &name)?;
+    let kind = child.inode().ok_or(Errno::ENOENT)?.kind();
+    if slashes && !rmdir {
+        let dir = kind == FileType::Directory;
+        return Err(if dir { Errno::EISDIR } else { Errno::ENOTDIR });
+    }
+    let victim = may_delete(cx, &parent, &child, rmdir)?;
+    if rmdir {
+        let _inside = child.lock_dir();
+        parent.rmdir(&name, &victim)?;
+        child.kill();
+    } else {
+        parent.unlink(&name, &victim)?;
+        child.kill();
+    }
+    if !dir.mount.sb.revalidate {
+        dir.dentry.insert(&name, None);
+    }
+    drop(lock);
+    Ok(())
+}
+
+/// `unlinkat(2)` without `AT_REMOVEDIR`.
+pub fn unlink(cx: &WalkCx<'_>, start: &Path, name: &[u8]) -> Result<()> {
+    remove(cx, start, name, false)
+}
+
+/// `rmdir(2)`.
+pub fn rmdir(cx: &WalkCx<'_>, start: &Path, name: &[u8]) -> Result<()> {
+    remove(cx, start, name, true)
+}
+
+/// Text of the symbolic link at `path` (`readlinkat(2)`): `EINVAL` for anything else.
+pub fn readlink(cx: &WalkCx<'_>, path: &Path) -> Result<Vec<u8>> {
+    let inode = path.inode()?;
+    if inode.kind() != FileType::Symlink {
+        return Err(Errno::EINVAL);
+    }
+    Ok(match inode.readlink(cx.task)? {
+        super::Symlink::Target(text) => text,
+        super::Symlink::Jump(to) => to.text(&cx.root),
+    })
+}
+
+/// Makes every missing directory of `name` below `start`, for mount points at boot.
+pub fn mkdir_all(cx: &WalkCx<'_>, start: &Path, name: &[u8], perm: u32) -> Result<Path> {
+    let mut at = start.clone();
+    for part in name.split(|&b| b == b'/').filter(|p| !p.is_empty()) {
+        at = match walk::lookup(cx, &at, part, WalkFlags::FOLLOW) {
+            Ok(path) => path,
+            Err(Errno::ENOENT) => mkdir(cx, &at, part, perm)?,
+            Err(e) => return Err(e),
+        };
+    }
+    Ok(at)
+}

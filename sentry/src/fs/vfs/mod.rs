@@ -1,0 +1,36 @@
+//! The virtual file system: inodes, dentries, mounts and the walk between them.
+//!
+//! A file system implements [`Inode`] (and [`super::FileOps`] for what it opens) and
+//! [`FileSystem`]. Names, negative entries, mounts, permission checks, symbolic links and
+//! `..` are the walk's business, never the file system's.
+//!
+//! An inode operation may ask a gofer and so block its worker for the length of one request;
+//! the caller holds no spin or table lock over it, only the directory's own lock, which
+//! serialises changes of that directory.
+
+pub mod anon;
+pub mod attr;
+pub mod change;
+pub mod dentry;
+pub mod device;
+pub mod inode;
+pub mod mount;
+pub mod namespace;
+pub mod open;
+pub mod path;
+pub mod perm;
+pub mod rename;
+pub mod setattr;
+pub mod walk;
+
+pub use attr::{Attr, FileType, SetAttr, TimeSet};
+pub use dentry::Dentry;
+pub use device::{Device, DeviceTable};
+pub use inode::{
+    DirEntry, DirSink, FileSystem, Inode, InodeExtra, Owner, RenameFlags, StatFs, Symlink,
+};
+pub use mount::{Mount, MountFlags, Path, Propagation, SuperBlock};
+pub use namespace::MountNamespace;
+pub use open::open;
+pub use perm::Access;
+pub use walk::{Last, WalkCx, WalkFlags, Walker, lookup};

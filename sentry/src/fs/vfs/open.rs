@@ -1,0 +1,205 @@
+//! Opening files (`open(2)`, `openat2(2)`).
+
+use std::any::Any;
+use std::sync::Arc;
+
+use abi::Errno;
+
+use super::attr::{FileType, SetAttr, TimeSet};
+use super::change::{NewFile, killed_perm};
+use super::inode::Inode;
+use super::mount::{MountFlags, Path};
+use super::perm::{self, Access};
+use super::walk::{self, Last, WalkCx, WalkFlags, Walker};
+use super::{anon, change};
+use crate::Result;
+use crate::fs::file::{File, FileOps, OpenFlags};
+
+/// How to open.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenHow {
+    /// Flags of `open(2)`.
+    pub flags: OpenFlags,
+    /// Permission bits of a file that is created, before the umask.
+    pub perm: u32,
+    /// `RESOLVE_*` as walk flags.
+    pub walk: WalkFlags,
+}
+
+/// Opens what `name` is called, creating it if asked.
+pub fn open(cx: &WalkCx<'_>, start: &Path, name: &[u8], how: &OpenHow) -> Result<Arc<File>> {
+    let flags = how.flags;
+    let mut walk = how.walk;
+    walk.set(WalkFlags::FOLLOW, !flags.contains(OpenFlags::NOFOLLOW));
+    walk.set(WalkFlags::DIRECTORY, flags.contains(OpenFlags::DIRECTORY));
+    if flags.contains(OpenFlags::PATH) {
+        let path = walk::lookup(cx, start, name, walk)?;
+        return Ok(File::new(Arc::new(PathOnly), flags, Some(path)));
+    }
+    if flags.is_tmpfile() {
+        let dir = walk::lookup(cx, start, name, walk)?;
+        return open_tmpfile(cx, &dir, how);
+    }
+    if flags.contains(OpenFlags::CREAT) {
+        return open_create(cx, start, name, how);
+    }
+    let path = walk::lookup(cx, start, name, walk)?;
+    open_at(cx, &path, flags)
+}
+
+/// Opens an existing place: checks permission and dispatches by type.
+pub fn open_at(cx: &WalkCx<'_>, path: &Path, flags: OpenFlags) -> Result<Arc<File>> {
+    let inode = path.inode()?;
+    let kind = inode.kind();
+    let mut want = Access::default();
+    want.set(Access::R, flags.bits() & 3 != 1);
+    want.set(
+        Access::W,
+        flags.bits() & 3 != 0 || flags.contains(OpenFlags::TRUNC),
+    );
+    match kind {
+        FileType::Symlink => return Err(Errno::ELOOP),
+        FileType::Directory if want.contains(Access::W) => return Err(Errno::EISDIR),
+        FileType::CharDevice | FileType::BlockDevice
+            if path.mount.flags().contains(MountFlags::NODEV) =>
+        {
+            return Err(Errno::EACCES);
+        }
+        _ => {}
+    }
+    perm::check_path(&cx.creds, path, want)?;
+    if flags.contains(OpenFlags::NOATIME) && !perm::owns(&cx.creds, &inode.attr()?) {
+        return Err(Errno::EPERM);
+    }
+    let file = open_inode(cx, path, &inode, flags)?;
+    if flags.contains(OpenFlags::TRUNC) && kind == FileType::Regular {
+        inode.set_attr(&SetAttr {
+            size: Some(0),
+            perm: killed_perm(&cx.creds, &inode.attr()?),
+            mtime: Some(TimeSet::Now),
+            ..SetAttr::default()
+        })?;
+    }
+    Ok(file)
+}
+
+/// Opens without checks: the operations come from the inode, a device or the FIFO.
+fn open_inode(
+    cx: &WalkCx<'_>,
+    path: &Path,
+    inode: &Arc<dyn Inode>,
+    flags: OpenFlags,
+) -> Result<Arc<File>> {
+    let own = || inode.clone().open(flags, cx.task);
+    let ops = match inode.kind() {
+        _ if anon::file_of(path).is_some() => own()?,
+        FileType::Regular | FileType::Directory => own()?,
+        FileType::Symlink => return Err(Errno::ELOOP),
+        FileType::Socket => return Err(Errno::ENXIO),
+        FileType::Fifo => {
+            let opener = cx.devices.and_then(|d| d.fifo()).ok_or(Errno::ENXIO)?;
+            opener(inode, flags)?
+        }
+        kind @ (FileType::CharDevice | FileType::BlockDevice) => {
+            let rdev = inode.attr()?.rdev;
+            match cx.devices.and_then(|d| d.find(kind, rdev)) {
+                Some((device, minor)) => device.open(minor, inode, flags, cx.task)?,
+                None => own()?,
+            }
+        }
+    };
+    Ok(File::new(ops, flags, Some(path.clone())))
+}
+
+fn open_create(cx: &WalkCx<'_>, start: &Path, name: &[u8], how: &OpenHow) -> Result<Arc<File>> {
+    let flags = how.flags;
+    let mut walker = Walker::new(cx, start, how.walk);
+    let mut text = name.to_vec();
+    loop {
+        let Last::Name(name, false) = walker.parent(&text)? else {
+            return Err(Errno::EISDIR);
+        };
+        let dir = walker.place().clone();
+        let mut path = Path {
+            dentry: walk::child(&dir, &name)?,
+            mount: dir.mount.clone(),
+        };
+        path.cross_mounts();
+        let Some(inode) = path.dentry.inode() else {
+            match create(cx, &dir, &name, how)? {
+                Some(file) => return Ok(file),
+                None => continue,
+            }
+        };
+        if flags.contains(OpenFlags::EXCL) {
+            return Err(Errno::EEXIST);
+        }
+        if inode.kind() == FileType::Symlink {
+            if flags.contains(OpenFlags::NOFOLLOW) {
+                return Err(Errno::ELOOP);
+            }
+            match walker.link_text(&*inode)? {
+                Some(target) => {
+                    text = target;
+                    continue;
+                }
+                None => path = walker.place().clone(),
+            }
+        }
+        if path.inode()?.kind() == FileType::Directory {
+            return Err(Errno::EISDIR);
+        }
+        return open_at(cx, &path, flags);
+    }
+}
+
+/// Creates and opens a regular file; `None` when somebody else has just created it.
+fn create(cx: &WalkCx<'_>, dir: &Path, name: &[u8], how: &OpenHow) -> Result<Option<Arc<File>>> {
+    if dir.mount.read_only() {
+        return Err(Errno::EROFS);
+    }
+    let parent = dir.inode()?;
+    let lock = dir.dentry.lock_dir();
+    if walk::child_locked(dir, &parent, name)?.inode().is_some() {
+        return Ok(None);
+    }
+    let new = NewFile::check(cx, dir, &parent, how.perm & 0o7777, false)?;
+    let inode = parent.create(name, new.perm, new.owner)?;
+    let dentry = dir.dentry.insert(name, Some(inode.clone()));
+    drop(lock);
+    change::created(dir, name, false);
+    let path = Path {
+        mount: dir.mount.clone(),
+        dentry,
+    };
+    let file = open_inode(cx, &path, &inode, how.flags)?;
+    Ok(Some(file))
+}
+
+/// `O_TMPFILE`: an unnamed file in a directory.
+fn open_tmpfile(cx: &WalkCx<'_>, dir: &Path, how: &OpenHow) -> Result<Arc<File>> {
+    if dir.mount.read_only() {
+        return Err(Errno::EROFS);
+    }
+    let parent = dir.inode()?;
+    let new = NewFile::check(cx, dir, &parent, how.perm & 0o7777, false)?;
+    let inode = parent.tmpfile(new.perm, new.owner)?;
+    let name = format!("#{}", inode.attr()?.ino);
+    let path = Path {
+        mount: dir.mount.clone(),
+        dentry: dir.dentry.unnamed(name.as_bytes(), inode.clone()),
+    };
+    open_inode(cx, &path, &inode, how.flags)
+}
+
+/// Operations of an `O_PATH` description: none.
+struct PathOnly;
+
+impl FileOps for PathOnly {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn description(&self) -> String {
+        "O_PATH".to_owned()
+    }
+}

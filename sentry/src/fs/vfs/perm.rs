@@ -1,0 +1,91 @@
+//! Permission checks (`path_resolution(7)`, "Permissions"; `capabilities(7)`).
+
+use abi::Errno;
+
+use super::attr::{Attr, FileType};
+use super::inode::Inode;
+use super::mount::Path;
+use crate::Result;
+use crate::creds::{Cap, Creds};
+
+bitflags::bitflags! {
+    /// What is wanted, in the bits of `access(2)`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Access: u32 {
+        /// Execute, or search a directory.
+        const X = 1;
+        /// Write.
+        const W = 2;
+        /// Read.
+        const R = 4;
+    }
+}
+
+/// Whether `creds` may do `want` with a file of these attributes; `EACCES`.
+pub fn permitted(creds: &Creds, attr: &Attr, want: Access) -> Result<()> {
+    let class = if creds.fsuid == attr.uid {
+        attr.perm >> 6
+    } else if creds.in_group(attr.gid) {
+        attr.perm >> 3
+    } else {
+        attr.perm
+    };
+    if (want.bits() & !class) & 7 == 0 {
+        return Ok(());
+    }
+    let any_x = attr.perm & 0o111 != 0;
+    let dir = attr.kind == FileType::Directory;
+    if creds.capable(Cap::DacOverride) && (dir || any_x || !want.contains(Access::X)) {
+        return Ok(());
+    }
+    let reads = if dir {
+        !want.contains(Access::W)
+    } else {
+        want == Access::R
+    };
+    if reads && creds.capable(Cap::DacReadSearch) {
+        return Ok(());
+    }
+    Err(Errno::EACCES)
+}
+
+/// As [`permitted`] for an inode, reading its attributes only when they matter.
+pub fn check(creds: &Creds, inode: &dyn Inode, want: Access) -> Result<()> {
+    if want.is_empty() {
+        return Ok(());
+    }
+    let dir = inode.kind() == FileType::Directory;
+    let all = creds.capable(Cap::DacOverride);
+    if all && (dir || !want.contains(Access::X)) {
+        return Ok(());
+    }
+    permitted(creds, &inode.attr()?, want)
+}
+
+/// As [`check`], and `EROFS` for writing to a file, directory or link of a read-only mount.
+pub fn check_path(creds: &Creds, path: &Path, want: Access) -> Result<()> {
+    let inode = path.inode()?;
+    let stored = matches!(
+        inode.kind(),
+        FileType::Regular | FileType::Directory | FileType::Symlink
+    );
+    if want.contains(Access::W) && stored && path.mount.read_only() {
+        return Err(Errno::EROFS);
+    }
+    check(creds, &*inode, want)
+}
+
+/// Whether `creds` own the file or have `CAP_FOWNER`.
+pub fn owns(creds: &Creds, attr: &Attr) -> bool {
+    creds.fsuid == attr.uid || creds.capable(Cap::Fowner)
+}
+
+/// Whether `creds` may take an entry for `child` out of a directory with attributes `dir`
+/// as far as its sticky bit is concerned; `EPERM`.
+pub fn sticky(creds: &Creds, dir: &Attr, child: &Attr) -> Result<()> {
+    let free = dir.perm & 0o1000 == 0
+        || creds.fsuid == child.uid
+        || creds.fsuid == dir.uid
+        || creds.capable(Cap::Fowner);
+    if free { Ok(()) } else { Err(Errno::EPERM) }
+}

@@ -1,0 +1,177 @@
+//! `renameat2(2)`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use abi::Errno;
+
+use super::attr::FileType;
+use super::change::{NewFile, may_delete};
+use super::dentry::Dentry;
+use super::inode::{Inode, RenameFlags};
+use super::mount::Path;
+use super::perm::{self, Access};
+use super::walk::{self, Last, WalkCx, WalkFlags, Walker};
+use crate::Result;
+
+/// One side of a rename.
+struct Side {
+    dir: Path,
+    inode: Arc<dyn Inode>,
+    name: Vec<u8>,
+    slashes: bool,
+}
+
+fn side(cx: &WalkCx<'_>, start: &Path, name: &[u8]) -> Result<(Path, Last)> {
+    let mut walker = Walker::new(cx, start, WalkFlags::default());
+    let last = walker.parent(name)?;
+    Ok((walker.place().clone(), last))
+}
+
+/// Renames `old_name` to `new_name`, each in its own start.
+pub fn rename(
+    cx: &WalkCx<'_>,
+    (old_start, old_name): (&Path, &[u8]),
+    (new_start, new_name): (&Path, &[u8]),
+    flags: RenameFlags,
+) -> Result<()> {
+    let (old_dir, old_last) = side(cx, old_start, old_name)?;
+    let (new_dir, new_last) = side(cx, new_start, new_name)?;
+    if !Arc::ptr_eq(&old_dir.mount, &new_dir.mount) {
+        return Err(Errno::EXDEV);
+    }
+    let Last::Name(old_name, old_slashes) = old_last else {
+        return Err(Errno::EBUSY);
+    };
+    let Last::Name(new_name, new_slashes) = new_last else {
+        let noreplace = flags.contains(RenameFlags::NOREPLACE);
+        return Err(if noreplace {
+            Errno::EEXIST
+        } else {
+            Errno::EBUSY
+        });
+    };
+    if old_dir.mount.read_only() {
+        return Err(Errno::EROFS);
+    }
+    let old = Side {
+        inode: old_dir.inode()?,
+        dir: old_dir,
+        name: old_name,
+        slashes: old_slashes,
+    };
+    let new = Side {
+        inode: new_dir.inode()?,
+        dir: new_dir,
+        name: new_name,
+        slashes: new_slashes,
+    };
+    let sb = old.dir.mount.sb.clone();
+    let (a, b) = (&old.dir.dentry, &new.dir.dentry);
+    if Arc::ptr_eq(a, b) {
+        let _lock = a.lock_dir();
+        return locked(cx, &old, &new, flags);
+    }
+    let _whole = sb.lock_rename();
+    // An ancestor is locked before what lies in it; others in the order of their addresses.
+    let a_first = a.is_ancestor_of(b) || (!b.is_ancestor_of(a) && Arc::as_ptr(a) < Arc::as_ptr(b));
+    let (first, second) = if a_first { (a, b) } else { (b, a) };
+    let _first = first.lock_dir();
+    let _second = second.lock_dir();
+    locked(cx, &old, &new, flags)
+}
+
+/// The rename itself, with the directories locked.
+fn locked(cx: &WalkCx<'_>, old: &Side, new: &Side, flags: RenameFlags) -> Result<()> {
+    let exchange = flags.contains(RenameFlags::EXCHANGE);
+    let source = walk::child_locked(&old.dir, &old.inode, &old.name)?;
+    let source_inode = source.inode().ok_or(Errno::ENOENT)?;
+    let target = walk::child_locked(&new.dir, &new.inode, &new.name)?;
+    let target_inode = target.inode();
+    if flags.contains(RenameFlags::NOREPLACE) && target_inode.is_some() {
+        return Err(Errno::EEXIST);
+    }
+    if exchange && target_inode.is_none() {
+        return Err(Errno::ENOENT);
+    }
+    let is_dir = source_inode.kind() == FileType::Directory;
+    let target_is_dir = target_inode
+        .as_ref()
+        .map(|t| t.kind() == FileType::Directory);
+    if exchange && target_is_dir == Some(false) && new.slashes {
+        return Err(Errno::ENOTDIR);
+    }
+    if !is_dir && (old.slashes || (!exchange && new.slashes)) {
+        return Err(Errno::ENOTDIR);
+    }
+    if source.is_ancestor_of(&new.dir.dentry) {
+        return Err(Errno::EINVAL);
+    }
+    if target.is_ancestor_of(&old.dir.dentry) {
+        return Err(if exchange {
+            Errno::EINVAL
+        } else {
+            Errno::ENOTEMPTY
+        });
+    }
+    check(
+        cx,
+        old,
+        new,
+        (&source, is_dir),
+        (&target, target_is_dir),
+        exchange,
+    )?;
+    if let Some(other) = &target_inode
+        && same_file(&source_inode, other)?
+    {
+        return Ok(());
+    }
+    old.inode.rename(&old.name, &new.inode, &new.name, flags)?;
+    if exchange {
+        source.move_to(&new.dir.dentry, &new.name);
+        target.move_to(&old.dir.dentry, &old.name);
+    } else {
+        target.kill();
+        source.move_to(&new.dir.dentry, &new.name);
+    }
+    Ok(())
+}
+
+/// Two names of one file: the rename then does nothing.
+fn same_file(a: &Arc<dyn Inode>, b: &Arc<dyn Inode>) -> Result<bool> {
+    Ok(Arc::ptr_eq(a, b) || (a.dev() == b.dev() && a.attr()?.ino == b.attr()?.ino))
+}
+
+/// Permission and type checks.
+fn check(
+    cx: &WalkCx<'_>,
+    old: &Side,
+    new: &Side,
+    (source, is_dir): (&Arc<Dentry>, bool),
+    (target, target_is_dir): (&Arc<Dentry>, Option<bool>),
+    exchange: bool,
+) -> Result<()> {
+    let source_inode = may_delete(cx, &old.inode, source, is_dir)?;
+    match target_is_dir {
+        None => {
+            NewFile::check(cx, &new.dir, &new.inode, 0, is_dir)?;
+        }
+        Some(kind) => {
+            may_delete(cx, &new.inode, target, if exchange { kind } else { is_dir })?;
+        }
+    }
+    if !Arc::ptr_eq(&old.dir.dentry, &new.dir.dentry) {
+        if is_dir {
+            perm::check(&cx.creds, &*source_inode, Access::W)?;
+        }
+        if let (true, Some(true), Some(inode)) = (exchange, target_is_dir, target.inode()) {
+            perm::check(&cx.creds, &*inode, Access::W)?;
+        }
+    }
+    let busy = |d: &Arc<Dentry>| d.mounts().load(Ordering::Acquire) != 0;
+    if busy(source) || busy(target) {
+        return Err(Errno::EBUSY);
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! The kernel value: everything of one sandbox.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use guestmem::MemoryFile;
+use platform::Platform;
+
+use crate::fs::host_watch::HostWatch;
+use crate::fs::vfs::DeviceTable;
+use crate::sync::{Mutex, RwLock};
+use crate::task::Task;
+use crate::task::run::Dispatcher;
+use crate::time::clock::Clock;
+use crate::time::timers::Timers;
+use crate::worker::Workers;
+
+/// What the kernel is told of the host at start; it cannot look for itself.
+#[derive(Clone, Debug, Default)]
+pub struct HostInfo {
+    /// `/proc/cpuinfo` of the host.
+    pub cpuinfo: Vec<u8>,
+    /// CPUs the sandbox may use.
+    pub cpus: u32,
+    /// Memory in bytes: the host's, or the limit if that is lower.
+    pub memory: u64,
+}
+
+/// What a kernel is made from.
+pub struct KernelConfig {
+    /// What there is to know of the host.
+    pub host: HostInfo,
+    /// How guest code runs.
+    pub platform: Arc<dyn Platform>,
+    /// What backs guest memory.
+    pub memory: Arc<MemoryFile>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The system call table.
+    pub dispatcher: &'static dyn Dispatcher,
+}
+
+/// One sandbox's kernel.
+pub struct Kernel {
+    /// What there is to know of the host.
+    pub host: HostInfo,
+    /// Wall clock and boot clock at start: the container's boot time.
+    pub started: (Duration, Duration),
+    /// How guest code runs.
+    pub platform: Arc<dyn Platform>,
+    /// What backs guest memory.
+    pub memory: Arc<MemoryFile>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Armed timers.
+    pub timers: Timers,
+    /// The system call table.
+    pub dispatcher: &'static dyn Dispatcher,
+    /// Workers' run lists.
+    pub workers: Workers,
+    /// Host descriptors waited on.
+    pub host_watch: HostWatch,
+    /// Held while an epoll set is made to watch another.
+    pub(crate) epoll_nesting: Mutex<()>,
+    /// Last inode number given to a pipe, socket or the like.
+    anon_ino: AtomicU64,
+    /// Openers of device nodes and FIFOs.
+    pub devices: DeviceTable,
+    /// Tasks by cookie.
+    tasks: RwLock<Vec<Option<Arc<Task>>>>,
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kernel")
+    }
+}
+
+impl Kernel {
+    /// A kernel with no tasks and no file systems.
+    pub fn new(config: KernelConfig) -> Arc<Kernel> {
+        let workers = config.platform.workers();
+        let started = (config.clock.realtime(), config.clock.boottime());
+        Arc::new(Kernel {
+            host: config.host,
+            started,
+            timers: Timers::new(workers),
+            workers: Workers::new(workers),
+            platform: config.platform,
+            memory: config.memory,
+            clock: config.clock,
+            dispatcher: config.dispatcher,
+            host_watch: HostWatch::default(),
+            epoll_nesting: Mutex::default(),
+            anon_ino: AtomicU64::new(1),
+            devices: DeviceTable::default(),
+            tasks: RwLock::default(),
+        })
+    }
+
+    /// An inode number for a pipe, socket or the like.
+    pub fn next_anon_ino(&self) -> u64 {
+        self.anon_ino.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The task an event's cookie means.
+    pub fn task_by_cookie(&self, cookie: u64) -> Option<Arc<Task>> {
+        let index = usize::try_from(cookie).ok()?;
+        self.tasks.read().get(index)?.clone()
+    }
+}

@@ -1,0 +1,1 @@
+//! Calls on files by path and on their attributes.

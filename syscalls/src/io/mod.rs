@@ -1,0 +1,1 @@
+//! Calls that move bytes through descriptors.

@@ -1,0 +1,3 @@
+//! Calls on pipes, System V IPC and message queues.
+
+pub mod pipe;

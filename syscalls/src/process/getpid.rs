@@ -1,0 +1,10 @@
+//! `getpid(2)` and relatives.
+
+use std::sync::Arc;
+
+use sentry::{SysResult, Task};
+
+/// `gettid(2)`.
+pub fn gettid(t: &Arc<Task>) -> SysResult<i32> {
+    Ok(i32::try_from(t.cookie).unwrap_or(i32::MAX))
+}

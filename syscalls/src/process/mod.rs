@@ -1,0 +1,3 @@
+//! Calls on tasks, processes and credentials.
+
+pub mod getpid;
