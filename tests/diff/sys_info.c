@@ -108,11 +108,6 @@ int main(void)
 	R(syscall(SYS_swapon, "/x", 0));
 	R(syscall(SYS_swapoff, "/x"));
 	R(syscall(SYS_acct, "/x"));
-	R(syscall(SYS_init_module, NULL, 0, ""));
-	R(syscall(SYS_delete_module, "x", 0));
-	R(syscall(SYS_iopl, 3));
-	R(syscall(SYS_ioperm, 0, 1, 1));
-	R(syscall(SYS_quotactl, 0, NULL, 0, NULL));
 	R(syscall(SYS_vhangup));
 	R(syscall(SYS_syslog, 3, NULL, 0));
 	R(syscall(SYS_mount, "x", "/tmp", "tmpfs", 0, NULL));
