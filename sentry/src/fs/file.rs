@@ -190,11 +190,6 @@ pub trait FileOps: Send + Sync + 'static {
     fn description(&self) -> String {
         "anon_inode:[unknown]".to_owned()
     }
-    /// Called after the open and before a descriptor refers to it: `EAGAIN` makes a blocking
-    /// `open(2)` wait on `pollee` and ask again (a FIFO without its other end).
-    fn open_ready(&self, _cx: &IoCx<'_>) -> Result<()> {
-        Ok(())
-    }
     /// Opens the object anew through `/proc/PID/fd/N`, for files without a path.
     fn reopen(&self, _flags: OpenFlags) -> Result<Arc<dyn FileOps>> {
         Err(Errno::ENXIO)

@@ -31,6 +31,6 @@ pub use inode::{
 };
 pub use mount::{Mount, MountFlags, Path, Propagation, SuperBlock};
 pub use namespace::MountNamespace;
-pub use open::open;
+pub use open::{OpenHow, Opened, open};
 pub use perm::Access;
 pub use walk::{Last, WalkCx, WalkFlags, Walker, lookup};

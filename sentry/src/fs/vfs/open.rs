@@ -13,6 +13,7 @@ use super::perm::{self, Access};
 use super::walk::{self, Last, WalkCx, WalkFlags, Walker};
 use super::{anon, change};
 use crate::Result;
+use crate::fs::dev;
 use crate::fs::file::{File, FileOps, OpenFlags};
 
 /// How to open.
@@ -26,19 +27,37 @@ pub struct OpenHow {
     pub walk: WalkFlags,
 }
 
-/// Opens what `name` is called, creating it if asked.
+/// What an open led to.
+pub enum Opened {
+    /// An open description.
+    File(Arc<File>),
+    /// A FIFO, permission checked: opening it may wait ([`crate::fs::pipe`]).
+    Fifo(Path),
+}
+
+/// Opens what `name` is called, creating it if asked; `ENXIO` for a FIFO, which only
+/// [`resolve`] leaves to the caller.
 pub fn open(cx: &WalkCx<'_>, start: &Path, name: &[u8], how: &OpenHow) -> Result<Arc<File>> {
+    match resolve(cx, start, name, how)? {
+        Opened::File(file) => Ok(file),
+        Opened::Fifo(_) => Err(Errno::ENXIO),
+    }
+}
+
+/// Opens what `name` is called, creating it if asked.
+pub fn resolve(cx: &WalkCx<'_>, start: &Path, name: &[u8], how: &OpenHow) -> Result<Opened> {
     let flags = how.flags;
     let mut walk = how.walk;
     walk.set(WalkFlags::FOLLOW, !flags.contains(OpenFlags::NOFOLLOW));
     walk.set(WalkFlags::DIRECTORY, flags.contains(OpenFlags::DIRECTORY));
     if flags.contains(OpenFlags::PATH) {
         let path = walk::lookup(cx, start, name, walk)?;
-        return Ok(File::new(Arc::new(PathOnly), flags, Some(path)));
+        let file = File::new(Arc::new(PathOnly), flags, Some(path));
+        return Ok(Opened::File(file));
     }
     if flags.is_tmpfile() {
         let dir = walk::lookup(cx, start, name, walk)?;
-        return open_tmpfile(cx, &dir, how);
+        return open_tmpfile(cx, &dir, how).map(Opened::File);
     }
     if flags.contains(OpenFlags::CREAT) {
         return open_create(cx, start, name, how);
@@ -48,7 +67,7 @@ pub fn open(cx: &WalkCx<'_>, start: &Path, name: &[u8], how: &OpenHow) -> Result
 }
 
 /// Opens an existing place: checks permission and dispatches by type.
-pub fn open_at(cx: &WalkCx<'_>, path: &Path, flags: OpenFlags) -> Result<Arc<File>> {
+pub fn open_at(cx: &WalkCx<'_>, path: &Path, flags: OpenFlags) -> Result<Opened> {
     let inode = path.inode()?;
     let kind = inode.kind();
     let mut want = Access::default();
@@ -71,6 +90,9 @@ pub fn open_at(cx: &WalkCx<'_>, path: &Path, flags: OpenFlags) -> Result<Arc<Fil
     if flags.contains(OpenFlags::NOATIME) && !perm::owns(&cx.creds, &inode.attr()?) {
         return Err(Errno::EPERM);
     }
+    if kind == FileType::Fifo && anon::file_of(path).is_none() {
+        return Ok(Opened::Fifo(path.clone()));
+    }
     let file = open_inode(cx, path, &inode, flags)?;
     if flags.contains(OpenFlags::TRUNC) && kind == FileType::Regular {
         inode.set_attr(&SetAttr {
@@ -80,10 +102,10 @@ pub fn open_at(cx: &WalkCx<'_>, path: &Path, flags: OpenFlags) -> Result<Arc<Fil
             ..SetAttr::default()
         })?;
     }
-    Ok(file)
+    Ok(Opened::File(file))
 }
 
-/// Opens without checks: the operations come from the inode, a device or the FIFO.
+/// Opens without checks: the operations come from the inode or a device.
 fn open_inode(
     cx: &WalkCx<'_>,
     path: &Path,
@@ -95,15 +117,12 @@ fn open_inode(
         _ if anon::file_of(path).is_some() => own()?,
         FileType::Regular | FileType::Directory => own()?,
         FileType::Symlink => return Err(Errno::ELOOP),
-        FileType::Socket => return Err(Errno::ENXIO),
-        FileType::Fifo => {
-            let opener = cx.devices.and_then(|d| d.fifo()).ok_or(Errno::ENXIO)?;
-            opener(inode, flags)?
-        }
+        FileType::Socket | FileType::Fifo => return Err(Errno::ENXIO),
         kind @ (FileType::CharDevice | FileType::BlockDevice) => {
             let rdev = inode.attr()?.rdev;
             match cx.devices.and_then(|d| d.find(kind, rdev)) {
                 Some((device, minor)) => device.open(minor, inode, flags, cx.task)?,
+                None if kind == FileType::CharDevice => dev::open(rdev).or_else(|_| own())?,
                 None => own()?,
             }
         }
@@ -111,7 +130,7 @@ fn open_inode(
     Ok(File::new(ops, flags, Some(path.clone())))
 }
 
-fn open_create(cx: &WalkCx<'_>, start: &Path, name: &[u8], how: &OpenHow) -> Result<Arc<File>> {
+fn open_create(cx: &WalkCx<'_>, start: &Path, name: &[u8], how: &OpenHow) -> Result<Opened> {
     let flags = how.flags;
     let mut walker = Walker::new(cx, start, how.walk);
     let mut text = name.to_vec();
@@ -127,7 +146,7 @@ fn open_create(cx: &WalkCx<'_>, start: &Path, name: &[u8], how: &OpenHow) -> Res
         path.cross_mounts();
         let Some(inode) = path.dentry.inode() else {
             match create(cx, &dir, &name, how)? {
-                Some(file) => return Ok(file),
+                Some(file) => return Ok(Opened::File(file)),
                 None => continue,
             }
         };

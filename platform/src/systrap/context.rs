@@ -1,0 +1,463 @@
+//! A guest thread: a host thread in a stub, its listener, and its state.
+//!
+//! The state says who may act: `Run` (the guest), `Held` (whoever took the event), `Born`
+//! (a new host thread that has not rung yet), `Gone`. Rules: an interrupt sets `irq` before
+//! it signals, one signal for each time `irq` becomes set, and only while the guest runs; the
+//! holder looks at `irq` before each reply. A call is finished by exactly one reply. With
+//! `WAIT_KILLABLE_RECV` a signal for a thread whose call was received waits for the reply.
+//! Neighbours: `frame` (the register file), `space` (the stub), `core` (wait sets).
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::core::{Core, Key, Source};
+use super::frame::Area;
+use super::layout::AREA_BIRTH;
+use super::raw::{self, Notif};
+use super::space::Stub;
+use crate::{
+    Access, Context, Cookie, Event, Exit, FaultKind, PlatformError, Registers, Resume, WorkerId,
+};
+
+/// The signal that makes a running guest thread ring the doorbell.
+pub const INTERRUPT: i32 = libc::SIGURG;
+/// Doorbell result that ends the host thread.
+const DIE: i64 = 1;
+const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+const X32_BIT: u32 = 0x4000_0000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The host thread has not rung yet; `go` says that it was resumed already.
+    Born { go: bool },
+    /// Stopped in a call that was notified: number and arguments only.
+    HeldCall { id: u64, nr: i32 },
+    /// Stopped in the doorbell: a whole frame at this offset of the area.
+    HeldFrame { id: u64, at: u64 },
+    /// Guest code runs.
+    Run,
+    /// The host thread is gone, or its stub.
+    Gone,
+}
+
+impl Phase {
+    /// Where the frame is, at a stop that has one.
+    fn frame(self) -> Option<u64> {
+        match self {
+            Self::HeldFrame { at, .. } => Some(at),
+            Self::Born { go: false } => Some(AREA_BIRTH),
+            Self::Born { go: true } | Self::HeldCall { .. } | Self::Run | Self::Gone => None,
+        }
+    }
+}
+
+struct State {
+    phase: Phase,
+    tid: i32,
+    worker: WorkerId,
+    next_worker: Option<WorkerId>,
+    irq: bool,
+    exiting: bool,
+    reported: bool,
+}
+
+/// A guest thread.
+pub struct Thread {
+    core: Arc<Core>,
+    stub: Arc<Stub>,
+    key: Key,
+    cookie: Cookie,
+    area_index: u32,
+    area: Area,
+    listener: OwnedFd,
+    state: Mutex<State>,
+}
+
+/// What a new thread is made of.
+pub struct Parts {
+    /// Its stub.
+    pub stub: Arc<Stub>,
+    /// The kernel's number for it.
+    pub cookie: Cookie,
+    /// Number of its area in the stub.
+    pub area_index: u32,
+    /// Its area.
+    pub area: Area,
+    /// Its listener.
+    pub listener: OwnedFd,
+    /// Its first worker.
+    pub worker: WorkerId,
+}
+
+impl Thread {
+    /// A thread that has just been cloned.
+    pub fn new(core: Arc<Core>, key: Key, parts: Parts) -> Arc<Self> {
+        let state = State {
+            phase: Phase::Born { go: false },
+            tid: 0,
+            worker: parts.worker,
+            next_worker: None,
+            irq: false,
+            exiting: false,
+            reported: false,
+        };
+        Arc::new(Self {
+            core,
+            stub: parts.stub,
+            key,
+            cookie: parts.cookie,
+            area_index: parts.area_index,
+            area: parts.area,
+            listener: parts.listener,
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Its key in the table of threads.
+    pub fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Adds its listener to its worker's wait set.
+    pub fn enlist(&self) -> Result<(), i32> {
+        raw::notif_sync(self.listener.as_fd())?;
+        let worker = self.state.lock().worker;
+        let worker = self.core.worker(worker).map_err(|_| libc::EINVAL)?;
+        worker.add(self.listener.as_fd(), Source::Thread(self.key))
+    }
+
+    /// Handles an epoll event of its listener.
+    pub fn ready(&self, events: u32) -> Option<Event> {
+        if events & libc::EPOLLIN as u32 != 0 {
+            match raw::notif_recv(self.listener.as_fd()) {
+                Ok(notif) => {
+                    let exit = self.notified(&notif)?;
+                    return Some(Event::Guest {
+                        cookie: self.cookie,
+                        exit,
+                    });
+                }
+                Err(libc::EINTR) => return None,
+                // Revoked, or the thread is gone: the next poll tells.
+                Err(libc::ENOENT) if events & libc::EPOLLHUP as u32 == 0 => return None,
+                Err(_) => {}
+            }
+        }
+        self.hung_up()
+    }
+
+    /// The last task with the filter is gone.
+    fn hung_up(&self) -> Option<Event> {
+        let exiting = self.state.lock().exiting;
+        if exiting || self.stub.is_killed() {
+            let event = self.finish(if exiting { 0 } else { 9 });
+            self.stub.free_area(self.area_index);
+            return event;
+        }
+        // The whole stub dies of something else: its pidfd brings the signal.
+        self.leave_set();
+        None
+    }
+
+    fn leave_set(&self) {
+        let worker = self.state.lock().worker;
+        if let Ok(worker) = self.core.worker(worker) {
+            worker.remove(self.listener.as_fd());
+        }
+    }
+
+    /// Makes it `Gone`; the event, the first time.
+    fn finish(&self, signo: u8) -> Option<Event> {
+        self.leave_set();
+        let mut state = self.state.lock();
+        state.phase = Phase::Gone;
+        let first = !std::mem::replace(&mut state.reported, true);
+        drop(state);
+        self.core.threads.write().remove(self.key);
+        self.stub.forget(self.key);
+        let exit = Exit::Gone { signo };
+        first.then_some(Event::Guest {
+            cookie: self.cookie,
+            exit,
+        })
+    }
+
+    /// Its stub was reaped.
+    pub fn stub_ended(&self, signo: u8) {
+        let worker = self.state.lock().worker;
+        if let Some(event) = self.finish(signo) {
+            self.core.post(worker, event);
+        }
+    }
+
+    /// A notification was received: what to report, if anything.
+    fn notified(&self, notif: &Notif) -> Option<Exit> {
+        let mut state = self.state.lock();
+        let base = self.core.layout.base;
+        let born = notif.ip == base + self.core.entries.born_ip;
+        if let Phase::Born { go } = state.phase {
+            if !born || self.area.frame_at(notif.arg(0)) != Some(AREA_BIRTH) {
+                self.stub.kill();
+                return None;
+            }
+            self.born(&mut state, notif, go);
+            return None;
+        }
+        if state.phase != Phase::Run || notif.pid != state.tid.cast_unsigned() {
+            self.stub.kill();
+            return None;
+        }
+        state.irq = false;
+        let doorbell = notif.ip == base + self.core.entries.doorbell_ip;
+        if doorbell && let Some(at) = self.area.frame_at(notif.arg(0)) {
+            state.phase = Phase::HeldFrame { id: notif.id, at };
+            if state.exiting {
+                self.end(&mut state);
+                return None;
+            }
+            return Some(self.frame_exit(notif, at));
+        }
+        state.phase = Phase::HeldCall {
+            id: notif.id,
+            nr: notif.nr,
+        };
+        if state.exiting {
+            self.end(&mut state);
+            return None;
+        }
+        let nr = notif.nr.cast_unsigned();
+        if nr & X32_BIT != 0 && notif.nr > 0 {
+            return Some(Exit::ForeignSyscall { nr: u64::from(nr) });
+        }
+        Some(Exit::Syscall {
+            nr: u64::from(nr),
+            args: notif.args,
+            ip: notif.ip,
+        })
+    }
+
+    /// A new thread rang for the first time.
+    fn born(&self, state: &mut State, notif: &Notif, go: bool) {
+        state.tid = notif.pid.cast_signed();
+        // The mapper's binding to one CPU was inherited.
+        let _ = raw::set_affinity(state.tid, &self.core.cpus);
+        state.phase = Phase::HeldFrame {
+            id: notif.id,
+            at: AREA_BIRTH,
+        };
+        if state.exiting {
+            self.end(state);
+        } else if go {
+            // A thread that died meanwhile hangs up.
+            let _ = self.reply(state, 0);
+        }
+    }
+
+    /// Decodes a doorbell. Everything here is guest data.
+    fn frame_exit(&self, notif: &Notif, at: u64) -> Exit {
+        let signo = i32::try_from(notif.arg(1)).unwrap_or(0);
+        let (cr2, error, trap) = (notif.arg(2), notif.arg(3), notif.arg(4));
+        let code = (notif.arg(5) & 0xffff_ffff) as u32;
+        let window = self.core.control.window();
+        const PAGE_FAULT: u64 = 14;
+        match signo {
+            INTERRUPT => Exit::Interrupted,
+            libc::SIGSYS => {
+                let info = self.area.siginfo(window, at);
+                if info.arch != AUDIT_ARCH_X86_64 || info.nr & X32_BIT != 0 {
+                    return Exit::ForeignSyscall {
+                        nr: u64::from(info.nr),
+                    };
+                }
+                let g = self.area.gp(window, at);
+                let args = [g.rdi, g.rsi, g.rdx, g.r10, g.r8, g.r9];
+                Exit::Syscall {
+                    nr: g.rax & 0xffff_ffff,
+                    args,
+                    ip: g.rip,
+                }
+            }
+            libc::SIGSEGV | libc::SIGBUS if trap == PAGE_FAULT => {
+                let access = match error {
+                    e if e & 0x10 != 0 => Access::Exec,
+                    e if e & 2 != 0 => Access::Write,
+                    _ => Access::Read,
+                };
+                let bus = signo == libc::SIGBUS;
+                let kind = if bus { FaultKind::Bus } else { FaultKind::Page };
+                Exit::Fault {
+                    addr: cr2,
+                    access,
+                    kind,
+                }
+            }
+            _ => Exit::Exception {
+                vector: u8::try_from(trap).unwrap_or(u8::MAX),
+                error,
+                addr: self.area.siginfo(window, at).addr,
+                signo: u8::try_from(signo).unwrap_or(0),
+                code: code.cast_signed(),
+            },
+        }
+    }
+
+    /// Moves to another worker's wait set, if that was asked for and nothing is in hand.
+    fn move_worker(&self, state: &mut State) {
+        let Some(to) = state.next_worker.take() else {
+            return;
+        };
+        if let (Ok(old), Ok(new)) = (self.core.worker(state.worker), self.core.worker(to)) {
+            old.remove(self.listener.as_fd());
+            if new
+                .add(self.listener.as_fd(), Source::Thread(self.key))
+                .is_ok()
+            {
+                state.worker = to;
+            } else {
+                let _ = old.add(self.listener.as_fd(), Source::Thread(self.key));
+            }
+        }
+    }
+
+    /// Replies to the notification in hand; the guest runs.
+    fn reply(&self, state: &mut State, value: i64) -> Result<(), PlatformError> {
+        let (Phase::HeldCall { id, .. } | Phase::HeldFrame { id, .. }) = state.phase else {
+            return Err(PlatformError::Gone);
+        };
+        self.before_reply(state);
+        raw::notif_return(self.listener.as_fd(), id, value).map_err(|_| PlatformError::Gone)
+    }
+
+    fn pass_through(&self, state: &mut State, id: u64) -> Result<(), PlatformError> {
+        self.before_reply(state);
+        raw::notif_continue(self.listener.as_fd(), id).map_err(|_| PlatformError::Gone)
+    }
+
+    fn before_reply(&self, state: &mut State) {
+        self.move_worker(state);
+        if state.irq {
+            self.signal(state);
+        }
+        state.phase = Phase::Run;
+    }
+
+    fn signal(&self, state: &State) {
+        // A thread that is gone needs none.
+        let _ = raw::tgkill(self.stub.pid(), state.tid, INTERRUPT);
+    }
+
+    /// Drives a held thread that is to end towards its exit.
+    fn end(&self, state: &mut State) {
+        let _ = match state.phase {
+            Phase::HeldFrame { .. } => self.reply(state, DIE),
+            Phase::HeldCall { id, nr } if i64::from(nr) == libc::SYS_exit => {
+                self.pass_through(state, id)
+            }
+            Phase::HeldCall { .. } => {
+                state.irq = true;
+                self.reply(state, 0)
+            }
+            Phase::Born { .. } | Phase::Run | Phase::Gone => Ok(()),
+        };
+    }
+}
+
+/// The kernel's handle to a [`Thread`]; dropping it ends the thread.
+pub struct Handle(pub Arc<Thread>);
+
+impl Context for Handle {
+    fn regs(&self) -> Option<Registers> {
+        let thread = &self.0;
+        // The area is the thread's only as long as the state says so.
+        let state = thread.state.lock();
+        let at = state.phase.frame()?;
+        Some(
+            thread
+                .area
+                .read(thread.core.control.window(), at, &thread.core.xstate),
+        )
+    }
+
+    fn set_regs(&self, regs: &Registers) -> Result<(), PlatformError> {
+        let thread = &self.0;
+        let state = thread.state.lock();
+        if state.phase == Phase::Gone {
+            return Err(PlatformError::Gone);
+        }
+        let unsupported = || PlatformError::Unsupported("registers are not available here".into());
+        let at = state.phase.frame().ok_or_else(unsupported)?;
+        thread
+            .area
+            .write(thread.core.control.window(), at, regs, &thread.core.xstate);
+        Ok(())
+    }
+
+    fn resume(&self, how: Resume) -> Result<(), PlatformError> {
+        let thread = &self.0;
+        let mut state = thread.state.lock();
+        if state.exiting {
+            return Err(PlatformError::Gone);
+        }
+        match (state.phase, how) {
+            (Phase::Gone, _) => Err(PlatformError::Gone),
+            (Phase::Born { .. }, Resume::Regs) => {
+                state.phase = Phase::Born { go: true };
+                Ok(())
+            }
+            (Phase::HeldFrame { at, .. }, Resume::Return(value)) => {
+                let window = thread.core.control.window();
+                thread.area.set_rax(window, at, value.cast_unsigned());
+                thread.reply(&mut state, 0)
+            }
+            (Phase::HeldFrame { .. }, Resume::Regs) => thread.reply(&mut state, 0),
+            (Phase::HeldCall { .. }, Resume::Return(value)) => thread.reply(&mut state, value),
+            (Phase::HeldCall { id, nr }, Resume::Passthrough) => {
+                state.exiting = i64::from(nr) == libc::SYS_exit;
+                thread.pass_through(&mut state, id)
+            }
+            (phase, how) => Err(PlatformError::Unsupported(format!(
+                "resume by {how:?} in {phase:?}"
+            ))),
+        }
+    }
+
+    fn interrupt(&self) {
+        let thread = &self.0;
+        let mut state = thread.state.lock();
+        if !std::mem::replace(&mut state.irq, true) && state.phase == Phase::Run {
+            thread.signal(&state);
+        }
+    }
+
+    fn kill(&self) {
+        let thread = &self.0;
+        let mut state = thread.state.lock();
+        if std::mem::replace(&mut state.exiting, true) {
+            return;
+        }
+        match state.phase {
+            Phase::Gone | Phase::Born { .. } => {}
+            Phase::Run => thread.signal(&state),
+            Phase::HeldCall { .. } | Phase::HeldFrame { .. } => thread.end(&mut state),
+        }
+    }
+
+    fn cpu_time(&self) -> Duration {
+        let tid = self.0.state.lock().tid;
+        self.0.stub.cpu_time(tid)
+    }
+
+    fn set_worker(&self, worker: WorkerId) {
+        let mut state = self.0.state.lock();
+        state.next_worker = (state.worker != worker).then_some(worker);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

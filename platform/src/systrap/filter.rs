@@ -1,0 +1,236 @@
+//! The seccomp programs of guest threads and of the mapper.
+//!
+//! Whatever the guest program lets through must be harmless with any arguments from any
+//! address: that is `rt_sigreturn` (it changes the caller's own registers, mask and
+//! alternate stack; the address test only chooses between it and the guest's own) and the
+//! wake-up of one futex word in the stub's scratch page. See seccomp(2).
+
+use super::layout::DOORBELL;
+
+const LD_W_ABS: u16 = 0x20;
+const JEQ: u16 = 0x15;
+const RET: u16 = 0x06;
+
+const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+const RET_TRAP: u32 = 0x0003_0000;
+const RET_USER_NOTIF: u32 = 0x7fc0_0000;
+const RET_TRACE: u32 = 0x7ff0_0000;
+const RET_ALLOW: u32 = 0x7fff_0000;
+
+const OFF_NR: u32 = 0;
+const OFF_ARCH: u32 = 4;
+const OFF_IP: u32 = 8;
+const OFF_ARG0: u32 = 16;
+const OFF_ARG1: u32 = 24;
+
+/// One BPF instruction as the kernel reads it (`struct sock_filter`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Insn {
+    code: u16,
+    jt: u8,
+    jf: u8,
+    k: u32,
+}
+
+impl Insn {
+    fn load(offset: u32) -> Self {
+        Self {
+            code: LD_W_ABS,
+            jt: 0,
+            jf: 0,
+            k: offset,
+        }
+    }
+
+    fn ret(verdict: u32) -> Self {
+        Self {
+            code: RET,
+            jt: 0,
+            jf: 0,
+            k: verdict,
+        }
+    }
+
+    fn jeq(value: u32, jt: u8, jf: u8) -> Self {
+        Self {
+            code: JEQ,
+            jt,
+            jf,
+            k: value,
+        }
+    }
+
+    /// The instruction's eight bytes as a word.
+    #[must_use]
+    pub fn word(self) -> u64 {
+        u64::from(self.code)
+            | u64::from(self.jt) << 16
+            | u64::from(self.jf) << 24
+            | u64::from(self.k) << 32
+    }
+}
+
+fn low(value: u64) -> u32 {
+    (value & 0xffff_ffff) as u32
+}
+
+fn high(value: u64) -> u32 {
+    (value >> 32) as u32
+}
+
+/// The guest threads' program. `trap` are the numbers that arrive with full registers,
+/// `sigreturn_ip` the only place whose `rt_sigreturn` is let through, `ready` the futex word
+/// that may be woken.
+#[must_use]
+pub fn guest(trap: &[u32], sigreturn_ip: u64, ready: u64) -> Vec<Insn> {
+    let trap: Vec<u32> = trap
+        .iter()
+        .copied()
+        .filter(|&nr| nr != libc::SYS_rt_sigreturn as u32 && nr != DOORBELL)
+        .take(64)
+        .collect();
+    let count = u8::try_from(trap.len()).unwrap_or(0);
+    let mut program = vec![
+        Insn::load(OFF_ARCH),
+        Insn::jeq(AUDIT_ARCH_X86_64, 1, 0),
+        Insn::ret(RET_TRAP),
+        Insn::load(OFF_NR),
+        // Distances: past this and the next test, the list, and two verdicts.
+        Insn::jeq(libc::SYS_rt_sigreturn as u32, count + 3, 0),
+        // The distance is set below, where the place is known.
+        Insn::jeq(libc::SYS_futex as u32, 0, 0),
+    ];
+    for (index, nr) in trap.iter().enumerate() {
+        let left = count.saturating_sub(u8::try_from(index).unwrap_or(0));
+        program.push(Insn::jeq(*nr, left, 0));
+    }
+    program.extend([
+        Insn::ret(RET_USER_NOTIF),
+        Insn::ret(RET_TRAP),
+        // rt_sigreturn.
+        Insn::load(OFF_IP),
+        Insn::jeq(low(sigreturn_ip), 0, 2),
+        Insn::load(OFF_IP + 4),
+        Insn::jeq(high(sigreturn_ip), 1, 0),
+        Insn::ret(RET_TRAP),
+        Insn::ret(RET_ALLOW),
+    ]);
+    let futex_at = program.len();
+    if let Some(test) = program.get_mut(5) {
+        test.jt = u8::try_from(futex_at.saturating_sub(6)).unwrap_or(0);
+    }
+    program.extend([
+        Insn::load(OFF_ARG1),
+        Insn::jeq(libc::FUTEX_WAKE.cast_unsigned(), 0, 5),
+        Insn::load(OFF_ARG0),
+        Insn::jeq(low(ready), 0, 3),
+        Insn::load(OFF_ARG0 + 4),
+        Insn::jeq(high(ready), 0, 1),
+        Insn::ret(RET_ALLOW),
+        Insn::ret(RET_USER_NOTIF),
+    ]);
+    program
+}
+
+/// What the mapper is let do. Guest threads inherit this program, so its default must give
+/// way to a notification: only `RET_TRACE` (without a tracer: ENOSYS) does.
+const MAPPER_CALLS: &[i64] = &[
+    libc::SYS_futex,
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_mprotect,
+    libc::SYS_write,
+    libc::SYS_close,
+    libc::SYS_clone,
+    libc::SYS_recvmsg,
+    libc::SYS_sendmsg,
+    libc::SYS_dup3,
+    libc::SYS_prctl,
+    libc::SYS_getppid,
+    libc::SYS_seccomp,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_clock_gettime,
+];
+
+/// The mapper's program.
+#[must_use]
+pub fn mapper() -> Vec<Insn> {
+    let count = u8::try_from(MAPPER_CALLS.len()).unwrap_or(0);
+    let mut program = vec![
+        Insn::load(OFF_ARCH),
+        Insn::jeq(AUDIT_ARCH_X86_64, 1, 0),
+        Insn::ret(RET_TRACE),
+        Insn::load(OFF_NR),
+    ];
+    for (index, nr) in MAPPER_CALLS.iter().enumerate() {
+        let left = count.saturating_sub(u8::try_from(index).unwrap_or(0));
+        program.push(Insn::jeq(u32::try_from(*nr).unwrap_or(u32::MAX), left, 0));
+    }
+    program.push(Insn::ret(RET_TRACE));
+    program.push(Insn::ret(RET_ALLOW));
+    program
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(program: &[Insn], data: &[u32; 16]) -> u32 {
+        let (mut pc, mut acc) = (0usize, 0u32);
+        loop {
+            let insn = program[pc];
+            pc += 1;
+            match insn.code {
+                LD_W_ABS => acc = data[insn.k as usize / 4],
+                JEQ => pc += usize::from(if acc == insn.k { insn.jt } else { insn.jf }),
+                _ => return insn.k,
+            }
+        }
+    }
+
+    fn data(nr: u32, arch: u32, ip: u64, arg0: u64, arg1: u32) -> [u32; 16] {
+        let mut d = [0; 16];
+        d[..4].copy_from_slice(&[nr, arch, low(ip), high(ip)]);
+        d[4..7].copy_from_slice(&[low(arg0), high(arg0), arg1]);
+        d
+    }
+
+    #[test]
+    fn guest_verdicts() {
+        let (ip, ready) = (0x7fff_c000_0123, 0x7fff_c004_3000);
+        let p = guest(&[56, 15, 59], ip, ready);
+        let x = AUDIT_ARCH_X86_64;
+        assert_eq!(run(&p, &data(39, x, 1, 0, 0)), RET_USER_NOTIF);
+        assert_eq!(run(&p, &data(56, x, 1, 0, 0)), RET_TRAP);
+        assert_eq!(run(&p, &data(59, x, 1, 0, 0)), RET_TRAP);
+        assert_eq!(run(&p, &data(15, x, 1, 0, 0)), RET_TRAP);
+        assert_eq!(run(&p, &data(15, x, ip, 0, 0)), RET_ALLOW);
+        assert_eq!(run(&p, &data(15, x, ip ^ (1 << 40), 0, 0)), RET_TRAP);
+        assert_eq!(run(&p, &data(202, x, 1, ready, 1)), RET_ALLOW);
+        assert_eq!(run(&p, &data(202, x, 1, ready, 0)), RET_USER_NOTIF);
+        assert_eq!(run(&p, &data(202, x, 1, ready + 4, 1)), RET_USER_NOTIF);
+        assert_eq!(
+            run(&p, &data(202, x, 1, ready ^ (1 << 40), 1)),
+            RET_USER_NOTIF
+        );
+        assert_eq!(run(&p, &data(20, 0x4000_0003, ip, 0, 0)), RET_TRAP);
+        assert_eq!(run(&p, &data(DOORBELL, x, 1, 0, 0)), RET_USER_NOTIF);
+        let p = guest(&[], ip, ready);
+        assert_eq!(run(&p, &data(15, x, ip, 0, 0)), RET_ALLOW);
+        assert_eq!(run(&p, &data(202, x, 1, ready, 1)), RET_ALLOW);
+        assert_eq!(run(&p, &data(56, x, 1, 0, 0)), RET_USER_NOTIF);
+    }
+
+    #[test]
+    fn mapper_verdicts() {
+        let p = mapper();
+        for nr in MAPPER_CALLS {
+            let nr = u32::try_from(*nr).unwrap();
+            assert_eq!(run(&p, &data(nr, AUDIT_ARCH_X86_64, 0, 0, 0)), RET_ALLOW);
+        }
+        assert_eq!(run(&p, &data(257, AUDIT_ARCH_X86_64, 0, 0, 0)), RET_TRACE);
+        assert_eq!(run(&p, &data(9, 0x4000_0003, 0, 0, 0)), RET_TRACE);
+    }
+}

@@ -1,0 +1,524 @@
+//! A guest address space: a stub process.
+//!
+//! All changes go through the stub's mapper, one batch at a time. A fork is a host fork by
+//! the mapper, whose child is the Sentry's child too. A stub is reaped when its pidfd says
+//! that it has ended; its guest threads are reported gone then at the latest.
+//! Neighbours: `mapper` (batches), `context` (guest threads).
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::context::{Handle, Parts, Thread};
+use super::core::{Core, Key, Source};
+use super::frame::Area;
+use super::layout::{self as l, Op};
+use super::mapper::{Failure, Mapper, channels};
+use super::raw;
+use crate::{AddressSpace, Context, Cookie, MapOp, PlatformError, Prot, Registers, WorkerId};
+
+/// How long a stub may take to show a new thread's listener.
+const BIRTH_LIMIT: Duration = Duration::from_secs(20);
+/// Flags of a guest thread's clone: VM, FS, FILES, SIGHAND, THREAD, SYSVSEM.
+const THREAD_FLAGS: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
+/// Flags of a stub's clone: PARENT, SIGCHLD.
+const STUB_FLAGS: u64 = 0x8000 | 17;
+
+/// A stub process.
+pub struct Stub {
+    core: Arc<Core>,
+    key: Key,
+    pid: i32,
+    pidfd: OwnedFd,
+    killed: AtomicBool,
+    reaped: AtomicBool,
+    mapper: Mutex<Mapper>,
+    threads: Mutex<Vec<Key>>,
+    /// Areas of threads that ended, not yet given back to the mapper's pool.
+    freed: Mutex<Vec<u32>>,
+}
+
+fn exhausted(what: &'static str) -> impl Fn(i32) -> PlatformError {
+    move |errno| PlatformError::Exhausted { what, errno }
+}
+
+impl Stub {
+    /// Enters a stub process whose mapper has answered its first batch.
+    pub fn enter(core: &Arc<Core>, pid: i32, mapper: Mapper) -> Result<Arc<Self>, PlatformError> {
+        let pidfd = raw::pidfd_open(pid)
+            .inspect_err(|_| raw::kill_and_wait(pid))
+            .map_err(exhausted("opening a stub's pidfd"))?;
+        let stub = core.stubs.write().insert_with(|key| {
+            Arc::new(Self {
+                core: core.clone(),
+                key,
+                pid,
+                pidfd,
+                killed: AtomicBool::new(false),
+                reaped: AtomicBool::new(false),
+                mapper: Mutex::new(mapper),
+                threads: Mutex::default(),
+                freed: Mutex::default(),
+            })
+        });
+        let at = usize::try_from(pid).unwrap_or(0) % core.workers.len().max(1);
+        let worker = core.worker(WorkerId(at))?;
+        worker
+            .add(stub.pidfd.as_fd(), Source::Stub(stub.key))
+            .map_err(exhausted("watching a stub"))
+            .inspect_err(|_| stub.kill())?;
+        Ok(stub)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Whether we killed it.
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    /// Kills the process with all its guest threads.
+    pub fn kill(&self) {
+        if !self.killed.swap(true, Ordering::AcqRel) {
+            // One that has ended already needs no signal.
+            let _ = raw::pidfd_kill(self.pidfd.as_fd(), libc::SIGKILL);
+        }
+    }
+
+    /// Reaps it if it has ended, and reports its guest threads gone. Whether it has ended.
+    pub fn reap(&self) -> bool {
+        let signo = match raw::reap(self.pidfd.as_fd()) {
+            Ok(Some(signo)) => signo,
+            Ok(None) => return false,
+            // Somebody else reaped it.
+            Err(_) => libc::SIGKILL as u8,
+        };
+        self.killed.store(true, Ordering::Release);
+        self.reaped.store(true, Ordering::Release);
+        for worker in &self.core.workers {
+            worker.remove(self.pidfd.as_fd());
+        }
+        self.core.stubs.write().remove(self.key);
+        let keys = std::mem::take(&mut *self.threads.lock());
+        for key in keys {
+            let thread = self.core.threads.read().get(key);
+            if let Some(thread) = thread {
+                thread.stub_ended(signo);
+            }
+        }
+        // Nothing maps its chunks any more.
+        self.mapper.lock().chunks.clear();
+        true
+    }
+
+    /// Reaps a killed stub, waiting for its end at most `limit`.
+    pub fn reap_within(&self, limit: Duration) {
+        if !self.reaped.load(Ordering::Acquire) {
+            let _ = raw::poll(self.pidfd.as_fd(), libc::POLLIN, limit);
+            self.reap();
+        }
+    }
+
+    /// Takes a thread off the list of those to be told of the stub's end.
+    pub fn forget(&self, key: Key) {
+        self.threads.lock().retain(|k| *k != key);
+    }
+
+    /// Gives back the area of a thread that has ended.
+    pub fn free_area(&self, index: u32) {
+        self.freed.lock().push(index);
+    }
+
+    /// CPU time of one of its threads; of the whole process where that is all there is.
+    pub fn cpu_time(&self, tid: i32) -> Duration {
+        let whole = raw::process_cpu_time(self.pid).unwrap_or_default();
+        if tid == 0 || self.is_killed() || self.threads.lock().len() < 2 {
+            return whole;
+        }
+        // The clock id of another thread of the same process; only the mapper can read it.
+        let clock = u64::from((!tid << 3 | 6).cast_unsigned());
+        let mut mapper = self.mapper.lock();
+        let stub = self.core.layout.base + l::CHUNK0;
+        let args = [clock, stub + l::CPU_TIME, 0, 0, 0, 0];
+        if mapper
+            .run(&[Op::new(libc::SYS_clock_gettime, args)], 0)
+            .is_err()
+        {
+            return whole;
+        }
+        let at = mapper.first_chunk() + l::CPU_TIME;
+        let window = self.core.control.window();
+        let word = |at: u64| window.get64(at).cast_signed();
+        raw::duration(word(at), word(at + 8)).min(whole)
+    }
+
+    fn gone(&self, failure: Failure) -> PlatformError {
+        match failure {
+            Failure::Gone => PlatformError::Gone,
+            Failure::Call { errno, .. } => PlatformError::MapRefused(errno),
+        }
+    }
+
+    /// Runs a batch of mapping work.
+    fn run(&self, mapper: &mut Mapper, ops: &[Op]) -> Result<(), PlatformError> {
+        if ops.is_empty() {
+            return Ok(());
+        }
+        if self.is_killed() {
+            return Err(PlatformError::Gone);
+        }
+        mapper
+            .run(ops, 0)
+            .map(drop)
+            .map_err(|failure| self.gone(failure))
+    }
+
+    fn commit(&self, ops: &[MapOp]) -> Result<(), PlatformError> {
+        let mut mapper = self.mapper.lock();
+        let mut batch: Vec<Op> = Vec::with_capacity(ops.len().min(l::MAX_OPS));
+        let mut file: Option<Arc<OwnedFd>> = None;
+        for op in ops {
+            let other = match (op, &file) {
+                (MapOp::MapFile { file: new, .. }, Some(old)) => !Arc::ptr_eq(new, old),
+                _ => false,
+            };
+            // Room for what one operation can need, and for closing.
+            if other || batch.len() + 8 >= l::MAX_OPS {
+                self.flush(&mut mapper, &mut batch, &mut file)?;
+            }
+            if let MapOp::MapFile { file: new, .. } = op
+                && file.is_none()
+            {
+                batch.push(mapper.give(&[new]).map_err(PlatformError::MapRefused)?);
+                file = Some(new.clone());
+            }
+            self.translate(&mut mapper, op, &mut batch, &mut file)?;
+        }
+        self.flush(&mut mapper, &mut batch, &mut file)
+    }
+
+    /// Runs what has been gathered; a file given for it is closed in any case.
+    fn flush(
+        &self,
+        mapper: &mut Mapper,
+        batch: &mut Vec<Op>,
+        file: &mut Option<Arc<OwnedFd>>,
+    ) -> Result<(), PlatformError> {
+        let close = Op::lenient(libc::SYS_close, [l::FD_FREE, 0, 0, 0, 0, 0]);
+        let given = file.take().is_some();
+        if given {
+            batch.push(close);
+        }
+        let ops = std::mem::take(batch);
+        if ops.is_empty() {
+            return Ok(());
+        }
+        if self.is_killed() {
+            return Err(PlatformError::Gone);
+        }
+        match mapper.run(&ops, 0) {
+            Ok(_) => Ok(()),
+            Err(Failure::Gone) => Err(PlatformError::Gone),
+            Err(Failure::Call { errno, index }) => {
+                let failed = ops.get(index).map_or(0, |op| op.words[0]);
+                if failed == libc::SYS_recvmsg.cast_unsigned() {
+                    // The file is still on the socket and would be taken for the next one.
+                    self.kill();
+                    return Err(PlatformError::Gone);
+                }
+                if given {
+                    self.run(mapper, &[close])?;
+                }
+                Err(PlatformError::MapRefused(errno))
+            }
+        }
+    }
+
+    /// Checks a range and returns its end.
+    fn range(&self, addr: u64, len: u64) -> Result<u64, PlatformError> {
+        let bad = PlatformError::MapRefused(libc::EINVAL);
+        let Some(end) = addr.checked_add(len) else {
+            return Err(bad);
+        };
+        if addr % l::PAGE != 0 || len % l::PAGE != 0 || len == 0 || end > self.core.layout.base {
+            return Err(bad);
+        }
+        Ok(end)
+    }
+
+    fn translate(
+        &self,
+        mapper: &mut Mapper,
+        op: &MapOp,
+        batch: &mut Vec<Op>,
+        file: &mut Option<Arc<OwnedFd>>,
+    ) -> Result<(), PlatformError> {
+        const SHARED_FIXED: u64 = (libc::MAP_SHARED | libc::MAP_FIXED) as u64;
+        let map = |addr, len, prot, fd, offset| {
+            Op::new(
+                libc::SYS_mmap,
+                [addr, len, host_prot(prot), SHARED_FIXED, fd, offset],
+            )
+        };
+        match op {
+            MapOp::MapMemory {
+                addr,
+                len,
+                offset,
+                prot,
+            } => {
+                let end = self.range(*addr, *len)?;
+                batch.push(map(*addr, *len, *prot, l::FD_MEMORY, *offset));
+                mapper.coverage.add(*addr, end);
+            }
+            MapOp::MapFile {
+                addr,
+                len,
+                offset,
+                prot,
+                ..
+            } => {
+                let end = self.range(*addr, *len)?;
+                batch.push(map(*addr, *len, *prot, l::FD_FREE, *offset));
+                mapper.coverage.add(*addr, end);
+            }
+            MapOp::Unmap { addr, len } => {
+                let end = self.range(*addr, *len)?;
+                batch.push(Op::new(libc::SYS_munmap, [*addr, *len, 0, 0, 0, 0]));
+                mapper.coverage.remove(*addr, end);
+            }
+            MapOp::Protect { addr, len, prot } => {
+                let end = self.range(*addr, *len)?;
+                for (from, to) in mapper.coverage.within(*addr, end) {
+                    if batch.len() + 8 >= l::MAX_OPS {
+                        self.flush(mapper, batch, file)?;
+                    }
+                    let args = [from, to - from, host_prot(*prot), 0, 0, 0];
+                    batch.push(Op::new(libc::SYS_mprotect, args));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A new stub with the same mappings.
+    pub fn fork(self: &Arc<Self>) -> Result<Arc<Self>, PlatformError> {
+        let what = exhausted("forking a stub");
+        let core = &self.core;
+        let chunk = core.control.take()?;
+        Mapper::write_batch(core, chunk.offset(), 1, &[], 0);
+        let (ours, its) = channels().map_err(&what)?;
+        let mut mapper = self.mapper.lock();
+        if self.is_killed() {
+            return Err(PlatformError::Gone);
+        }
+        let receive = mapper.give(&[&its.reply, &its.socket]).map_err(&what)?;
+        drop(its);
+        let close = |fd| Op::lenient(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
+        let clone = Op::new(libc::SYS_clone, [STUB_FLAGS, 0, 0, 0, 0, l::CHILD_STUB]);
+        let ops = [receive, clone, close(l::FD_FREE), close(l::FD_FREE + 1)];
+        let pid = match mapper.run(&ops, chunk.offset()) {
+            Ok(pid) => pid,
+            Err(Failure::Gone) => return Err(PlatformError::Gone),
+            Err(Failure::Call { index: 0, .. }) => {
+                self.kill();
+                return Err(PlatformError::Gone);
+            }
+            Err(Failure::Call { errno, .. }) => {
+                self.run(&mut mapper, &[close(l::FD_FREE), close(l::FD_FREE + 1)])?;
+                return Err(what(errno));
+            }
+        };
+        let mut child = Mapper::new(core.clone(), chunk, ours, pid, mapper.cpu());
+        child.coverage = mapper.coverage.clone();
+        drop(mapper);
+        let first = child.wait();
+        let stub = Self::enter(core, pid, child)?;
+        if first.is_err() {
+            stub.kill();
+            return Err(what(libc::EAGAIN));
+        }
+        Ok(stub)
+    }
+
+    fn new_thread(
+        self: &Arc<Self>,
+        regs: &Registers,
+        cookie: Cookie,
+        worker: WorkerId,
+    ) -> Result<Arc<Thread>, PlatformError> {
+        let what = exhausted("making a guest thread");
+        let mut mapper = self.mapper.lock();
+        if self.is_killed() {
+            return Err(PlatformError::Gone);
+        }
+        let (area_index, area, map) = self.take_area(&mut mapper)?;
+        let window = self.core.control.window();
+        window.clear(area.offset, usize::try_from(area.len).unwrap_or(0));
+        area.write(window, l::AREA_BIRTH, regs, &self.core.xstate);
+        let ready = mapper.first_chunk() + l::READY;
+        window.set32(ready, 0);
+        let stack = area.addr + l::AREA_BIRTH;
+        let clone = Op::new(
+            libc::SYS_clone,
+            [THREAD_FLAGS, stack, 0, 0, 0, l::CHILD_THREAD],
+        );
+        let ops: smallvec::SmallVec<[Op; 2]> = map.into_iter().chain([clone]).collect();
+        if let Err(failure) = mapper.run(&ops, 0) {
+            mapper.free_areas.push(area_index);
+            return Err(match failure {
+                Failure::Gone => PlatformError::Gone,
+                Failure::Call { errno, .. } => what(errno),
+            });
+        }
+        let listener = match self.listener(ready) {
+            Ok(listener) => listener,
+            Err(errno) => {
+                // The thread exits by itself when it could not install its filter; anything
+                // else is a stub that does not do its part.
+                if errno != libc::ENOMEM && errno != libc::EAGAIN {
+                    self.kill();
+                }
+                mapper.free_areas.push(area_index);
+                return Err(what(errno));
+            }
+        };
+        mapper.stale_listener = true;
+        drop(mapper);
+        let parts = Parts {
+            stub: self.clone(),
+            cookie,
+            area_index,
+            area,
+            listener,
+            worker,
+        };
+        let core = self.core.clone();
+        let thread = self
+            .core
+            .threads
+            .write()
+            .insert_with(|key| Thread::new(core, key, parts));
+        self.threads.lock().push(thread.key());
+        if let Err(errno) = thread.enlist() {
+            self.kill();
+            return Err(what(errno));
+        }
+        if self.reaped.load(Ordering::Acquire) {
+            thread.stub_ended(libc::SIGKILL as u8);
+        }
+        Ok(thread)
+    }
+
+    /// Finds an area for a new thread; an operation when its chunk must be mapped first.
+    fn take_area(&self, mapper: &mut Mapper) -> Result<(u32, Area, Option<Op>), PlatformError> {
+        let layout = &self.core.layout;
+        mapper.free_areas.append(&mut self.freed.lock());
+        let index = match mapper.free_areas.pop() {
+            Some(index) => index,
+            None if mapper.next_area < layout.max_threads() => {
+                mapper.next_area += 1;
+                mapper.next_area - 1
+            }
+            None => return Err(exhausted("making a guest thread")(libc::EAGAIN)),
+        };
+        let (chunk, at) = layout.place(index);
+        let addr = layout.chunk_addr(chunk);
+        let mut map = None;
+        if mapper.chunks.len() <= chunk {
+            let new = match self.core.control.take() {
+                Ok(new) => new,
+                Err(error) => {
+                    mapper.free_areas.push(index);
+                    return Err(error);
+                }
+            };
+            let prot = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+            let flags = (libc::MAP_SHARED | libc::MAP_FIXED) as u64;
+            let args = [addr, l::CHUNK, prot, flags, l::FD_CONTROL, new.offset()];
+            map = Some(Op::new(libc::SYS_mmap, args));
+            mapper.chunks.push(new);
+        }
+        let offset = mapper.chunks.get(chunk).map_or(0, |chunk| chunk.offset());
+        Ok((
+            index,
+            Area {
+                offset: offset + at,
+                addr: addr + at,
+                len: layout.area,
+            },
+            map,
+        ))
+    }
+
+    /// Waits for a new thread's listener and fetches it. The word it sets is only a hint.
+    fn listener(&self, ready: u64) -> Result<OwnedFd, i32> {
+        let window = self.core.control.window();
+        let until = Instant::now() + BIRTH_LIMIT;
+        loop {
+            match window.get32(ready).cast_signed() {
+                0 => {}
+                errno @ -4095..0 => return Err(errno.saturating_neg()),
+                _ => return raw::pidfd_getfd(self.pidfd.as_fd(), l::FD_FREE),
+            }
+            if self.is_killed() || Instant::now() >= until {
+                return Err(libc::ETIMEDOUT);
+            }
+            window.futex_wait(ready, 0, Duration::from_millis(100));
+            let ended = raw::poll(self.pidfd.as_fd(), libc::POLLIN, Duration::ZERO);
+            if window.get32(ready) == 0 && ended.is_ok_and(|flags| flags != 0) {
+                return Err(libc::ESRCH);
+            }
+        }
+    }
+}
+
+fn host_prot(prot: Prot) -> u64 {
+    let bit = |on: bool, bit: i32| if on { bit } else { 0 };
+    let bits = bit(prot.read, libc::PROT_READ)
+        | bit(prot.write, libc::PROT_WRITE)
+        | bit(prot.exec, libc::PROT_EXEC);
+    u64::from(bits.cast_unsigned())
+}
+
+/// The kernel's handle to a [`Stub`]; dropping it ends the stub.
+pub struct Space(pub Arc<Stub>);
+
+impl AddressSpace for Space {
+    fn commit(&self, ops: &[MapOp]) -> Result<(), PlatformError> {
+        self.0.commit(ops)
+    }
+
+    fn fork(&self) -> Result<Arc<dyn AddressSpace>, PlatformError> {
+        Ok(Arc::new(Self(self.0.fork()?)))
+    }
+
+    fn new_context(
+        &self,
+        regs: &Registers,
+        cookie: Cookie,
+        worker: WorkerId,
+    ) -> Result<Arc<dyn Context>, PlatformError> {
+        Ok(Arc::new(Handle(self.0.new_thread(regs, cookie, worker)?)))
+    }
+
+    fn kill(&self) {
+        self.0.kill();
+    }
+
+    fn vdso(&self) -> Option<(u64, u64)> {
+        self.0.core.vdso
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}
