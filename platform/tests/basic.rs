@@ -255,7 +255,7 @@ fn many_threads() {
         match rig.guest() {
             (_, Exit::Gone { .. }) => gone += 1,
             (cookie, _) => {
-                assert!(contexts[cookie as usize].resume(Resume::Return(0)).is_err() || true);
+                let _ = contexts[cookie as usize].resume(Resume::Return(0));
             }
         }
     }

@@ -78,6 +78,11 @@ impl UserIo {
         }
     }
 
+    /// Cuts what is left to `max` bytes.
+    pub fn limit(&mut self, max: usize) {
+        self.remaining = self.remaining.min(max);
+    }
+
     /// The current contiguous piece: address and length.
     fn piece(&mut self) -> Option<(u64, usize)> {
         while self.remaining > 0 {

@@ -9,7 +9,9 @@ use guestmem::MemoryFile;
 use platform::Platform;
 
 use crate::fs::host_watch::HostWatch;
+use crate::fs::locks::LockWaits;
 use crate::fs::vfs::DeviceTable;
+use crate::net::NetNs;
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
 use crate::task::run::Dispatcher;
@@ -60,14 +62,18 @@ pub struct Kernel {
     pub dispatcher: &'static dyn Dispatcher,
     /// Workers' run lists.
     pub workers: Workers,
+    /// Openers of device nodes and FIFOs.
+    pub devices: DeviceTable,
     /// Host descriptors waited on.
     pub host_watch: HostWatch,
+    /// The network namespace.
+    pub net: NetNs,
     /// Held while an epoll set is made to watch another.
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
     anon_ino: AtomicU64,
-    /// Openers of device nodes and FIFOs.
-    pub devices: DeviceTable,
+    /// Who waits for whom at record locks.
+    pub lock_waits: LockWaits,
     /// Tasks by cookie.
     tasks: RwLock<Vec<Option<Arc<Task>>>>,
 }
@@ -93,9 +99,11 @@ impl Kernel {
             clock: config.clock,
             dispatcher: config.dispatcher,
             host_watch: HostWatch::default(),
+            net: NetNs::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
             devices: DeviceTable::default(),
+            lock_waits: LockWaits::default(),
             tasks: RwLock::default(),
         })
     }

@@ -15,6 +15,7 @@ pub mod fs;
 pub mod io;
 pub mod kernel;
 pub mod mm;
+pub mod net;
 pub mod retry;
 pub mod sync;
 pub mod task;

@@ -77,3 +77,17 @@ pub fn pwritev(fd: BorrowedFd<'_>, offset: u64, from: &[Slice<'_>]) -> Result<us
     // SAFETY: as in `preadv`.
     count(unsafe { libc::pwritev(fd.as_raw_fd(), list.as_ptr(), n, offset) })
 }
+
+/// readv(2) into the slices, at the file's own position.
+pub fn readv(fd: BorrowedFd<'_>, to: &[Slice<'_>]) -> Result<usize, HostError> {
+    let (list, n) = vectors(to);
+    // SAFETY: as in `preadv`.
+    count(unsafe { libc::readv(fd.as_raw_fd(), list.as_ptr(), n) })
+}
+
+/// writev(2) from the slices, at the file's own position.
+pub fn writev(fd: BorrowedFd<'_>, from: &[Slice<'_>]) -> Result<usize, HostError> {
+    let (list, n) = vectors(from);
+    // SAFETY: as in `pwritev`.
+    count(unsafe { libc::writev(fd.as_raw_fd(), list.as_ptr(), n) })
+}

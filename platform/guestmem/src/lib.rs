@@ -22,7 +22,7 @@ mod word;
 
 pub use fault::install_handler;
 pub use file::MemoryFile;
-pub use hostio::{preadv, pwritev};
+pub use hostio::{preadv, pwritev, readv, writev};
 pub use slice::{CopyFault, Slice};
 pub use window::FileWindow;
 pub use word::FetchOp;

@@ -246,7 +246,11 @@ impl Stub {
         let Some(end) = addr.checked_add(len) else {
             return Err(bad);
         };
-        if addr % l::PAGE != 0 || len % l::PAGE != 0 || len == 0 || end > self.core.layout.base {
+        if !addr.is_multiple_of(l::PAGE)
+            || !len.is_multiple_of(l::PAGE)
+            || len == 0
+            || end > self.core.layout.base
+        {
             return Err(bad);
         }
         Ok(end)

@@ -9,8 +9,12 @@ use std::sync::Arc;
 use abi::Errno;
 
 use super::file::File;
+use super::locks;
 use crate::Result;
 use crate::sync::RwLock;
+
+/// Most descriptors whatever the limit says (`/proc/sys/fs/nr_open`).
+const NR_OPEN: u64 = 1 << 20;
 
 #[derive(Clone)]
 struct Slot {
@@ -18,15 +22,56 @@ struct Slot {
     cloexec: bool,
 }
 
+#[derive(Clone, Default)]
+struct Slots {
+    list: Vec<Option<Slot>>,
+    /// No free slot lies below.
+    free_from: usize,
+}
+
+impl Slots {
+    fn get(&self, fd: i32) -> Option<&Slot> {
+        self.list.get(usize::try_from(fd).ok()?)?.as_ref()
+    }
+
+    fn get_mut(&mut self, fd: i32) -> Option<&mut Slot> {
+        self.list.get_mut(usize::try_from(fd).ok()?)?.as_mut()
+    }
+
+    /// The lowest free number from `min` on.
+    fn free(&mut self, min: usize) -> usize {
+        let from = min.max(self.free_from);
+        let found = self.list.iter().skip(from).position(Option::is_none);
+        let at = found.map_or(self.list.len().max(from), |i| from + i);
+        if min <= self.free_from {
+            self.free_from = at;
+        }
+        at
+    }
+
+    fn put(&mut self, at: usize, slot: Slot) -> Option<Slot> {
+        if at >= self.list.len() {
+            self.list.resize(at + 1, None);
+        }
+        self.list.get_mut(at).and_then(|s| s.replace(slot))
+    }
+
+    fn take(&mut self, at: usize) -> Option<Slot> {
+        let slot = self.list.get_mut(at).and_then(Option::take)?;
+        self.free_from = self.free_from.min(at);
+        Some(slot)
+    }
+}
+
 /// Descriptors of a process; shared by `CLONE_FILES`.
 #[derive(Default)]
 pub struct FdTable {
-    slots: RwLock<Vec<Option<Slot>>>,
+    slots: RwLock<Slots>,
 }
 
 impl fmt::Debug for FdTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FdTable({} slots)", self.slots.read().len())
+        write!(f, "FdTable({} slots)", self.slots.read().list.len())
     }
 }
 
@@ -43,33 +88,38 @@ impl FdTable {
         })
     }
 
+    /// What identifies the table as an owner of record locks.
+    pub fn owner_id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     /// The description of `fd`; `EBADF`.
     pub fn get(&self, fd: i32) -> Result<Arc<File>> {
         let slots = self.slots.read();
-        let slot = usize::try_from(fd)
-            .ok()
-            .and_then(|i| slots.get(i))
-            .and_then(Option::as_ref);
-        slot.map(|s| s.file.clone()).ok_or(Errno::EBADF)
+        slots.get(fd).map(|s| s.file.clone()).ok_or(Errno::EBADF)
+    }
+
+    /// Whether one more descriptor fits below `limit`; `EMFILE`. Calls that create
+    /// something ask before they do.
+    pub fn check_room(&self, limit: u64) -> Result<()> {
+        let at = self.slots.write().free(0);
+        if at as u64 >= limit.min(NR_OPEN) {
+            return Err(Errno::EMFILE);
+        }
+        Ok(())
     }
 
     /// Puts `file` at the lowest free number from `min` on that is below `limit`
     /// (RLIMIT_NOFILE); `EMFILE`.
     pub fn install(&self, file: Arc<File>, min: i32, cloexec: bool, limit: u64) -> Result<i32> {
-        let mut slots = self.slots.write();
         let min = usize::try_from(min).map_err(|_| Errno::EINVAL)?;
-        let free = (min..slots.len()).find(|&i| slots.get(i).is_some_and(Option::is_none));
-        let at = free.unwrap_or(slots.len().max(min));
-        if at as u64 >= limit {
+        let mut slots = self.slots.write();
+        let at = slots.free(min);
+        if at as u64 >= limit.min(NR_OPEN) {
             return Err(Errno::EMFILE);
         }
-        if at >= slots.len() {
-            slots.resize(at + 1, None);
-        }
         let fd = i32::try_from(at).map_err(|_| Errno::EMFILE)?;
-        if let Some(slot) = slots.get_mut(at) {
-            *slot = Some(Slot { file, cloexec });
-        }
+        slots.put(at, Slot { file, cloexec });
         Ok(fd)
     }
 
@@ -83,75 +133,63 @@ impl FdTable {
         limit: u64,
     ) -> Result<Option<Arc<File>>> {
         let at = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
-        if at as u64 >= limit {
+        if at as u64 >= limit.min(NR_OPEN) {
             return Err(Errno::EBADF);
         }
-        let mut slots = self.slots.write();
-        if at >= slots.len() {
-            slots.resize(at + 1, None);
-        }
-        let old = slots
-            .get_mut(at)
-            .and_then(|s| s.replace(Slot { file, cloexec }));
-        drop(slots);
+        let old = self.slots.write().put(at, Slot { file, cloexec });
         Ok(old.map(|s| s.file))
     }
 
     /// Takes `fd` out; `EBADF`.
     pub fn remove(&self, fd: i32) -> Result<Arc<File>> {
-        let mut slots = self.slots.write();
-        let slot = usize::try_from(fd)
-            .ok()
-            .and_then(|i| slots.get_mut(i))
-            .and_then(Option::take);
-        drop(slots);
+        let at = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
+        let slot = self.slots.write().take(at);
         slot.map(|s| s.file).ok_or(Errno::EBADF)
     }
 
     /// Takes out every descriptor from `first` to `last` inclusive.
     pub fn remove_range(&self, first: u32, last: u32) -> Vec<Arc<File>> {
         let mut slots = self.slots.write();
-        let first = first as usize;
-        let end = (last as usize).saturating_add(1).min(slots.len());
-        let gone = slots.get_mut(first.min(end)..end).into_iter().flatten();
-        gone.filter_map(Option::take).map(|s| s.file).collect()
+        let end = (last as usize).saturating_add(1).min(slots.list.len());
+        (first as usize..end)
+            .filter_map(|at| slots.take(at))
+            .map(|s| s.file)
+            .collect()
     }
 
     /// Takes out the close-on-exec descriptors (`execve`).
     pub fn remove_cloexec(&self) -> Vec<Arc<File>> {
         let mut slots = self.slots.write();
-        let marked = slots
-            .iter_mut()
-            .filter(|s| s.as_ref().is_some_and(|s| s.cloexec));
-        marked.filter_map(Option::take).map(|s| s.file).collect()
+        (0..slots.list.len())
+            .filter_map(|at| {
+                let marked = slots.list.get(at)?.as_ref()?.cloexec;
+                if marked { slots.take(at) } else { None }
+            })
+            .map(|s| s.file)
+            .collect()
     }
 
     /// The close-on-exec flag of `fd`; `EBADF`.
     pub fn cloexec(&self, fd: i32) -> Result<bool> {
         let slots = self.slots.read();
-        let slot = usize::try_from(fd)
-            .ok()
-            .and_then(|i| slots.get(i))
-            .and_then(Option::as_ref);
-        slot.map(|s| s.cloexec).ok_or(Errno::EBADF)
+        slots.get(fd).map(|s| s.cloexec).ok_or(Errno::EBADF)
     }
 
     /// Sets the close-on-exec flag of `fd`; `EBADF`.
     pub fn set_cloexec(&self, fd: i32, on: bool) -> Result<()> {
         let mut slots = self.slots.write();
-        let slot = usize::try_from(fd)
-            .ok()
-            .and_then(|i| slots.get_mut(i))
-            .and_then(Option::as_mut);
-        slot.map(|s| s.cloexec = on).ok_or(Errno::EBADF)
+        let slot = slots.get_mut(fd).ok_or(Errno::EBADF)?;
+        slot.cloexec = on;
+        Ok(())
     }
 
     /// Marks a range close-on-exec (`close_range(CLOSE_RANGE_CLOEXEC)`).
     pub fn set_cloexec_range(&self, first: u32, last: u32) {
         let mut slots = self.slots.write();
-        let end = (last as usize).saturating_add(1).min(slots.len());
+        let end = (last as usize).saturating_add(1).min(slots.list.len());
         let first = (first as usize).min(end);
         slots
+            .list
             .get_mut(first..end)
             .into_iter()
             .flatten()
@@ -162,7 +200,16 @@ impl FdTable {
     /// The open descriptors in order.
     pub fn list(&self) -> Vec<i32> {
         let slots = self.slots.read();
-        let open = slots.iter().enumerate().filter(|(_, s)| s.is_some());
+        let open = slots.list.iter().enumerate().filter(|(_, s)| s.is_some());
         open.filter_map(|(i, _)| i32::try_from(i).ok()).collect()
+    }
+}
+
+impl Drop for FdTable {
+    fn drop(&mut self) {
+        let owner = self.owner_id();
+        for slot in self.slots.get_mut().list.iter().flatten() {
+            locks::release_posix(&slot.file, owner);
+        }
     }
 }

@@ -145,6 +145,11 @@ pub trait FileOps: Send + Sync + 'static {
     fn pollee(&self) -> Option<&Pollee> {
         None
     }
+    /// Longest wait of a read, or of a `write` (`SO_RCVTIMEO`, `SO_SNDTIMEO`); `None`: for
+    /// ever. A call with one ends with `EINTR` at a signal, and is not restarted.
+    fn io_timeout(&self, _write: bool) -> Option<std::time::Duration> {
+        None
+    }
     /// `ioctl(2)`. May park.
     fn ioctl(&self, _cx: &IoCx<'_>, _request: u32, _arg: u64) -> SysResult<i64> {
         Err(Errno::ENOTTY.into())
@@ -213,6 +218,19 @@ pub struct File {
     flags: AtomicU32,
     /// File position.
     pub offset: Mutex<u64>,
+    /// Who is told of readiness by a signal (`F_SETOWN`, `F_SETSIG`).
+    pub signal_owner: Mutex<SignalOwner>,
+}
+
+/// Receiver of signal-driven I/O (`fcntl(2)`, "Managing signals").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SignalOwner {
+    /// `F_OWNER_TID` 0, `F_OWNER_PID` 1, `F_OWNER_PGRP` 2.
+    pub kind: i32,
+    /// Number in the setter's namespace; 0 for nobody.
+    pub id: i32,
+    /// Signal instead of `SIGIO`, or 0.
+    pub signal: i32,
 }
 
 impl File {
@@ -233,6 +251,7 @@ impl File {
             path,
             flags: AtomicU32::new((flags & keep).bits()),
             offset: Mutex::new(0),
+            signal_owner: Mutex::default(),
         })
     }
 
@@ -273,5 +292,11 @@ impl File {
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "File({})", self.ops.description())
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        super::locks::release_description(self);
     }
 }

@@ -12,6 +12,7 @@ pub mod fd_table;
 pub mod file;
 pub mod host_file;
 pub mod host_watch;
+pub mod locks;
 pub mod pipe;
 pub mod proc;
 pub mod pseudo;

@@ -6,16 +6,35 @@
 //! Lock rank: the map lock of an `Mm` is below object locks (pipe, inode data): a copy may
 //! run with one of those held, because it never waits for the guest.
 
+pub mod advise;
+pub mod brk;
+mod cow;
+mod derive;
+pub mod fault;
+mod file_map;
+mod fork;
 pub mod frames;
+pub mod lock;
+pub mod map;
+pub mod protect;
+pub mod remap;
+pub mod report;
+mod spans;
+mod state;
+mod user;
+mod vma;
 
-use std::fmt;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use abi::Errno;
-use guestmem::Slice;
 
 use crate::Result;
+
+pub use file_map::{FileMap, Mappers, SharedMemory};
+pub use frames::{FrameRange, Frames};
+pub use state::{Mm, MmLimits};
+pub use vma::{MapProt, VmaFlags};
 
 /// A copy that stopped early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +63,18 @@ pub trait Mappable: Send + Sync + 'static {
     /// A mapping of it was made or went away (`+1`/`-1`); shared writable ones only when
     /// `shared_write`.
     fn mapped(&self, _delta: i32, _shared_write: bool) {}
+    /// Where address spaces that map it are noted, for a file whose `frames` may change.
+    fn mappers(&self) -> Option<&Mappers> {
+        None
+    }
+    /// Makes a range read as zero and frees its memory (`MADV_REMOVE`); `EOPNOTSUPP`.
+    fn discard(&self, _offset: u64, _len: u64) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// Writes a range back to the disk (`msync(2)`).
+    fn sync(&self, _offset: u64, _len: u64) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Where file data stands on the host.
@@ -74,91 +105,4 @@ pub struct MapIdentity {
     pub path: Vec<u8>,
     pub dev: u64,
     pub ino: u64,
-}
-
-/// A guest address space.
-pub struct Mm {
-    _private: (),
-}
-
-impl fmt::Debug for Mm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Mm")
-    }
-}
-
-impl Mm {
-    /// Copies guest memory to `dst`.
-    pub fn copy_in(&self, _addr: u64, _dst: &mut [u8]) -> Result<(), UserFault> {
-        Err(UserFault {
-            done: 0,
-            errno: Errno::EFAULT,
-        })
-    }
-    /// Copies `src` to guest memory.
-    pub fn copy_out(&self, _addr: u64, _src: &[u8]) -> Result<(), UserFault> {
-        Err(UserFault {
-            done: 0,
-            errno: Errno::EFAULT,
-        })
-    }
-    /// Copies guest memory to memory frames.
-    pub fn copy_in_slice(&self, _addr: u64, _dst: Slice<'_>) -> Result<(), UserFault> {
-        Err(UserFault {
-            done: 0,
-            errno: Errno::EFAULT,
-        })
-    }
-    /// Copies memory frames to guest memory.
-    pub fn copy_out_slice(&self, _addr: u64, _src: Slice<'_>) -> Result<(), UserFault> {
-        Err(UserFault {
-            done: 0,
-            errno: Errno::EFAULT,
-        })
-    }
-    /// Fills guest memory with zeros.
-    pub fn zero_out(&self, _addr: u64, _len: usize) -> Result<(), UserFault> {
-        Err(UserFault {
-            done: 0,
-            errno: Errno::EFAULT,
-        })
-    }
-    /// Reads a host file into guest memory in one copy; how many bytes.
-    pub fn read_host(
-        &self,
-        _addr: u64,
-        _len: usize,
-        _fd: BorrowedFd<'_>,
-        _offset: Option<u64>,
-    ) -> Result<usize> {
-        Err(Errno::EFAULT)
-    }
-    /// Writes guest memory to a host file in one copy; how many bytes.
-    pub fn write_host(
-        &self,
-        _addr: u64,
-        _len: usize,
-        _fd: BorrowedFd<'_>,
-        _offset: Option<u64>,
-    ) -> Result<usize> {
-        Err(Errno::EFAULT)
-    }
-    /// Copies a NUL-terminated string of at most `max` bytes (without the NUL);
-    /// `ENAMETOOLONG` if it is longer, `EFAULT`.
-    pub fn copy_in_cstr(&self, _addr: u64, _max: usize) -> Result<Vec<u8>> {
-        Err(Errno::EFAULT)
-    }
-    /// Loads the futex word at `addr`, making its page present; `EFAULT`.
-    pub fn load_u32(&self, _addr: u64) -> Result<u32> {
-        Err(Errno::EFAULT)
-    }
-    /// Compares and swaps the word at `addr`; the value that was there; `EFAULT`.
-    pub fn compare_exchange_u32(&self, _addr: u64, _old: u32, _new: u32) -> Result<u32> {
-        Err(Errno::EFAULT)
-    }
-    /// What identifies the word at `addr` for a futex shared between address spaces:
-    /// the memory object and the offset in it. `EFAULT`.
-    pub fn shared_key(&self, _addr: u64) -> Result<(u64, u64)> {
-        Err(Errno::EFAULT)
-    }
 }

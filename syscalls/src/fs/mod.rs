@@ -1,1 +1,14 @@
-//! Calls on files by path and on their attributes.
+//! Calls on paths: open, attributes, directories, links, mounts.
+
+pub mod access;
+pub mod at;
+pub mod attr;
+pub mod cwd;
+pub mod dir;
+pub mod getdents;
+pub mod link;
+pub mod open;
+pub mod stat;
+pub mod statfs;
+pub mod times;
+pub mod xattr;

@@ -7,6 +7,8 @@ pub mod data;
 pub mod dir;
 pub mod file;
 pub mod inode;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

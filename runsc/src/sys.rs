@@ -1,0 +1,147 @@
+//! The few host calls that have no safe wrapper. All `unsafe` of this crate is here.
+#![allow(unsafe_code, reason = "this is the crate's one place for unsafe code")]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::unistd::{ForkResult, Pid};
+
+/// Size of a terminal in character cells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct WinSize {
+    /// Rows.
+    pub rows: u16,
+    /// Columns.
+    pub cols: u16,
+}
+
+fn check(ret: libc::c_int) -> io::Result<libc::c_int> {
+    if ret < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(ret)
+    }
+}
+
+/// fork(2). `None` in the child. Only called while the process has one thread, so that
+/// the child may go on as an ordinary program.
+pub fn fork() -> io::Result<Option<Pid>> {
+    debug_assert_eq!(thread_count(), 1);
+    // SAFETY: the process has one thread (the command line makes none before its last
+    // fork), so no lock is held by a thread that the child lacks.
+    match unsafe { nix::unistd::fork() }.map_err(io::Error::from)? {
+        ForkResult::Parent { child } => Ok(Some(child)),
+        ForkResult::Child => Ok(None),
+    }
+}
+
+fn thread_count() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}
+
+/// _exit(2): ends the process at once, without destructors or `atexit` handlers.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: takes no pointer and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Takes ownership of a descriptor that the caller of this program left open.
+/// `None` when the number is not open.
+pub fn adopt_fd(fd: RawFd) -> Option<OwnedFd> {
+    // SAFETY: F_GETFD takes no pointer.
+    if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+        return None;
+    }
+    // SAFETY: the descriptor is open, and by the contract of the callers (inherited
+    // numbers, each adopted once) nothing else in this program owns it.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes the terminal the controlling one of the calling session leader (TIOCSCTTY).
+pub fn set_controlling_tty(tty: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: TIOCSCTTY takes an integer.
+    check(unsafe { libc::ioctl(tty.as_raw_fd(), libc::TIOCSCTTY, 0) }).map(drop)
+}
+
+/// The terminal's size (TIOCGWINSZ).
+pub fn window_size(tty: BorrowedFd<'_>) -> io::Result<WinSize> {
+    let mut ws = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: TIOCGWINSZ writes one `winsize`, which outlives the call.
+    check(unsafe { libc::ioctl(tty.as_raw_fd(), libc::TIOCGWINSZ, &mut ws) })?;
+    Ok(WinSize {
+        rows: ws.ws_row,
+        cols: ws.ws_col,
+    })
+}
+
+/// Sets the terminal's size (TIOCSWINSZ).
+pub fn set_window_size(tty: BorrowedFd<'_>, size: WinSize) -> io::Result<()> {
+    let ws = libc::winsize {
+        ws_row: size.rows,
+        ws_col: size.cols,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: TIOCSWINSZ reads one `winsize`, which outlives the call.
+    check(unsafe { libc::ioctl(tty.as_raw_fd(), libc::TIOCSWINSZ, &ws) }).map(drop)
+}
+
+/// Removes every capability from the calling thread's bounding, ambient, permitted,
+/// effective and inheritable sets.
+pub fn drop_capabilities() -> io::Result<()> {
+    for cap in 0..64 {
+        // SAFETY: PR_CAPBSET_DROP takes an integer; EINVAL past the last capability.
+        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, cap, 0, 0, 0) } < 0 {
+            break;
+        }
+    }
+    // SAFETY: PR_CAP_AMBIENT_CLEAR_ALL takes integers only.
+    unsafe {
+        libc::prctl(
+            libc::PR_CAP_AMBIENT,
+            libc::PR_CAP_AMBIENT_CLEAR_ALL,
+            0,
+            0,
+            0,
+        )
+    };
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = Header {
+        version: VERSION_3,
+        pid: 0,
+    };
+    let none = [0u32; 6];
+    // SAFETY: version 3 reads one header and two records of three u32; both outlive the
+    // call.
+    let ret = unsafe { libc::syscall(libc::SYS_capset, &header, none.as_ptr()) };
+    check(ret as libc::c_int).map(drop)
+}
+
+/// Marks every descriptor from `first` on close-on-exec, or closes it.
+pub fn close_from(first: u32, only_on_exec: bool) -> io::Result<()> {
+    let flags = if only_on_exec {
+        libc::CLOSE_RANGE_CLOEXEC
+    } else {
+        0
+    };
+    // SAFETY: takes integers only. Callers that close (not mark) do so in a fresh child
+    // that owns no descriptor above `first`.
+    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
+    check(ret as libc::c_int).map(drop)
+}
+
+/// Closes one inherited descriptor by number, in a fresh child that does not own it.
+pub fn close_raw(fd: RawFd) {
+    // SAFETY: takes an integer; used on numbers no `OwnedFd` of this process will touch.
+    unsafe { libc::close(fd) };
+}

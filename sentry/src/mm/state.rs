@@ -1,0 +1,321 @@
+//! [`Mm`]: an address space; its state, and how a change of it reaches the host.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use abi::{Errno, PAGE_SIZE};
+use platform::{AddressSpace, MapOp, PlatformError};
+
+use super::frames::{FrameRange, Frames};
+use super::spans::Spans;
+use super::vma::{Vma, VmaSet};
+use crate::Result;
+use crate::sync::RwLock;
+
+/// Most mappings an address space has (`vm.max_map_count`).
+pub const MAX_MAP_COUNT: usize = 65_530;
+/// Bytes kept free below a mapping that grows down (`stack_guard_gap`, 256 pages).
+pub const GUARD_GAP: u64 = 256 * PAGE_SIZE;
+/// Lowest address a guest may map without privilege (`vm.mmap_min_addr`).
+pub const MMAP_MIN_ADDR: u64 = 65_536;
+
+/// The resource limits that address spaces heed, in bytes (`getrlimit(2)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MmLimits {
+    /// `RLIMIT_AS`
+    pub address_space: u64,
+    /// `RLIMIT_DATA`
+    pub data: u64,
+    /// `RLIMIT_STACK`
+    pub stack: u64,
+    /// `RLIMIT_MEMLOCK`
+    pub memlock: u64,
+    /// Whether the caller has `CAP_IPC_LOCK`.
+    pub may_lock: bool,
+}
+
+impl MmLimits {
+    /// No limits.
+    pub const NONE: MmLimits = MmLimits {
+        address_space: u64::MAX,
+        data: u64::MAX,
+        stack: u64::MAX,
+        memlock: u64::MAX,
+        may_lock: true,
+    };
+}
+
+/// What `execve(2)` notes of a program's layout, for `/proc` and `prctl(PR_SET_MM)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    pub start_code: u64,
+    pub end_code: u64,
+    pub start_data: u64,
+    pub end_data: u64,
+    pub start_stack: u64,
+    pub arg_start: u64,
+    pub arg_end: u64,
+    pub env_start: u64,
+    pub env_end: u64,
+}
+
+/// What the map lock guards.
+#[derive(Clone)]
+pub(super) struct State {
+    /// What should be.
+    pub vmas: VmaSet,
+    /// Private memory in use; tagged when it must be copied before a write unless it has
+    /// no other owner.
+    pub pmas: Spans<bool>,
+    /// Memory set aside for addresses.
+    pub reserve: Spans<()>,
+    /// Start of the heap.
+    pub brk_start: u64,
+    /// End of the heap.
+    pub brk: u64,
+    /// Mappings are placed downwards from here.
+    pub mmap_base: u64,
+    /// Flags `mlockall(MCL_FUTURE)` gives new mappings.
+    pub lock_future: super::vma::VmaFlags,
+    /// Program layout.
+    pub layout: Layout,
+    /// The auxiliary vector, for `/proc/PID/auxv`.
+    pub auxv: Vec<u8>,
+    /// Highest `vmas.total()` seen.
+    pub peak: u64,
+}
+
+impl State {
+    /// Bytes locked.
+    pub fn locked(&self) -> u64 {
+        let locked = |v: &&Vma| v.flags.contains(super::vma::VmaFlags::LOCKED);
+        self.vmas.iter().filter(locked).map(Vma::len).sum()
+    }
+
+    /// Bytes that count for `RLIMIT_DATA`.
+    pub fn data(&self) -> u64 {
+        self.vmas.iter().filter(|v| v.is_data()).map(Vma::len).sum()
+    }
+}
+
+/// Changes on their way to the host, and what may be let go once they are there.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// In order.
+    pub ops: Vec<MapOp>,
+    /// Memory whose last mapping these changes remove.
+    pub gone: Vec<FrameRange>,
+    /// Mappings removed; dropped after the lock, since that may call into files.
+    pub dead: Vec<Vma>,
+}
+
+impl Batch {
+    /// Nothing of `start..end` stays mapped on the host.
+    pub fn unmap(&mut self, start: u64, end: u64) {
+        if let Some(MapOp::Unmap { addr, len }) = self.ops.last_mut()
+            && *addr + *len == start
+        {
+            *len += end - start;
+            return;
+        }
+        self.ops.push(MapOp::Unmap {
+            addr: start,
+            len: end - start,
+        });
+    }
+}
+
+/// A guest address space (`struct mm_struct`).
+pub struct Mm {
+    pub(super) weak: Weak<Mm>,
+    pub(super) space: Arc<dyn AddressSpace>,
+    pub(super) frames: Arc<Frames>,
+    /// Lowest and one past the highest address a guest mapping may use.
+    pub(super) range: (u64, u64),
+    pub(super) id: u64,
+    /// `RLIMIT_STACK` as last told, for growth by faults.
+    pub(super) stack_limit: AtomicU64,
+    pub(super) state: RwLock<State>,
+}
+
+impl fmt::Debug for Mm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mm({})", self.id)
+    }
+}
+
+impl Mm {
+    /// An empty address space over `space`; `range` is [`platform::Platform::guest_range`].
+    pub fn new(space: Arc<dyn AddressSpace>, frames: Arc<Frames>, range: (u64, u64)) -> Arc<Mm> {
+        let state = State {
+            vmas: VmaSet::default(),
+            pmas: Spans::default(),
+            reserve: Spans::default(),
+            brk_start: 0,
+            brk: 0,
+            mmap_base: range.1,
+            lock_future: super::vma::VmaFlags::empty(),
+            layout: Layout::default(),
+            auxv: Vec::new(),
+            peak: 0,
+        };
+        Mm::with_state(space, frames, range, state)
+    }
+
+    pub(super) fn with_state(
+        space: Arc<dyn AddressSpace>,
+        frames: Arc<Frames>,
+        range: (u64, u64),
+        state: State,
+    ) -> Arc<Mm> {
+        Arc::new_cyclic(|weak| Mm {
+            weak: weak.clone(),
+            space,
+            id: frames.next_id(),
+            frames,
+            range: (range.0.max(MMAP_MIN_ADDR), range.1),
+            stack_limit: AtomicU64::new(8 << 20),
+            state: RwLock::new(state),
+        })
+    }
+
+    /// What the platform runs guest threads in.
+    pub fn space(&self) -> &Arc<dyn AddressSpace> {
+        &self.space
+    }
+
+    /// The allocator of guest memory.
+    pub fn frames(&self) -> &Arc<Frames> {
+        &self.frames
+    }
+
+    /// A number no other address space of this kernel has or had.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Lowest and one past the highest address a guest mapping may use.
+    pub fn range(&self) -> (u64, u64) {
+        self.range
+    }
+
+    /// Tells how far the stack may grow (`RLIMIT_STACK`); at exec and when it is changed.
+    pub fn set_stack_limit(&self, limit: u64) {
+        self.stack_limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// The program's layout.
+    pub fn layout(&self) -> Layout {
+        self.state.read().layout
+    }
+
+    /// Changes the program's layout.
+    pub fn update_layout(&self, change: impl FnOnce(&mut Layout)) {
+        change(&mut self.state.write().layout);
+    }
+
+    /// The auxiliary vector the program was started with, as bytes.
+    pub fn auxv(&self) -> Vec<u8> {
+        self.state.read().auxv.clone()
+    }
+
+    /// Notes the auxiliary vector.
+    pub fn set_auxv(&self, auxv: Vec<u8>) {
+        self.state.write().auxv = auxv;
+    }
+
+    /// Where mappings are placed downwards from.
+    pub fn set_mmap_base(&self, base: u64) {
+        self.state.write().mmap_base = base.clamp(self.range.0, self.range.1);
+    }
+
+    /// Applies `batch` on the host and lets go what it frees. When the host refuses, every
+    /// mapping is dropped there, and faults derive again what is touched; `false` then.
+    /// Called with the map lock held for writing.
+    pub(super) fn commit(&self, state: &State, batch: &mut Batch) -> bool {
+        let ops = std::mem::take(&mut batch.ops);
+        let fine = match self.space.commit(&ops) {
+            Ok(()) | Err(PlatformError::Gone) => true,
+            Err(_) => {
+                self.drop_host_mappings(state, &ops);
+                false
+            }
+        };
+        for range in batch.gone.drain(..) {
+            self.frames.release(range);
+        }
+        fine
+    }
+
+    /// Unmaps everything the guest can see, and everything `ops` was about.
+    fn drop_host_mappings(&self, state: &State, ops: &[MapOp]) {
+        let mut all = Batch::default();
+        for v in state.vmas.iter() {
+            all.unmap(v.start, v.end);
+        }
+        for op in ops {
+            if let MapOp::Unmap { addr, len } = *op {
+                all.unmap(addr, addr.saturating_add(len));
+            }
+        }
+        if let Err(e) = self.space.commit(&all.ops) {
+            tracing::warn!("dropping the mappings of {self:?}: {e}");
+            if !matches!(e, PlatformError::Gone) {
+                self.space.kill();
+            }
+        }
+    }
+
+    /// Checks that `addr..addr+len` (a page multiple) may be mapped; its end.
+    pub(super) fn check_range(&self, addr: u64, len: u64, errno: Errno) -> Result<u64> {
+        let end = addr.checked_add(len).ok_or(errno)?;
+        if end > self.range.1 {
+            return Err(errno);
+        }
+        Ok(end)
+    }
+
+    /// Takes `offset..offset+len` of the file that `mappers` belongs to off the host.
+    pub(super) fn invalidate(&self, mappers: &super::Mappers, offset: u64, len: u64) {
+        let state = self.state.write();
+        let mut batch = Batch::default();
+        let stop = offset.saturating_add(len);
+        for v in state.vmas.iter() {
+            let Some(fm) = v.file() else { continue };
+            if !fm
+                .file()
+                .mappers()
+                .is_some_and(|m| std::ptr::eq(m, mappers))
+            {
+                continue;
+            }
+            fm.forget_windows();
+            let (from, to) = (offset.max(v.offset), stop.min(v.offset_of(v.end)));
+            if from >= to {
+                continue;
+            }
+            let (a, b) = (v.start + (from - v.offset), v.start + (to - v.offset));
+            for (s, e) in state
+                .pmas
+                .gaps(a - a % PAGE_SIZE, b.next_multiple_of(PAGE_SIZE))
+            {
+                batch.unmap(s, e);
+            }
+        }
+        self.commit(&state, &mut batch);
+    }
+}
+
+impl Drop for Mm {
+    fn drop(&mut self) {
+        self.space.kill();
+        let state = self.state.get_mut();
+        for range in state.pmas.iter().map(|s| s.frames()) {
+            self.frames.release(range);
+        }
+        for range in state.reserve.iter().map(|s| s.frames()) {
+            self.frames.release(range);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Messages: flags, ancillary data and what a receive brings (`send(2)`, `recv(2)`,
+//! `cmsg(3)`).
+
+use std::sync::Arc;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::SockAddr;
+use crate::fs::File;
+use crate::task::Task;
+
+bitflags::bitflags! {
+    /// `MSG_*` flags, in Linux's bits.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct MsgFlags: u32 {
+        /// Out-of-band data.
+        const OOB = 0x1;
+        /// Leave the data in the queue.
+        const PEEK = 0x2;
+        /// Send without a gateway.
+        const DONTROUTE = 0x4;
+        /// Ancillary data was cut.
+        const CTRUNC = 0x8;
+        /// The message was cut; asked for: its real length.
+        const TRUNC = 0x20;
+        /// Do not wait.
+        const DONTWAIT = 0x40;
+        /// End of record.
+        const EOR = 0x80;
+        /// Wait for the full amount.
+        const WAITALL = 0x100;
+        /// No `SIGPIPE`.
+        const NOSIGNAL = 0x4000;
+        /// More follows.
+        const MORE = 0x8000;
+        /// `recvmmsg`: do not wait after the first message.
+        const WAITFORONE = 0x10000;
+        /// Error queue.
+        const ERRQUEUE = 0x2000;
+        /// Received descriptors are close-on-exec.
+        const CMSG_CLOEXEC = 0x4000_0000;
+    }
+}
+
+/// `struct ucred`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Ucred {
+    /// Process.
+    pub pid: i32,
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+impl Ucred {
+    /// Those of a task: process id and real ids.
+    pub fn of(t: &Arc<Task>) -> Ucred {
+        let creds = t.creds();
+        Ucred {
+            pid: super::unix::process_id(t),
+            uid: creds.uid,
+            gid: creds.gid,
+        }
+    }
+
+    /// What a socket without a peer reports.
+    pub const NOBODY: Ucred = Ucred {
+        pid: 0,
+        uid: u32::MAX,
+        gid: u32::MAX,
+    };
+}
+
+/// Ancillary data of a message in flight.
+#[derive(Default)]
+pub struct Control {
+    /// `SCM_RIGHTS`.
+    pub files: Vec<Arc<File>>,
+    /// `SCM_CREDENTIALS`, checked.
+    pub creds: Option<Ucred>,
+}
+
+/// One ancillary item towards the guest other than descriptors: level, type, data.
+pub type CmsgOut = (i32, i32, Vec<u8>);
+
+/// What a receive brought.
+#[derive(Default)]
+pub struct Received {
+    /// Bytes copied.
+    pub bytes: usize,
+    /// Bytes the message had; more than `bytes` when it was cut.
+    pub full: usize,
+    /// `MSG_TRUNC`, `MSG_EOR` … towards the guest.
+    pub flags: MsgFlags,
+    /// Sender, for message sockets.
+    pub from: Option<SockAddr>,
+    /// Descriptors that came with it.
+    pub files: Vec<Arc<File>>,
+    /// Other ancillary data.
+    pub cmsgs: Vec<CmsgOut>,
+}

@@ -1,0 +1,116 @@
+//! Connecting unix sockets.
+
+use std::sync::Arc;
+
+use abi::Errno;
+
+use super::{State, UnixSocket};
+use crate::net::addr::UnixAddr;
+use crate::net::{READABLE, SockAddr, SockType, Ucred};
+use crate::task::Task;
+use crate::{Kernel, Result};
+
+/// A connected pair (`socketpair(2)`).
+pub fn pair(
+    t: &Arc<Task>,
+    kind: SockType,
+    protocol: i32,
+) -> Result<(Arc<UnixSocket>, Arc<UnixSocket>)> {
+    let a = UnixSocket::create(&t.kernel, kind, protocol)?;
+    let b = UnixSocket::create(&t.kernel, kind, protocol)?;
+    let creds = Ucred::of(t);
+    a.state.lock().join(&b, UnixAddr::Unnamed, creds);
+    b.state.lock().join(&a, UnixAddr::Unnamed, creds);
+    Ok((a, b))
+}
+
+impl State {
+    /// Records the other side of a connection.
+    fn join(&mut self, peer: &Arc<UnixSocket>, name: UnixAddr, creds: Ucred) {
+        self.peer = Some(Arc::downgrade(peer));
+        self.peer_name = name;
+        self.peer_creds = creds;
+        self.connected = true;
+    }
+}
+
+impl UnixSocket {
+    /// `connect(2)`.
+    pub(super) fn connect_to(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
+        let name = match addr {
+            SockAddr::Unix(name) => name,
+            SockAddr::Unspec if !self.connection_based() => {
+                self.state.lock().peer = None;
+                return Ok(());
+            }
+            _ => return Err(Errno::EINVAL),
+        };
+        let target = UnixSocket::find(t, name)?;
+        if target.common.kind != self.common.kind {
+            return Err(Errno::EPROTOTYPE);
+        }
+        if self.connection_based() {
+            self.connect_stream(t, &target)
+        } else {
+            self.connect_dgram(&target)
+        }
+    }
+
+    fn connect_dgram(&self, target: &Arc<UnixSocket>) -> Result<()> {
+        if !target.accepts_from(self) {
+            return Err(Errno::EPERM);
+        }
+        let name = target.state.lock().local.clone();
+        let mut s = self.state.lock();
+        s.peer = Some(Arc::downgrade(target));
+        s.peer_name = name;
+        Ok(())
+    }
+
+    /// Whether a message socket takes messages of `from`: it has no peer, or that one.
+    pub(super) fn accepts_from(&self, from: &UnixSocket) -> bool {
+        let s = self.state.lock();
+        let peer = s.peer.as_ref();
+        peer.is_none_or(|p| std::ptr::eq(p.as_ptr(), from))
+    }
+
+    fn connect_stream(&self, t: &Arc<Task>, target: &Arc<UnixSocket>) -> Result<()> {
+        {
+            let s = self.state.lock();
+            if s.listener.is_some() {
+                return Err(Errno::EINVAL);
+            }
+            if s.connected {
+                return Err(Errno::EISCONN);
+            }
+        }
+        let kernel: &Arc<Kernel> = &t.kernel;
+        let me = self.me.upgrade().ok_or(Errno::EINVAL)?;
+        let server = UnixSocket::create(kernel, self.common.kind, 0)?;
+        let my_name = self.state.lock().local.clone();
+        let (name, creds) = {
+            let mut s = target.state.lock();
+            let name = s.local.clone();
+            let down = s.shut.read;
+            let listener = s.listener.as_mut().ok_or(Errno::ECONNREFUSED)?;
+            if down {
+                return Err(Errno::ECONNREFUSED);
+            }
+            if listener.queue.len() > listener.max {
+                drop(s);
+                target.rx.lock().block(&self.me);
+                return Err(Errno::EAGAIN);
+            }
+            {
+                let mut srv = server.state.lock();
+                srv.join(&me, my_name, Ucred::of(t));
+                srv.local = name.clone();
+            }
+            listener.queue.push_back(server.clone());
+            (name, listener.creds)
+        };
+        self.state.lock().join(&server, name, creds);
+        target.common.pollee.notify(READABLE);
+        Ok(())
+    }
+}

@@ -1,0 +1,285 @@
+//! Sending to and receiving from unix sockets.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use abi::Errno;
+use zerocopy::IntoBytes;
+
+use super::UnixSocket;
+use super::queue::{Packet, wake};
+use super::rights::Rights;
+use crate::Result;
+use crate::io::{IoDst, IoSrc};
+use crate::net::addr::UnixAddr;
+use crate::net::{MsgFlags, READABLE, Received, SendArgs, SockAddr, SockType, Ucred, WRITABLE};
+
+/// Most bytes of one stream packet.
+const STREAM_CHUNK: usize = 32 * 1024;
+const SOL_SOCKET: i32 = 1;
+const SCM_CREDENTIALS: i32 = 2;
+/// User and group of a sender that is not known.
+const OVERFLOW_ID: u32 = 65_534;
+
+/// Copies up to `len` bytes in.
+fn gather(src: &mut dyn IoSrc, len: usize) -> Result<Vec<u8>> {
+    let mut data = Vec::new();
+    data.try_reserve_exact(len).map_err(|_| Errno::ENOBUFS)?;
+    data.resize(len, 0);
+    let got = src.take(&mut data)?;
+    data.truncate(got);
+    Ok(data)
+}
+
+impl UnixSocket {
+    pub(super) fn send_stream(&self, src: &mut dyn IoSrc, args: SendArgs<'_>) -> Result<usize> {
+        if args.flags.contains(MsgFlags::OOB) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let (peer, connected, shut) = {
+            let s = self.state.lock();
+            (s.peer.clone(), s.connected, s.shut)
+        };
+        if args.to.is_some() {
+            return Err(if connected {
+                Errno::EISCONN
+            } else {
+                Errno::EOPNOTSUPP
+            });
+        }
+        let peer = peer.ok_or(Errno::ENOTCONN)?;
+        if shut.write {
+            return Err(Errno::EPIPE);
+        }
+        let peer = peer.upgrade().ok_or(Errno::EPIPE)?;
+        let limit = self.common.sndbuf();
+        let creds = args.control.creds.or_else(|| Some(Ucred::of(args.task)));
+        let mut done = 0;
+        while src.remaining() > 0 {
+            let room = limit.saturating_sub(peer.rx.lock().used);
+            if room == 0 {
+                break;
+            }
+            let want = src.remaining().min(room).min(STREAM_CHUNK);
+            let data = match gather(src, want) {
+                Ok(data) if data.is_empty() => break,
+                Ok(data) => data,
+                Err(e) if done == 0 => return Err(e),
+                Err(_) => break,
+            };
+            let files = std::mem::take(&mut args.control.files);
+            let rights = Rights::new(&self.kernel, files)?;
+            let n = data.len();
+            if peer.state.lock().shut.read {
+                return if done > 0 {
+                    Ok(done)
+                } else {
+                    Err(Errno::EPIPE)
+                };
+            }
+            peer.rx.lock().push_stream(Packet::new(data, creds, rights));
+            peer.common.pollee.notify(READABLE);
+            done += n;
+            if n < want {
+                break;
+            }
+        }
+        if done == 0 && src.remaining() > 0 {
+            return Err(Errno::EAGAIN);
+        }
+        Ok(done)
+    }
+
+    pub(super) fn recv_stream(&self, dst: &mut dyn IoDst, flags: MsgFlags) -> Result<Received> {
+        let mut got = Received::default();
+        let mut creds = None;
+        let passcred = self.common.options.lock().passcred;
+        let peek = flags.contains(MsgFlags::PEEK);
+        let mut rx = self.rx.lock();
+        if rx.packets.is_empty() {
+            drop(rx);
+            return self.nothing_to_read();
+        }
+        let mut at = 0;
+        while let Some(packet) = rx.packets.get_mut(at) {
+            if got.bytes > 0 && passcred && packet.creds != creds {
+                break;
+            }
+            let want = packet.data().len().min(dst.remaining());
+            if want == 0 && got.bytes > 0 {
+                break;
+            }
+            let n = match dst.put(packet.data().get(..want).unwrap_or_default()) {
+                Ok(n) => n,
+                Err(e) if got.bytes == 0 => return Err(e),
+                Err(_) => break,
+            };
+            creds = packet.creds;
+            got.bytes += n;
+            let with_files = !packet.rights.is_empty();
+            if peek {
+                got.files = packet.peek_files();
+                at += 1;
+            } else {
+                got.files = packet.rights.take();
+                packet.consume(n);
+                if packet.data().is_empty() {
+                    drop(rx.pop());
+                }
+            }
+            if with_files || n < want || dst.remaining() == 0 {
+                break;
+            }
+        }
+        let low = rx.used;
+        drop(rx);
+        got.full = got.bytes;
+        if passcred {
+            got.cmsgs.push(credentials(creds));
+        }
+        if !peek {
+            self.tell_writer(low);
+        }
+        Ok(got)
+    }
+
+    /// The peer may send again once it is writable by its own measure.
+    fn tell_writer(&self, used: usize) {
+        if let Some(peer) = self.peer() {
+            if used.saturating_mul(4) <= peer.common.sndbuf() {
+                peer.common.pollee.notify(WRITABLE);
+            }
+        }
+    }
+
+    /// Why a connection has nothing to read: error, end, or not yet.
+    fn nothing_to_read(&self) -> Result<Received> {
+        self.common.check_error()?;
+        let (shut, connected) = {
+            let s = self.state.lock();
+            (s.shut, s.connected)
+        };
+        match (connected, shut.read) {
+            (_, true) => Ok(Received::default()),
+            (false, false) if self.common.kind == SockType::Stream => Err(Errno::EINVAL),
+            (false, false) if self.common.kind == SockType::SeqPacket => Err(Errno::ENOTCONN),
+            _ => Err(Errno::EAGAIN),
+        }
+    }
+
+    /// Where a message goes.
+    fn destination(&self, args: &SendArgs<'_>) -> Result<Arc<UnixSocket>> {
+        if let (Some(to), false) = (args.to, self.connection_based()) {
+            let SockAddr::Unix(name) = to else {
+                return Err(Errno::EINVAL);
+            };
+            let target = UnixSocket::find(args.task, name)?;
+            if target.common.kind != self.common.kind {
+                return Err(Errno::EPROTOTYPE);
+            }
+            return Ok(target);
+        }
+        let peer = self.state.lock().peer.clone().ok_or(Errno::ENOTCONN)?;
+        match peer.upgrade() {
+            Some(p) => Ok(p),
+            None if self.connection_based() => Err(Errno::EPIPE),
+            None => {
+                self.state.lock().peer = None;
+                Err(Errno::ECONNREFUSED)
+            }
+        }
+    }
+
+    pub(super) fn send_message(&self, src: &mut dyn IoSrc, args: SendArgs<'_>) -> Result<usize> {
+        if args.flags.contains(MsgFlags::OOB) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let shut_write = self.state.lock().shut.write;
+        if shut_write && self.connection_based() {
+            return Err(Errno::EPIPE);
+        }
+        let to = self.destination(&args)?;
+        let len = src.remaining();
+        let limit = self.common.sndbuf();
+        if len > limit.saturating_sub(32) {
+            return Err(Errno::EMSGSIZE);
+        }
+        if shut_write || to.state.lock().shut.read {
+            return Err(Errno::EPIPE);
+        }
+        if !self.connection_based() && !to.accepts_from(self) {
+            return Err(Errno::EPERM);
+        }
+        let under_way = self.in_flight.load(Ordering::SeqCst);
+        if under_way > 0 && under_way.saturating_add(len) > limit {
+            return Err(Errno::EAGAIN);
+        }
+        if !self.connection_based() && to.is_full_for(self) {
+            to.rx.lock().block(&self.me);
+            return Err(Errno::EAGAIN);
+        }
+        let data = gather(src, len)?;
+        if data.len() < len {
+            return Err(Errno::EFAULT);
+        }
+        let files = std::mem::take(&mut args.control.files);
+        let rights = Rights::new(&self.kernel, files)?;
+        let creds = args.control.creds.or_else(|| Some(Ucred::of(args.task)));
+        let mut packet = Packet::new(data, creds, rights);
+        packet.from_name = self.state.lock().local.clone();
+        packet.sender = self.me.clone();
+        self.in_flight.fetch_add(packet.charge(), Ordering::SeqCst);
+        to.rx.lock().push(packet);
+        to.common.pollee.notify(READABLE);
+        Ok(len)
+    }
+
+    pub(super) fn recv_message(&self, dst: &mut dyn IoDst, flags: MsgFlags) -> Result<Received> {
+        let mut rx = self.rx.lock();
+        let Some(packet) = rx.packets.front_mut() else {
+            drop(rx);
+            return self.nothing_to_read();
+        };
+        let full = packet.data().len();
+        let want = full.min(dst.remaining());
+        let bytes = dst.put(packet.data().get(..want).unwrap_or_default())?;
+        let mut got = Received {
+            bytes,
+            full,
+            from: (packet.from_name != UnixAddr::Unnamed)
+                .then(|| SockAddr::Unix(packet.from_name.clone())),
+            ..Received::default()
+        };
+        if self.common.options.lock().passcred {
+            got.cmsgs.push(credentials(packet.creds));
+        }
+        if bytes < full {
+            got.flags |= MsgFlags::TRUNC;
+        }
+        if self.common.kind == SockType::SeqPacket {
+            got.from = None;
+        }
+        if flags.contains(MsgFlags::PEEK) {
+            got.files = packet.peek_files();
+            return Ok(got);
+        }
+        let taken = rx.pop();
+        let blocked = rx.take_blocked();
+        drop(rx);
+        wake(blocked);
+        if let Some(mut packet) = taken {
+            packet.settle();
+            got.files = packet.rights.take();
+        }
+        Ok(got)
+    }
+}
+
+fn credentials(creds: Option<Ucred>) -> (i32, i32, Vec<u8>) {
+    let creds = creds.unwrap_or(Ucred {
+        pid: 0,
+        uid: OVERFLOW_ID,
+        gid: OVERFLOW_ID,
+    });
+    (SOL_SOCKET, SCM_CREDENTIALS, creds.as_bytes().to_vec())
+}

@@ -1,0 +1,142 @@
+//! `open(2)`, `openat(2)`, `openat2(2)`, `creat(2)`.
+
+use std::sync::Arc;
+
+use abi::Errno;
+use sentry::fs::pipe::open_fifo;
+use sentry::fs::vfs::open::{OpenHow, Opened, resolve};
+use sentry::fs::vfs::{WalkCx, WalkFlags};
+use sentry::fs::{File, OpenFlags};
+use sentry::task::limits::Resource;
+use sentry::{Result, SysResult, Task};
+
+use super::at;
+use crate::arg::{DirFd, In, UserBuf, UserCStr, UserPtr};
+
+/// `open(2)`.
+pub fn open(t: &Arc<Task>, path: UserCStr, flags: u32, mode: u32) -> SysResult<i64> {
+    openat(t, DirFd::CWD, path, flags, mode)
+}
+
+/// `creat(2)`.
+pub fn creat(t: &Arc<Task>, path: UserCStr, mode: u32) -> SysResult<i64> {
+    let flags = OpenFlags::CREAT | OpenFlags::WRONLY | OpenFlags::TRUNC;
+    openat(t, DirFd::CWD, path, flags.bits(), mode)
+}
+
+/// `openat(2)`: unknown flags are ignored, as ever.
+pub fn openat(
+    t: &Arc<Task>,
+    dirfd: DirFd,
+    path: UserCStr,
+    flags: u32,
+    mode: u32,
+) -> SysResult<i64> {
+    let mut flags = OpenFlags::from_bits_truncate(flags);
+    if flags.contains(OpenFlags::PATH) {
+        flags &= PATH_FLAGS;
+    }
+    let how = OpenHow {
+        flags,
+        perm: mode & 0o7777,
+        walk: WalkFlags::default(),
+    };
+    do_open(t, dirfd, path, how)
+}
+
+/// What `O_PATH` goes with.
+const PATH_FLAGS: OpenFlags = OpenFlags::PATH
+    .union(OpenFlags::DIRECTORY)
+    .union(OpenFlags::NOFOLLOW)
+    .union(OpenFlags::CLOEXEC);
+
+/// `openat2(2)`: everything unknown is an error.
+pub fn openat2(
+    t: &Arc<Task>,
+    dirfd: DirFd,
+    path: UserCStr,
+    how: UserBuf,
+    size: usize,
+) -> SysResult<i64> {
+    const SIZE: usize = size_of::<abi::fs::OpenHow>();
+    if size < SIZE {
+        return Err(Errno::EINVAL.into());
+    }
+    if size > abi::PAGE_SIZE as usize {
+        return Err(Errno::E2BIG.into());
+    }
+    let tail = UserBuf(how.0.wrapping_add(SIZE as u64)).read(t, size - SIZE)?;
+    if tail.iter().any(|b| *b != 0) {
+        return Err(Errno::E2BIG.into());
+    }
+    let raw = UserPtr::<abi::fs::OpenHow, In>::at(how.0).read(t)?;
+    do_open(t, dirfd, path, strict(&raw)?)
+}
+
+/// Checks an `open_how` as Linux does.
+fn strict(raw: &abi::fs::OpenHow) -> Result<OpenHow> {
+    let bits = u32::try_from(raw.flags).map_err(|_| Errno::EINVAL)?;
+    let flags = OpenFlags::from_bits(bits).ok_or(Errno::EINVAL)?;
+    let creates = flags.contains(OpenFlags::CREAT) || flags.contains(OpenFlags::TMPFILE_BIT);
+    if (raw.mode != 0 && !creates) || raw.mode & !0o7777 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags.contains(OpenFlags::PATH) && !PATH_FLAGS.contains(flags) {
+        return Err(Errno::EINVAL);
+    }
+    let mut walk = WalkFlags::default();
+    for (bit, flag) in [
+        (1, WalkFlags::NO_XDEV),
+        (2, WalkFlags::NO_MAGICLINKS),
+        (4, WalkFlags::NO_SYMLINKS),
+        (8, WalkFlags::BENEATH),
+        (0x10, WalkFlags::IN_ROOT),
+    ] {
+        walk.set(flag, raw.resolve & bit != 0);
+    }
+    if raw.resolve & !0x3f != 0 || walk.contains(WalkFlags::BENEATH | WalkFlags::IN_ROOT) {
+        return Err(Errno::EINVAL);
+    }
+    // RESOLVE_CACHED: whether a walk stays in the cache is not known before it is made.
+    if raw.resolve & 0x20 != 0 {
+        return Err(Errno::EAGAIN);
+    }
+    Ok(OpenHow {
+        flags,
+        perm: (raw.mode & 0o7777) as u32,
+        walk,
+    })
+}
+
+fn do_open(t: &Arc<Task>, dirfd: DirFd, path: UserCStr, mut how: OpenHow) -> SysResult<i64> {
+    let flags = how.flags;
+    if flags.contains(OpenFlags::TMPFILE_BIT)
+        && (!flags.is_tmpfile() || !flags.writable() || flags.contains(OpenFlags::CREAT))
+    {
+        return Err(Errno::EINVAL.into());
+    }
+    if flags.contains(OpenFlags::CREAT | OpenFlags::DIRECTORY) {
+        return Err(Errno::EINVAL.into());
+    }
+    if !flags.contains(OpenFlags::PATH) {
+        how.flags |= OpenFlags::LARGEFILE;
+    }
+    let name = at::read_path(t, path, 0)?;
+    let files = t.files();
+    files.check_room(t.limit(Resource::Nofile))?;
+    let start = at::start(t, dirfd, &name)?;
+    let cloexec = flags.contains(OpenFlags::CLOEXEC);
+    match resolve(&WalkCx::of(t), &start, &name, &how)? {
+        Opened::File(file) => install(t, file, cloexec),
+        Opened::Fifo(path) => {
+            let then = Box::new(move |t: &Arc<Task>, file| install(t, file, cloexec));
+            open_fifo(t, path, how.flags, then)
+        }
+    }
+}
+
+fn install(t: &Arc<Task>, file: Arc<File>, cloexec: bool) -> SysResult<i64> {
+    let limit = t.limit(Resource::Nofile);
+    let fd = t.files().install(file, 0, cloexec, limit)?;
+    Ok(i64::from(fd))
+}

@@ -1,0 +1,124 @@
+//! `stat(2)` and relatives, `statx(2)`.
+
+use std::sync::Arc;
+
+use abi::fs::{Stat, Statx, StatxTime};
+use abi::time::Timespec;
+use sentry::fs::File;
+use sentry::fs::vfs::{Attr, Path};
+use sentry::{Result, SysResult, Task};
+
+use super::at::{self, AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW};
+use crate::arg::{DirFd, Fd, Out, UserCStr, UserPtr};
+
+/// Attributes of an open description.
+pub fn of_file(file: &File) -> Result<Attr> {
+    match file.inode() {
+        Some(inode) => inode.attr(),
+        None => file.ops.attr(),
+    }
+}
+
+/// `stat(2)`.
+pub fn stat(t: &Arc<Task>, path: UserCStr, out: UserPtr<Stat, Out>) -> SysResult<()> {
+    let attr = at::follow(t, path)?.inode()?.attr()?;
+    Ok(out.write(t, &attr.to_stat())?)
+}
+
+/// `lstat(2)`.
+pub fn lstat(t: &Arc<Task>, path: UserCStr, out: UserPtr<Stat, Out>) -> SysResult<()> {
+    let path = at::find(t, DirFd::CWD, path, AT_SYMLINK_NOFOLLOW)?;
+    Ok(out.write(t, &path.inode()?.attr()?.to_stat())?)
+}
+
+/// `fstat(2)`.
+pub fn fstat(t: &Arc<Task>, fd: Fd, out: UserPtr<Stat, Out>) -> SysResult<()> {
+    let attr = of_file(&*t.files().get(fd.0)?)?;
+    Ok(out.write(t, &attr.to_stat())?)
+}
+
+/// `newfstatat(2)`.
+pub fn newfstatat(
+    t: &Arc<Task>,
+    dirfd: DirFd,
+    path: UserCStr,
+    out: UserPtr<Stat, Out>,
+    flags: u32,
+) -> SysResult<()> {
+    at::check(flags, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)?;
+    let attr = at::find(t, dirfd, path, flags)?.inode()?.attr()?;
+    Ok(out.write(t, &attr.to_stat())?)
+}
+
+/// `AT_STATX_SYNC_TYPE`.
+const AT_STATX_SYNC_TYPE: u32 = 0x6000;
+/// `STATX_BASIC_STATS`.
+const BASIC: u32 = 0x7ff;
+/// `STATX_BTIME`.
+const BTIME: u32 = 0x800;
+/// `STATX_MNT_ID`.
+const MNT_ID: u32 = 0x1000;
+/// `STATX_ATTR_MOUNT_ROOT`.
+const ATTR_MOUNT_ROOT: u64 = 0x2000;
+/// `STATX__RESERVED`.
+const RESERVED: u32 = 0x8000_0000;
+
+/// `statx(2)`.
+pub fn statx(
+    t: &Arc<Task>,
+    dirfd: DirFd,
+    path: UserCStr,
+    flags: u32,
+    mask: u32,
+    out: UserPtr<Statx, Out>,
+) -> SysResult<()> {
+    let known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
+    if mask & RESERVED != 0 {
+        return Err(abi::Errno::EINVAL.into());
+    }
+    at::check(flags, known)?;
+    if flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE {
+        return Err(abi::Errno::EINVAL.into());
+    }
+    let path = at::find(t, dirfd, path, flags)?;
+    let attr = path.inode()?.attr()?;
+    Ok(out.write(t, &to_statx(&attr, &path))?)
+}
+
+fn to_statx(attr: &Attr, path: &Path) -> Statx {
+    let time = |d| {
+        let ts = Timespec::from(d);
+        StatxTime {
+            sec: ts.sec,
+            nsec: u32::try_from(ts.nsec).unwrap_or(0),
+            pad: 0,
+        }
+    };
+    let major = |dev| sentry::fs::dev::major(dev);
+    let minor = |dev| sentry::fs::dev::minor(dev);
+    let at_root = Arc::ptr_eq(&path.dentry, &path.mount.root);
+    let btime = if attr.btime.is_some() { BTIME } else { 0 };
+    Statx {
+        mask: BASIC | MNT_ID | btime,
+        blksize: attr.blksize,
+        attributes: if at_root { ATTR_MOUNT_ROOT } else { 0 },
+        nlink: u32::try_from(attr.nlink).unwrap_or(u32::MAX),
+        uid: attr.uid,
+        gid: attr.gid,
+        mode: (attr.mode() & 0xffff) as u16,
+        ino: attr.ino,
+        size: attr.size,
+        blocks: attr.blocks,
+        attributes_mask: ATTR_MOUNT_ROOT,
+        atime: time(attr.atime),
+        btime: attr.btime.map_or(StatxTime::default(), time),
+        ctime: time(attr.ctime),
+        mtime: time(attr.mtime),
+        rdev_major: major(attr.rdev),
+        rdev_minor: minor(attr.rdev),
+        dev_major: major(attr.dev),
+        dev_minor: minor(attr.dev),
+        mnt_id: path.mount.id,
+        ..Statx::default()
+    }
+}

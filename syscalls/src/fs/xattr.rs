@@ -1,0 +1,250 @@
+//! Extended attributes (`xattr(7)`): `getxattr(2)`, `setxattr(2)`, `listxattr(2)`,
+//! `removexattr(2)`, each by path, by link and by descriptor.
+
+use std::sync::Arc;
+
+use abi::Errno;
+use sentry::creds::Cap;
+use sentry::fs::vfs::{Access, FileType, Path, perm};
+use sentry::{Result, SysResult, Task};
+
+use super::at::{self, AT_SYMLINK_NOFOLLOW};
+use crate::arg::{DirFd, Fd, UserBuf, UserCStr};
+use crate::io;
+
+/// Longest value (`XATTR_SIZE_MAX`).
+const SIZE_MAX: usize = 65536;
+/// Longest list of names (`XATTR_LIST_MAX`).
+const LIST_MAX: usize = 65536;
+
+/// A name: `ERANGE` when empty or longer than 255 bytes.
+fn read_name(t: &Arc<Task>, name: UserCStr) -> Result<Vec<u8>> {
+    match name.read(t, abi::NAME_MAX) {
+        Ok(name) if name.is_empty() => Err(Errno::ERANGE),
+        Err(Errno::ENAMETOOLONG) => Err(Errno::ERANGE),
+        r => r,
+    }
+}
+
+/// Whether the task may do so with attributes of that name space.
+fn permitted(t: &Arc<Task>, path: &Path, name: &[u8], write: bool) -> Result<()> {
+    if write && path.mount.read_only() {
+        return Err(Errno::EROFS);
+    }
+    let creds = t.creds();
+    let inode = path.inode()?;
+    if name.starts_with(b"security.") || name.starts_with(b"system.") {
+        if write && name.starts_with(b"security.") && !creds.capable(Cap::SysAdmin) {
+            let capability = name == b"security.capability" && creds.capable(Cap::Setfcap);
+            return if capability {
+                Ok(())
+            } else {
+                Err(Errno::EPERM)
+            };
+        }
+        return Ok(());
+    }
+    let denied = if write { Errno::EPERM } else { Errno::ENODATA };
+    if name.starts_with(b"trusted.") {
+        let all = creds.capable(Cap::SysAdmin);
+        return if all { Ok(()) } else { Err(denied) };
+    }
+    if name.starts_with(b"user.") {
+        match inode.kind() {
+            FileType::Regular => {}
+            FileType::Directory => {
+                let attr = inode.attr()?;
+                if write && attr.perm & 0o1000 != 0 && !perm::owns(&creds, &attr) {
+                    return Err(Errno::EPERM);
+                }
+            }
+            _ => return Err(denied),
+        }
+    }
+    let want = if write { Access::W } else { Access::R };
+    perm::check(&creds, &*inode, want)
+}
+
+fn get(t: &Arc<Task>, path: &Path, name: UserCStr, buf: UserBuf, size: usize) -> Result<usize> {
+    let name = read_name(t, name)?;
+    permitted(t, path, &name, false)?;
+    let value = path.inode()?.get_xattr(&name)?;
+    if size == 0 {
+        return Ok(value.len());
+    }
+    if value.len() > size {
+        return Err(Errno::ERANGE);
+    }
+    buf.write(t, &value)?;
+    Ok(value.len())
+}
+
+/// What `setxattr` was given, copied in.
+struct New {
+    name: Vec<u8>,
+    value: Vec<u8>,
+    flags: u32,
+}
+
+impl New {
+    fn read(t: &Arc<Task>, name: UserCStr, buf: UserBuf, size: usize, flags: u32) -> Result<New> {
+        if flags & !3 != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let name = read_name(t, name)?;
+        if size > SIZE_MAX {
+            return Err(Errno::E2BIG);
+        }
+        Ok(New {
+            name,
+            value: buf.read(t, size)?,
+            flags,
+        })
+    }
+
+    fn set(&self, t: &Arc<Task>, path: &Path) -> Result<()> {
+        permitted(t, path, &self.name, true)?;
+        let inode = path.inode()?;
+        inode.set_xattr(&self.name, &self.value, self.flags)
+    }
+}
+
+fn list(t: &Arc<Task>, path: &Path, buf: UserBuf, size: usize) -> Result<usize> {
+    let trusted = t.creds().capable(Cap::SysAdmin);
+    let mut text = Vec::new();
+    for name in path.inode()?.list_xattr()? {
+        if trusted || !name.starts_with(b"trusted.") {
+            text.extend_from_slice(&name);
+            text.push(0);
+        }
+    }
+    if size == 0 {
+        return Ok(text.len());
+    }
+    if text.len() > size.min(LIST_MAX) {
+        return Err(Errno::ERANGE);
+    }
+    buf.write(t, &text)?;
+    Ok(text.len())
+}
+
+fn remove(t: &Arc<Task>, path: &Path, name: &[u8]) -> Result<()> {
+    permitted(t, path, name, true)?;
+    path.inode()?.remove_xattr(name)
+}
+
+fn link(t: &Arc<Task>, path: UserCStr) -> Result<Path> {
+    at::find(t, DirFd::CWD, path, AT_SYMLINK_NOFOLLOW)
+}
+
+fn open(t: &Arc<Task>, fd: Fd) -> Result<Path> {
+    io::file(t, fd)?;
+    at::of_fd(t, fd.0)
+}
+
+/// `getxattr(2)`.
+pub fn getxattr(
+    t: &Arc<Task>,
+    path: UserCStr,
+    name: UserCStr,
+    buf: UserBuf,
+    size: usize,
+) -> SysResult<usize> {
+    Ok(get(t, &at::follow(t, path)?, name, buf, size)?)
+}
+
+/// `lgetxattr(2)`.
+pub fn lgetxattr(
+    t: &Arc<Task>,
+    path: UserCStr,
+    name: UserCStr,
+    buf: UserBuf,
+    size: usize,
+) -> SysResult<usize> {
+    Ok(get(t, &link(t, path)?, name, buf, size)?)
+}
+
+/// `fgetxattr(2)`.
+pub fn fgetxattr(
+    t: &Arc<Task>,
+    fd: Fd,
+    name: UserCStr,
+    buf: UserBuf,
+    size: usize,
+) -> SysResult<usize> {
+    Ok(get(t, &open(t, fd)?, name, buf, size)?)
+}
+
+/// `setxattr(2)`.
+pub fn setxattr(
+    t: &Arc<Task>,
+    path: UserCStr,
+    name: UserCStr,
+    buf: UserBuf,
+    size: usize,
+    flags: u32,
+) -> SysResult<()> {
+    let new = New::read(t, name, buf, size, flags)?;
+    Ok(new.set(t, &at::follow(t, path)?)?)
+}
+
+/// `lsetxattr(2)`.
+pub fn lsetxattr(
+    t: &Arc<Task>,
+    path: UserCStr,
+    name: UserCStr,
+    buf: UserBuf,
+    size: usize,
+    flags: u32,
+) -> SysResult<()> {
+    let new = New::read(t, name, buf, size, flags)?;
+    Ok(new.set(t, &link(t, path)?)?)
+}
+
+/// `fsetxattr(2)`.
+pub fn fsetxattr(
+    t: &Arc<Task>,
+    fd: Fd,
+    name: UserCStr,
+    buf: UserBuf,
+    size: usize,
+    flags: u32,
+) -> SysResult<()> {
+    let path = open(t, fd)?;
+    let new = New::read(t, name, buf, size, flags)?;
+    Ok(new.set(t, &path)?)
+}
+
+/// `listxattr(2)`.
+pub fn listxattr(t: &Arc<Task>, path: UserCStr, buf: UserBuf, size: usize) -> SysResult<usize> {
+    Ok(list(t, &at::follow(t, path)?, buf, size)?)
+}
+
+/// `llistxattr(2)`.
+pub fn llistxattr(t: &Arc<Task>, path: UserCStr, buf: UserBuf, size: usize) -> SysResult<usize> {
+    Ok(list(t, &link(t, path)?, buf, size)?)
+}
+
+/// `flistxattr(2)`.
+pub fn flistxattr(t: &Arc<Task>, fd: Fd, buf: UserBuf, size: usize) -> SysResult<usize> {
+    Ok(list(t, &open(t, fd)?, buf, size)?)
+}
+
+/// `removexattr(2)`.
+pub fn removexattr(t: &Arc<Task>, path: UserCStr, name: UserCStr) -> SysResult<()> {
+    let name = read_name(t, name)?;
+    Ok(remove(t, &at::follow(t, path)?, &name)?)
+}
+
+/// `lremovexattr(2)`.
+pub fn lremovexattr(t: &Arc<Task>, path: UserCStr, name: UserCStr) -> SysResult<()> {
+    let name = read_name(t, name)?;
+    Ok(remove(t, &link(t, path)?, &name)?)
+}
+
+/// `fremovexattr(2)`.
+pub fn fremovexattr(t: &Arc<Task>, fd: Fd, name: UserCStr) -> SysResult<()> {
+    let path = open(t, fd)?;
+    let name = read_name(t, name)?;
+    Ok(remove(t, &path, &name)?)
+}

@@ -1,0 +1,67 @@
+//! `ioctl(2)`: what every file knows; the rest is the object's.
+
+use std::sync::Arc;
+
+use abi::Errno;
+use sentry::fs::vfs::FileType;
+use sentry::fs::{File, OpenFlags};
+use sentry::{Result, SysResult, Task};
+
+use super::file;
+use crate::arg::{Fd, In, Out, UserPtr};
+
+const FIONCLEX: u32 = 0x5450;
+const FIOCLEX: u32 = 0x5451;
+const FIONBIO: u32 = 0x5421;
+const FIOASYNC: u32 = 0x5452;
+const FIONREAD: u32 = 0x541b;
+const FIOQSIZE: u32 = 0x5460;
+const FIGETBSZ: u32 = 2;
+
+/// `ioctl(2)`.
+pub fn ioctl(t: &Arc<Task>, fd: Fd, request: u32, arg: u64) -> SysResult<i64> {
+    let file = file(t, fd)?;
+    match request {
+        FIOCLEX | FIONCLEX => {
+            t.files().set_cloexec(fd.0, request == FIOCLEX)?;
+            return Ok(0);
+        }
+        FIONBIO => return toggle(t, &file, arg, OpenFlags::NONBLOCK),
+        FIOASYNC => return toggle(t, &file, arg, OpenFlags::ASYNC),
+        _ => {}
+    }
+    if let Some(inode) = file.inode() {
+        let attr = inode.attr()?;
+        match (request, attr.kind) {
+            (FIONREAD, FileType::Regular) => {
+                let pos = *file.offset.lock();
+                let left = attr.size.saturating_sub(pos) & 0xffff_ffff;
+                UserPtr::<u32, Out>::at(arg).write(t, &(left as u32))?;
+                return Ok(0);
+            }
+            (FIOQSIZE, FileType::Regular | FileType::Directory | FileType::Symlink) => {
+                UserPtr::<u64, Out>::at(arg).write(t, &attr.size)?;
+                return Ok(0);
+            }
+            (FIGETBSZ, _) => {
+                UserPtr::<u32, Out>::at(arg).write(t, &attr.blksize)?;
+                return Ok(0);
+            }
+            _ => {}
+        }
+    }
+    file.ops.ioctl(&file.cx(Some(t)), request, arg)
+}
+
+fn toggle(t: &Arc<Task>, file: &Arc<File>, arg: u64, flag: OpenFlags) -> SysResult<i64> {
+    let on = UserPtr::<i32, In>::at(arg).read(t)? != 0;
+    let value = if on { flag } else { OpenFlags::empty() };
+    tell(file, flag, value)?;
+    Ok(0)
+}
+
+fn tell(file: &Arc<File>, flag: OpenFlags, value: OpenFlags) -> Result<(), Errno> {
+    file.ops.set_flags((file.flags() - flag) | value)?;
+    file.set_status(flag, value);
+    Ok(())
+}

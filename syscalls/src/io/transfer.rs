@@ -1,0 +1,329 @@
+//! Reads and writes that may wait: one attempt for both, whatever the object.
+//!
+//! An object answers `EAGAIN` when it cannot go on; the attempt is then parked on its queue.
+//! A blocking write to a stream goes on until everything is written; a signal ends it with
+//! what was done.
+
+use std::sync::Arc;
+
+use abi::Errno;
+use abi::fs::PollEvents;
+use abi::signal::{SigInfo, Signal};
+use sentry::fs::eventfd::EventFd;
+use sentry::fs::vfs::change::killed_perm;
+use sentry::fs::vfs::{FileType, SetAttr};
+use sentry::fs::{File, IoCx, OpenFlags};
+use sentry::io::{IoDst, IoSrc, UserIo};
+use sentry::retry::{Attempt, Registrations, retry};
+use sentry::task::limits::{INFINITY, Resource};
+use sentry::wait::{Share, Waker};
+use sentry::{OnSignal, Result, Stop, SysResult, Task};
+
+/// What may be read from now.
+const READABLE: PollEvents = PollEvents::IN.union(PollEvents::RDNORM);
+/// What may be written to now.
+const WRITABLE: PollEvents = PollEvents::OUT.union(PollEvents::WRNORM);
+
+/// How one transfer is done, besides its buffer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How {
+    /// At this position; `None` at the file's own, which moves.
+    pub pos: Option<u64>,
+    /// Fail with `EAGAIN` rather than wait.
+    pub nowait: bool,
+    /// At the end, whatever the position.
+    pub append: bool,
+    /// At the position even of an `O_APPEND` description.
+    pub noappend: bool,
+    /// The data must be on the disk before the call returns.
+    pub sync: bool,
+}
+
+fn nonblock(file: &File, how: &How) -> bool {
+    how.nowait || file.flags().contains(OpenFlags::NONBLOCK)
+}
+
+/// Ends with what was done unless nothing was.
+fn ended(e: Errno, done: usize) -> SysResult<i64> {
+    if done > 0 {
+        return Ok(done as i64);
+    }
+    Err(e.into())
+}
+
+/// The end of a range must be a position too; `EOVERFLOW`, `EINVAL` for a bad start.
+fn check_range(pos: u64, len: usize) -> Result<()> {
+    let pos = i64::try_from(pos).map_err(|_| Errno::EINVAL)?;
+    let len = i64::try_from(len).map_err(|_| Errno::EINVAL)?;
+    pos.checked_add(len).ok_or(Errno::EOVERFLOW)?;
+    Ok(())
+}
+
+struct Read {
+    file: Arc<File>,
+    io: UserIo,
+    how: How,
+    waited: bool,
+}
+
+impl Read {
+    fn once(&mut self, t: &Arc<Task>) -> Result<usize> {
+        let cx = IoCx {
+            file: &self.file,
+            task: Some(t),
+            nonblock: nonblock(&self.file, &self.how),
+        };
+        let ops = &self.file.ops;
+        if !ops.seekable() {
+            return ops.read(&cx, &mut self.io, 0);
+        }
+        if let Some(pos) = self.how.pos {
+            check_range(pos, IoDst::remaining(&self.io))?;
+            return ops.read(&cx, &mut self.io, pos);
+        }
+        let mut offset = self.file.offset.lock();
+        check_range(*offset, IoDst::remaining(&self.io))?;
+        let n = ops.read(&cx, &mut self.io, *offset)?;
+        *offset = offset.saturating_add(n as u64);
+        Ok(n)
+    }
+
+    /// Somebody else may go on with what this one leaves.
+    fn pass_on(&self, t: &Arc<Task>) {
+        if !self.waited {
+            return;
+        }
+        if let Some(pollee) = self.file.ops.pollee()
+            && pollee.has_waiters()
+            && self
+                .file
+                .ops
+                .poll(&self.file.cx(Some(t)))
+                .intersects(READABLE)
+        {
+            pollee.notify(READABLE);
+        }
+    }
+}
+
+impl Attempt for Read {
+    fn attempt(&mut self, t: &Arc<Task>) -> SysResult<i64> {
+        let empty = IoDst::remaining(&self.io) == 0;
+        match self.once(t) {
+            Err(Errno::EAGAIN) if empty => Ok(0),
+            Err(Errno::EAGAIN) => {
+                self.waited = true;
+                Err(Errno::EAGAIN.into())
+            }
+            Err(e) => Err(e.into()),
+            Ok(n) => {
+                self.pass_on(t);
+                Ok(n as i64)
+            }
+        }
+    }
+
+    fn watch(&self, waker: Waker) -> Registrations {
+        let mut list = Registrations::new();
+        if let Some(pollee) = self.file.ops.pollee() {
+            list.push(pollee.register(READABLE, waker, Share::Exclusive));
+        }
+        list
+    }
+
+    fn on_signal(&mut self, t: &Arc<Task>) -> OnSignal {
+        self.pass_on(t);
+        OnSignal::Restart
+    }
+
+    fn name(&self) -> &'static str {
+        "read"
+    }
+}
+
+/// Reads into `io`, waiting if the description blocks.
+pub fn read(t: &Arc<Task>, file: Arc<File>, io: UserIo, how: How) -> SysResult<i64> {
+    let waits = !nonblock(&file, &how) && file.ops.pollee().is_some();
+    let mut read = Read {
+        file,
+        io,
+        how,
+        waited: false,
+    };
+    if waits {
+        return retry(t, read, None);
+    }
+    read.attempt(t)
+}
+
+struct Write {
+    file: Arc<File>,
+    io: UserIo,
+    how: How,
+    done: usize,
+}
+
+impl Write {
+    fn appends(&self) -> bool {
+        let append = self.file.flags().contains(OpenFlags::APPEND) && !self.how.noappend;
+        append || self.how.append
+    }
+
+    fn once(&mut self, t: &Arc<Task>) -> Result<usize> {
+        let cx = IoCx {
+            file: &self.file,
+            task: Some(t),
+            nonblock: nonblock(&self.file, &self.how),
+        };
+        let ops = &self.file.ops;
+        if !ops.seekable() {
+            return ops.write(&cx, &mut self.io, 0);
+        }
+        if let Some(pos) = self.how.pos {
+            check_range(pos, IoSrc::remaining(&self.io))?;
+            if self.appends() {
+                limit_size(t, &self.file, &mut self.io, None)?;
+                return ops.append(&cx, &mut self.io).map(|(n, _)| n);
+            }
+            limit_size(t, &self.file, &mut self.io, Some(pos))?;
+            return ops.write(&cx, &mut self.io, pos);
+        }
+        let mut offset = self.file.offset.lock();
+        if self.appends() {
+            limit_size(t, &self.file, &mut self.io, None)?;
+            let (n, end) = ops.append(&cx, &mut self.io)?;
+            *offset = end;
+            return Ok(n);
+        }
+        check_range(*offset, IoSrc::remaining(&self.io))?;
+        limit_size(t, &self.file, &mut self.io, Some(*offset))?;
+        let n = ops.write(&cx, &mut self.io, *offset)?;
+        *offset = offset.saturating_add(n as u64);
+        Ok(n)
+    }
+
+    /// Whether a blocking write waits for room for the rest.
+    fn goes_on(&self) -> bool {
+        !self.file.ops.seekable()
+            && self.file.ops.pollee().is_some()
+            && self.file.downcast::<EventFd>().is_none()
+            && !nonblock(&self.file, &self.how)
+    }
+}
+
+impl Attempt for Write {
+    fn attempt(&mut self, t: &Arc<Task>) -> SysResult<i64> {
+        loop {
+            let empty = IoSrc::remaining(&self.io) == 0;
+            match self.once(t) {
+                Err(Errno::EAGAIN) if empty => return Ok(self.done as i64),
+                Err(Errno::EAGAIN) if self.goes_on() => return Err(Errno::EAGAIN.into()),
+                Err(Errno::EPIPE) => {
+                    t.post_signal(SigInfo::new(Signal::SIGPIPE, 0));
+                    return ended(Errno::EPIPE, self.done);
+                }
+                Err(e) => return ended(e, self.done),
+                Ok(n) => {
+                    self.done += n;
+                    if n == 0 || IoSrc::remaining(&self.io) == 0 || !self.goes_on() {
+                        return Ok(self.done as i64);
+                    }
+                }
+            }
+        }
+    }
+
+    fn watch(&self, waker: Waker) -> Registrations {
+        let mut list = Registrations::new();
+        if let Some(pollee) = self.file.ops.pollee() {
+            list.push(pollee.register(WRITABLE, waker, Share::All));
+        }
+        list
+    }
+
+    fn on_signal(&mut self, _t: &Arc<Task>) -> OnSignal {
+        if self.done > 0 {
+            OnSignal::Finish(self.done as i64)
+        } else {
+            OnSignal::Restart
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "write"
+    }
+}
+
+/// Writes from `io`, waiting if the description blocks.
+pub fn write(t: &Arc<Task>, file: Arc<File>, io: UserIo, how: How) -> SysResult<i64> {
+    drop_privileges(t, &file)?;
+    let waits = !nonblock(&file, &how) && file.ops.pollee().is_some();
+    let synced = how.sync || file.flags().contains(OpenFlags::DSYNC);
+    let mut write = Write {
+        file: file.clone(),
+        io,
+        how,
+        done: 0,
+    };
+    if waits {
+        return retry(t, write, None);
+    }
+    let n = match write.attempt(t) {
+        Err(Stop::Errno(e)) => return Err(e.into()),
+        r => r?,
+    };
+    if synced && n > 0 && file.ops.seekable() {
+        file.ops.sync(&file.cx(Some(t)), true)?;
+    }
+    Ok(n)
+}
+
+/// A write by somebody without `CAP_FSETID` takes the set-id bits off.
+fn drop_privileges(t: &Arc<Task>, file: &File) -> Result<()> {
+    if !file.ops.seekable() || t.creds().capable(sentry::creds::Cap::Fsetid) {
+        return Ok(());
+    }
+    let Some(inode) = file.inode() else {
+        return Ok(());
+    };
+    let attr = inode.attr()?;
+    if let Some(perm) = killed_perm(&t.creds(), &attr) {
+        inode.set_attr(&SetAttr {
+            perm: Some(perm),
+            ..SetAttr::default()
+        })?;
+    }
+    Ok(())
+}
+
+/// Applies `RLIMIT_FSIZE` to a write at `pos` (`None`: at the end): `EFBIG` and `SIGXFSZ`
+/// when nothing fits.
+fn limit_size(t: &Arc<Task>, file: &File, io: &mut UserIo, pos: Option<u64>) -> Result<()> {
+    let limit = t.limit(Resource::Fsize);
+    if limit == INFINITY || IoSrc::remaining(io) == 0 {
+        return Ok(());
+    }
+    let Some(inode) = file.inode().filter(|i| i.kind() == FileType::Regular) else {
+        return Ok(());
+    };
+    let pos = match pos {
+        Some(pos) => pos,
+        None => inode.attr()?.size,
+    };
+    let room = limit.saturating_sub(pos);
+    if room == 0 {
+        t.post_signal(SigInfo::new(Signal::SIGXFSZ, 0));
+        return Err(Errno::EFBIG);
+    }
+    io.limit(usize::try_from(room).unwrap_or(usize::MAX));
+    Ok(())
+}
+
+/// `RLIMIT_FSIZE` for a change of size; `EFBIG` and `SIGXFSZ`.
+pub fn check_size(t: &Arc<Task>, size: u64) -> Result<()> {
+    if size > t.limit(Resource::Fsize) {
+        t.post_signal(SigInfo::new(Signal::SIGXFSZ, 0));
+        return Err(Errno::EFBIG);
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! `connect(2)`.
+
+use std::sync::Arc;
+
+use sentry::net::{SocketFile, wait};
+use sentry::{SysResult, Task};
+
+use super::addr;
+use crate::arg::Fd;
+
+/// `connect(2)`.
+pub fn connect(t: &Arc<Task>, fd: Fd, addr: u64, len: u32) -> SysResult<i64> {
+    let (file, socket) = SocketFile::of(t, fd.0)?;
+    let addr = addr::read(t, addr, len)?;
+    wait::connect(t, file, socket, addr)
+}
