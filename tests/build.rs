@@ -27,7 +27,10 @@ fn names(dir: &str, ending: &str) -> Vec<String> {
 fn write_cases(out: &str, cases: &[(String, String)], runner: &str) {
     let mut text = String::new();
     for (ident, arg) in cases {
-        let _ = writeln!(text, "#[test]\nfn {ident}() {{\n    {runner}(\"{arg}\");\n}}");
+        let _ = writeln!(
+            text,
+            "#[test]\nfn {ident}() {{\n    {runner}(\"{arg}\");\n}}"
+        );
     }
     let dir = env::var("OUT_DIR").unwrap_or_default();
     if let Err(e) = fs::write(Path::new(&dir).join(out), text) {
@@ -39,12 +42,19 @@ fn main() {
     let mut diff = Vec::new();
     for name in names("diff", "c") {
         // File system programs run on the container's root and on a tmpfs.
-        let places: &[&str] = if name.starts_with("fs_") { &["root", "shm"] } else { &["root"] };
+        let places: &[&str] = if name.starts_with("fs_") {
+            &["root", "shm"]
+        } else {
+            &["root"]
+        };
         for place in places {
             diff.push((format!("{name}_{place}"), format!("{name}@{place}")));
         }
     }
     write_cases("diff_cases.rs", &diff, "check");
-    let programs: Vec<(String, String)> = names("programs", "sh").into_iter().map(|n| (n.clone(), n)).collect();
+    let programs: Vec<(String, String)> = names("programs", "sh")
+        .into_iter()
+        .map(|n| (n.clone(), n))
+        .collect();
     write_cases("program_cases.rs", &programs, "check");
 }

@@ -19,7 +19,7 @@ if __name__ == "__main__":
     with ProcessPoolExecutor(3) as e: print(list(e.map(sq, range(6))))
     with ThreadPoolExecutor(8) as e: print(sum(e.map(sq, range(500))))
     from multiprocessing import shared_memory
-    s = shared_memory.SharedMemory(create=True, size=4096); s.buf[0] = 9; print(shared_memory.SharedMemory(s.name).buf[0]); s.close(); s.unlink()
+    s = shared_memory.SharedMemory(create=True, size=4096); s.buf[0] = 9; o = shared_memory.SharedMemory(s.name); print(o.buf[0]); o.close(); s.close(); s.unlink()
 END
 python3 /tmp/m.py; echo "status $?"
 cat > /tmp/a.py <<'END'

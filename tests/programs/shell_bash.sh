@@ -8,7 +8,6 @@ END
 cat <<<"here string"
 trap 'echo got USR1' USR1
 kill -USR1 $$
-trap 'echo leaving' EXIT
 (trap 'echo sub term; exit 9' TERM; kill -TERM $BASHPID; sleep 5); echo "sub $?"
 for i in 1 2 3 4; do (sleep 0.$i; exit "$i") & pids[i]=$!; done
 for i in 4 2 1 3; do wait "${pids[i]}"; echo "job $i: $?"; done
@@ -26,5 +25,6 @@ read -r -t 0.1 line < <(sleep 1); echo "read timed out: $(($? > 128))"
 mkfifo /tmp/ff; echo through fifo > /tmp/ff & cat /tmp/ff; wait
 [[ abc =~ ^a(.)c$ ]] && echo "${BASH_REMATCH[1]}"
 ulimit -n
+trap 'echo leaving' EXIT
 nosuchcommand 2>/dev/null; echo "not found $?"
 /etc/passwd 2>/dev/null; echo "not executable $?"

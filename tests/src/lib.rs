@@ -4,6 +4,8 @@
 //! and `tests/security` are found by `build.rs`.
 #![forbid(unsafe_code)]
 
+pub mod source;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -25,7 +27,10 @@ pub fn runsc() -> Result<PathBuf, String> {
     if let Some(path) = std::env::var_os("RUNSC") {
         return Ok(PathBuf::from(path));
     }
-    let found = ["release", "debug"].iter().map(|kind| top().join("target").join(kind).join("runsc")).find(|path| path.exists());
+    let found = ["release", "debug"]
+        .iter()
+        .map(|kind| top().join("target").join(kind).join("runsc"))
+        .find(|path| path.exists());
     found.ok_or_else(|| "no runsc: run `cargo build --release -p runsc`, or set RUNSC".to_owned())
 }
 

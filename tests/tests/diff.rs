@@ -12,8 +12,14 @@ fn check(case: &str) {
         panic!("{why}");
     }
     let script = top().join("tests/diff/run.sh");
-    let outcome = run_script(&script, &[case], Duration::from_secs(150)).unwrap_or_else(|e| panic!("{e}"));
-    assert!(outcome.code == Some(0), "{case}: status {:?}\n{}", outcome.code, outcome.output);
+    let outcome =
+        run_script(&script, &[case], Duration::from_secs(150)).unwrap_or_else(|e| panic!("{e}"));
+    assert!(
+        outcome.code == Some(0),
+        "{case}: status {:?}\n{}",
+        outcome.code,
+        outcome.output
+    );
 }
 
 include!(concat!(env!("OUT_DIR"), "/diff_cases.rs"));
