@@ -79,7 +79,7 @@ int main(void)
 	while ((r = read(s, big, 50000)) > 0)
 		t += r;
 	P("read %zu", t);
-	R(write(s, "bye", 3));
+	write(s, "bye", 3);
 	reap(__LINE__, "child", k);
 	R(read(s, buf, 1));
 	close(s);
