@@ -13,7 +13,7 @@
 //!
 //! Files: `layout` (addresses), `stub` (code), `filter` (seccomp programs), `setup` (the
 //! zygote), `control` (shared pages), `mapper` (changes of a stub), `space`, `context`,
-//! `frame` (registers), `core` (shared tables), `coverage`, `raw` (host calls).
+//! `frame` (registers), `watchdog`, `core` (shared tables), `coverage`, `raw` (host calls).
 
 mod context;
 mod control;
@@ -27,6 +27,7 @@ mod raw;
 mod setup;
 mod space;
 mod stub;
+mod watchdog;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -162,14 +163,21 @@ impl Platform for Systrap {
             if let Some(event) = worker.take_queued() {
                 return event;
             }
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let mut left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if self.core.watchdog.is_armed() {
+                self.core.watchdog.look();
+                left = Some(left.map_or(watchdog::PERIOD, |left| left.min(watchdog::PERIOD)));
+            }
             match raw::epoll_wait(worker.epoll(), left) {
                 Ok(Some((flags, data))) => {
                     if let Some(event) = self.dispatch(worker, flags, data) {
                         return event;
                     }
                 }
-                Ok(None) => return Event::Timeout,
+                Ok(None) if until.is_some_and(|until| Instant::now() >= until) => {
+                    return Event::Timeout;
+                }
+                Ok(None) => {}
                 Err(_) => {}
             }
         }

@@ -10,7 +10,10 @@ use platform::Platform;
 
 use crate::fs::host_watch::HostWatch;
 use crate::fs::locks::LockWaits;
+use crate::fs::memfd::MemfdMount;
 use crate::fs::vfs::DeviceTable;
+use crate::fs::vfs::fs_type::FsTypes;
+use crate::mm::frames::Frames;
 use crate::net::NetNs;
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
@@ -54,6 +57,12 @@ pub struct Kernel {
     pub platform: Arc<dyn Platform>,
     /// What backs guest memory.
     pub memory: Arc<MemoryFile>,
+    /// Which ranges of the memory file are in use.
+    pub frames: Arc<Frames>,
+    /// File system types.
+    pub fs_types: FsTypes,
+    /// The tmpfs behind memory files.
+    pub memfds: MemfdMount,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Armed timers.
@@ -95,6 +104,9 @@ impl Kernel {
             timers: Timers::new(workers),
             workers: Workers::new(workers),
             platform: config.platform,
+            frames: Frames::new(config.memory.clone()),
+            fs_types: FsTypes::default(),
+            memfds: MemfdMount::default(),
             memory: config.memory,
             clock: config.clock,
             dispatcher: config.dispatcher,
@@ -111,6 +123,11 @@ impl Kernel {
     /// An inode number for a pipe, socket or the like.
     pub fn next_anon_ino(&self) -> u64 {
         self.anon_ino.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Every task.
+    pub fn all_tasks(&self) -> Vec<Arc<Task>> {
+        self.tasks.read().iter().flatten().cloned().collect()
     }
 
     /// The task an event's cookie means.

@@ -199,7 +199,7 @@ rows! {
     152 munlockall Missing(ENOSYS);
     153 vhangup Missing(ENOSYS);
     154 modify_ldt Missing(ENOSYS);
-    155 pivot_root Missing(ENOSYS);
+    155 pivot_root Full fs::mount::pivot_root;
     156 _sysctl Missing(ENOSYS);
     157 prctl Missing(ENOSYS);
     158 arch_prctl Missing(ENOSYS);
@@ -209,8 +209,8 @@ rows! {
     162 sync Full io::offset::sync;
     163 acct Missing(ENOSYS);
     164 settimeofday Missing(ENOSYS);
-    165 mount Missing(ENOSYS);
-    166 umount2 Missing(ENOSYS);
+    165 mount Partial("propagation is stored only; remount changes mount flags only") fs::mount::mount;
+    166 umount2 Partial("MNT_EXPIRE") fs::mount::umount2;
     167 swapon Missing(ENOSYS);
     168 swapoff Missing(ENOSYS);
     169 reboot Missing(ENOSYS);
@@ -297,9 +297,9 @@ rows! {
     250 keyctl Missing(ENOSYS);
     251 ioprio_set Missing(ENOSYS);
     252 ioprio_get Missing(ENOSYS);
-    253 inotify_init Missing(ENOSYS);
-    254 inotify_add_watch Missing(ENOSYS);
-    255 inotify_rm_watch Missing(ENOSYS);
+    253 inotify_init Full fs::inotify::inotify_init;
+    254 inotify_add_watch Partial("IN_UNMOUNT; changes made on the host") fs::inotify::inotify_add_watch;
+    255 inotify_rm_watch Full fs::inotify::inotify_rm_watch;
     256 migrate_pages Missing(ENOSYS);
     257 openat Full fs::open::openat;
     258 mkdirat Full fs::dir::mkdirat;
@@ -338,7 +338,7 @@ rows! {
     291 epoll_create1 Full poll::epoll::epoll_create1;
     292 dup3 Full io::fds::dup3;
     293 pipe2 Partial("O_NOTIFICATION_PIPE") ipc::pipe::pipe2;
-    294 inotify_init1 Missing(ENOSYS);
+    294 inotify_init1 Full fs::inotify::inotify_init1;
     295 preadv Full io::rw::preadv;
     296 pwritev Full io::rw::pwritev;
     297 rt_tgsigqueueinfo Missing(ENOSYS);
@@ -363,7 +363,7 @@ rows! {
     316 renameat2 Full fs::link::renameat2;
     317 seccomp Missing(ENOSYS);
     318 getrandom Missing(ENOSYS);
-    319 memfd_create Missing(ENOSYS);
+    319 memfd_create Partial("MFD_HUGETLB") fs::memfd::memfd_create;
     320 kexec_file_load Missing(ENOSYS);
     321 bpf Missing(ENOSYS);
     322 execveat Missing(ENOSYS);

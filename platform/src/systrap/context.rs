@@ -60,6 +60,10 @@ struct State {
     worker: WorkerId,
     next_worker: Option<WorkerId>,
     irq: bool,
+    /// How many interrupts were signalled.
+    signals: u64,
+    /// It is on the watchdog's list.
+    watched: bool,
     exiting: bool,
     reported: bool,
 }
@@ -101,6 +105,8 @@ impl Thread {
             worker: parts.worker,
             next_worker: None,
             irq: false,
+            signals: 0,
+            watched: false,
             exiting: false,
             reported: false,
         };
@@ -119,6 +125,20 @@ impl Thread {
     /// Its key in the table of threads.
     pub fn key(&self) -> Key {
         self.key
+    }
+
+    /// Its stub.
+    pub fn stub(&self) -> &Stub {
+        &self.stub
+    }
+
+    /// The number of the interrupt that was signalled last, if it has not been answered;
+    /// otherwise the thread is off the watchdog's list.
+    pub fn unanswered(&self) -> Option<u64> {
+        let mut state = self.state.lock();
+        let waiting = state.irq && state.phase == Phase::Run;
+        state.watched = waiting;
+        waiting.then_some(state.signals)
     }
 
     /// Adds its listener to its worker's wait set.
@@ -344,9 +364,19 @@ impl Thread {
         state.phase = Phase::Run;
     }
 
-    fn signal(&self, state: &State) {
+    fn signal(&self, state: &mut State) {
+        state.signals = state.signals.wrapping_add(1);
         // A thread that is gone needs none.
         let _ = raw::tgkill(self.stub.pid(), state.tid, INTERRUPT);
+    }
+
+    /// Interrupts it where it runs, under the watchdog's eyes.
+    fn signal_running(self: &Arc<Self>, state: &mut State) {
+        state.irq = true;
+        self.signal(state);
+        if !std::mem::replace(&mut state.watched, true) {
+            self.core.watchdog.add(self.clone());
+        }
     }
 
     /// Drives a held thread that is to end towards its exit.
@@ -427,9 +457,10 @@ impl Context for Handle {
     fn interrupt(&self) {
         let thread = &self.0;
         let mut state = thread.state.lock();
-        if !std::mem::replace(&mut state.irq, true) && state.phase == Phase::Run {
-            thread.signal(&state);
+        if state.phase == Phase::Run && !state.irq {
+            thread.signal_running(&mut state);
         }
+        state.irq = true;
     }
 
     fn kill(&self) {
@@ -440,7 +471,7 @@ impl Context for Handle {
         }
         match state.phase {
             Phase::Gone | Phase::Born { .. } => {}
-            Phase::Run => thread.signal(&state),
+            Phase::Run => thread.signal_running(&mut state),
             Phase::HeldCall { .. } | Phase::HeldFrame { .. } => thread.end(&mut state),
         }
     }

@@ -14,6 +14,7 @@ use super::layout::Layout;
 use super::raw::{self, XLayout};
 use super::space::Stub;
 use super::stub::Entries;
+use super::watchdog::Watchdog;
 use crate::{Event, PlatformError, WorkerId};
 
 /// What an epoll event's data says: two bits of kind, then the rest.
@@ -292,6 +293,8 @@ pub struct Core {
     pub cpus: libc::cpu_set_t,
     /// The workers' wait sets.
     pub workers: Vec<Worker>,
+    /// Interrupts not answered yet.
+    pub watchdog: Watchdog,
     /// Guest threads.
     pub threads: RwLock<Slab<Thread>>,
     /// Stubs not reaped yet.

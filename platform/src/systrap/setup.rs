@@ -19,6 +19,7 @@ use super::layout::{self as l, Layout, Op};
 use super::mapper::{Ends, Failure, Mapper, channels};
 use super::raw::{self, Place, Window};
 use super::space::Stub;
+use super::watchdog::Watchdog;
 use super::{filter, stub};
 use crate::PlatformError;
 
@@ -279,6 +280,7 @@ fn make_core(config: &Config, base: u64) -> Result<(Arc<Core>, Vec<Piece>), Plat
         vdso,
         cpus,
         workers,
+        watchdog: Watchdog::default(),
         threads: RwLock::new(Slab::default()),
         stubs: RwLock::new(Slab::default()),
     };

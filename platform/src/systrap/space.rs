@@ -135,6 +135,12 @@ impl Stub {
         self.freed.lock().push(index);
     }
 
+    /// CPU time of the whole process, and how many guest threads it has.
+    pub fn use_of_cpu(&self) -> (Duration, u32) {
+        let threads = u32::try_from(self.threads.lock().len()).unwrap_or(u32::MAX);
+        (raw::process_cpu_time(self.pid).unwrap_or_default(), threads)
+    }
+
     /// CPU time of one of its threads; of the whole process where that is all there is.
     pub fn cpu_time(&self, tid: i32) -> Duration {
         let whole = raw::process_cpu_time(self.pid).unwrap_or_default();

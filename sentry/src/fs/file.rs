@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use abi::Errno;
 use abi::fs::PollEvents;
 
+use super::inotify::{self, Mask};
 use super::vfs::{Attr, DirSink, Inode, Path, SetAttr};
 use crate::io::{IoDst, IoSrc};
 use crate::mm::Mappable;
@@ -298,5 +299,15 @@ impl fmt::Debug for File {
 impl Drop for File {
     fn drop(&mut self) {
         super::locks::release_description(self);
+        if let Some(path) = &self.path
+            && !self.flags().contains(OpenFlags::PATH)
+        {
+            let mask = if self.flags().writable() {
+                Mask::CLOSE_WRITE
+            } else {
+                Mask::CLOSE_NOWRITE
+            };
+            inotify::event(path, mask);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use abi::Errno;
+use sentry::fs::inotify::Mask;
 use sentry::fs::vfs::{DirEntry, DirSink, FileType};
 use sentry::{SysResult, Task};
 
@@ -67,6 +68,7 @@ fn read_dir(t: &Arc<Task>, fd: Fd, buf: UserBuf, count: u32, old: bool) -> SysRe
     }
     buf.write(t, &records.bytes)?;
     *offset = pos;
+    io::transfer::tell(&file, Mask::ACCESS);
     Ok(records.bytes.len())
 }
 

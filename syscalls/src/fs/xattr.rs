@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use abi::Errno;
 use sentry::creds::Cap;
+use sentry::fs::inotify::{self, Mask};
 use sentry::fs::vfs::{Access, FileType, Path, perm};
 use sentry::{Result, SysResult, Task};
 
@@ -105,7 +106,9 @@ impl New {
     fn set(&self, t: &Arc<Task>, path: &Path) -> Result<()> {
         permitted(t, path, &self.name, true)?;
         let inode = path.inode()?;
-        inode.set_xattr(&self.name, &self.value, self.flags)
+        inode.set_xattr(&self.name, &self.value, self.flags)?;
+        inotify::event(path, Mask::ATTRIB);
+        Ok(())
     }
 }
 
@@ -130,7 +133,9 @@ fn list(t: &Arc<Task>, path: &Path, buf: UserBuf, size: usize) -> Result<usize> 
 
 fn remove(t: &Arc<Task>, path: &Path, name: &[u8]) -> Result<()> {
     permitted(t, path, name, true)?;
-    path.inode()?.remove_xattr(name)
+    path.inode()?.remove_xattr(name)?;
+    inotify::event(path, Mask::ATTRIB);
+    Ok(())
 }
 
 fn link(t: &Arc<Task>, path: UserCStr) -> Result<Path> {

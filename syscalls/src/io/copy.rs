@@ -5,6 +5,7 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::fs::PollEvents;
 use abi::signal::{SigInfo, Signal};
+use sentry::fs::inotify::Mask;
 use sentry::fs::vfs::FileType;
 use sentry::fs::{File, OpenFlags};
 use sentry::io::{KernelDst, KernelSrc};
@@ -12,6 +13,7 @@ use sentry::retry::{Attempt, Registrations, retry, watch_one};
 use sentry::wait::Waker;
 use sentry::{OnSignal, Result, SysResult, Task};
 
+use super::transfer::tell;
 use super::{readable, writable};
 use crate::arg::{Fd, In, InOut, Out, UserPtr};
 
@@ -62,6 +64,8 @@ impl SendFile {
                 return Ok(());
             }
             let n = write_chunk(t, &self.to, &chunk)?;
+            tell(&self.from, Mask::ACCESS);
+            tell(&self.to, Mask::MODIFY);
             if n == 0 {
                 return Ok(());
             }
@@ -254,5 +258,8 @@ fn copy_chunk(
 ) -> Result<usize> {
     let chunk = read_chunk(t, source, from, len)?;
     let mut src = KernelSrc::new(&chunk);
-    target.ops.write(&target.cx(Some(t)), &mut src, to)
+    let n = target.ops.write(&target.cx(Some(t)), &mut src, to)?;
+    tell(source, Mask::ACCESS);
+    tell(target, Mask::MODIFY);
+    Ok(n)
 }

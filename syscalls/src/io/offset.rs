@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use abi::Errno;
 use sentry::fs::file::Whence;
+use sentry::fs::inotify::Mask;
 use sentry::fs::vfs::change::killed_perm;
 use sentry::fs::vfs::{FileType, SetAttr};
 use sentry::{Result, SysResult, Task};
@@ -53,6 +54,7 @@ pub fn ftruncate(t: &Arc<Task>, fd: Fd, len: i64) -> SysResult<()> {
     }
     transfer::check_size(t, len)?;
     file.ops.truncate(&file.cx(Some(t)), len)?;
+    transfer::tell(&file, Mask::MODIFY);
     if let Some(perm) = killed_perm(&t.creds(), &inode.attr()?) {
         inode.set_attr(&SetAttr {
             perm: Some(perm),
@@ -102,6 +104,7 @@ pub fn fallocate(t: &Arc<Task>, fd: Fd, mode: u32, offset: i64, len: i64) -> Sys
         transfer::check_size(t, end.unsigned_abs())?;
     }
     file.ops.allocate(&file.cx(Some(t)), mode, start, length)?;
+    transfer::tell(&file, Mask::MODIFY);
     Ok(())
 }
 

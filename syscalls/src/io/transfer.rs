@@ -10,6 +10,7 @@ use abi::Errno;
 use abi::fs::PollEvents;
 use abi::signal::{SigInfo, Signal};
 use sentry::fs::eventfd::EventFd;
+use sentry::fs::inotify::{self, Mask};
 use sentry::fs::vfs::change::killed_perm;
 use sentry::fs::vfs::{FileType, SetAttr};
 use sentry::fs::{File, IoCx, OpenFlags};
@@ -18,6 +19,13 @@ use sentry::retry::{Attempt, Registrations, retry};
 use sentry::task::limits::{INFINITY, Resource};
 use sentry::wait::{Share, Waker};
 use sentry::{OnSignal, Result, Stop, SysResult, Task};
+
+/// Tells watchers of the file.
+pub fn tell(file: &File, mask: Mask) {
+    if let Some(path) = &file.path {
+        inotify::event(path, mask);
+    }
+}
 
 /// What may be read from now.
 const READABLE: PollEvents = PollEvents::IN.union(PollEvents::RDNORM);
@@ -118,6 +126,9 @@ impl Attempt for Read {
             Err(e) => Err(e.into()),
             Ok(n) => {
                 self.pass_on(t);
+                if n > 0 {
+                    tell(&self.file, Mask::ACCESS);
+                }
                 Ok(n as i64)
             }
         }
@@ -225,6 +236,9 @@ impl Attempt for Write {
                 Err(e) => return ended(e, self.done),
                 Ok(n) => {
                     self.done += n;
+                    if n > 0 {
+                        tell(&self.file, Mask::MODIFY);
+                    }
                     if n == 0 || IoSrc::remaining(&self.io) == 0 || !self.goes_on() {
                         return Ok(self.done as i64);
                     }

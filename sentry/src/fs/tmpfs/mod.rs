@@ -7,6 +7,7 @@ pub mod data;
 pub mod dir;
 pub mod file;
 pub mod inode;
+mod mount;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use crate::mm::frames::Frames;
 use crate::time::clock::Clock;
 use data::Quota;
 use inode::{Body, TmpInode};
+pub use mount::{mount, mount_ramfs, parse};
 
 /// `TMPFS_MAGIC`.
 const TMPFS_MAGIC: u64 = 0x0102_1994;

@@ -107,6 +107,8 @@ fn names_lead_where_they_should() {
         change::rmdir(&cx, &cx.cwd, b"/a/b/c").unwrap_err(),
         Errno::EBUSY
     );
+    assert_eq!(ns.umount(&in_mount, false).unwrap_err(), Errno::EBUSY);
+    drop(m);
     ns.umount(&in_mount, false).unwrap();
     assert_eq!(lookup(&cx, "/a/b/c").unwrap(), c);
     change::rmdir(&cx, &cx.cwd, b"/a/b/c").unwrap();

@@ -16,6 +16,7 @@ use super::perm::{self, Access};
 use super::walk::{self, Last, WalkCx, WalkFlags, Walker};
 use crate::Result;
 use crate::creds::{Cap, Creds};
+use crate::fs::inotify::{self, Mask};
 
 /// Permission bits and owner of a file about to be created.
 pub struct NewFile {
@@ -79,7 +80,14 @@ pub fn killed_always(creds: &Creds, attr: &Attr) -> Option<u32> {
 }
 
 /// Tells watchers that `name` appeared in `dir`.
-pub(super) fn created(_dir: &Path, _name: &[u8], _is_dir: bool) {}
+pub(super) fn created(dir: &Path, name: &[u8], is_dir: bool) {
+    inotify::dir_event(dir, name, with_dir(Mask::CREATE, is_dir), 0);
+}
+
+/// Adds the flag events of directories carry.
+pub(super) fn with_dir(mask: Mask, is_dir: bool) -> Mask {
+    if is_dir { mask | Mask::ISDIR } else { mask }
+}
 
 /// Where a new name goes: the directory and the name. `EEXIST` for `.`, `..` and `/`.
 fn new_place(cx: &WalkCx<'_>, start: &Path, name: &[u8], is_dir: bool) -> Result<(Path, Vec<u8>)> {
@@ -192,8 +200,9 @@ pub fn link(cx: &WalkCx<'_>, old: &Path, start: &Path, name: &[u8]) -> Result<()
         return Err(Errno::EPERM);
     }
     parent.link(&name, &target)?;
-    dir.dentry.insert(&name, Some(target));
+    dir.dentry.insert(&name, Some(target.clone()));
     drop(lock);
+    inotify::inode_event(&target, Mask::ATTRIB);
     created(&dir, &name, false);
     Ok(())
 }
@@ -262,11 +271,13 @@ fn remove(cx: &WalkCx<'_>, start: &Path, name: &[u8], rmdir: bool) -> Result<()>
     } else {
         parent.unlink(&name, &victim)?;
         child.kill();
+        inotify::inode_event(&victim, Mask::ATTRIB);
     }
     if !dir.mount.sb.revalidate {
         dir.dentry.insert(&name, None);
     }
     drop(lock);
+    inotify::dir_event(&dir, &name, with_dir(Mask::DELETE, rmdir), 0);
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use super::inode::Inode;
+use crate::fs::inotify;
 use crate::sync::{Mutex, MutexGuard, RwLock};
 
 /// Dentries a super block keeps without users.
@@ -242,6 +243,11 @@ impl Dentry {
 
 impl Drop for Dentry {
     fn drop(&mut self) {
+        if *self.dead.get_mut()
+            && let Some(inode) = self.inode.get_mut().take()
+        {
+            inotify::gone(&inode);
+        }
         let mut next = self.unhook();
         while let Some(parent) = next {
             next = Arc::into_inner(parent).and_then(|mut d| d.unhook());

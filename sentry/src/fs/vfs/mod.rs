@@ -13,6 +13,7 @@ pub mod attr;
 pub mod change;
 pub mod dentry;
 pub mod device;
+pub mod fs_type;
 pub mod inode;
 pub mod mount;
 pub mod namespace;

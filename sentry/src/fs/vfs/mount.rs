@@ -58,6 +58,7 @@ pub struct SuperBlock {
     pub watched: AtomicBool,
     _cache: Arc<DentryCache>,
     rename: Mutex<()>,
+    cookies: AtomicU32,
 }
 
 impl SuperBlock {
@@ -72,7 +73,13 @@ impl SuperBlock {
             watched: AtomicBool::new(false),
             _cache: cache,
             rename: Mutex::new(()),
+            cookies: AtomicU32::new(0),
         }))
+    }
+
+    /// A number that ties the two events of a rename together.
+    pub fn next_cookie(&self) -> u32 {
+        self.cookies.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
     /// Held over renames between directories, so that ancestry stands still.

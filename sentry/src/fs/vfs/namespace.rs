@@ -135,7 +135,7 @@ impl MountNamespace {
     }
 
     /// Unmounts the mount whose root `at` is: `EINVAL` when it is none or the namespace's
-    /// root, `EBUSY` when something is mounted on it and `lazy` is not given.
+    /// root, `EBUSY` when it is in use and `lazy` is not given.
     pub fn umount(&self, at: &Path, lazy: bool) -> Result<()> {
         let _tree = self.tree.lock();
         let mount = &at.mount;
@@ -143,7 +143,9 @@ impl MountNamespace {
             return Err(Errno::EINVAL);
         }
         let below = mount.children();
-        if !below.is_empty() && !lazy {
+        // One reference is the parent's, one the caller's.
+        let used = !below.is_empty() || Arc::strong_count(mount) > 2;
+        if used && !lazy {
             return Err(Errno::EBUSY);
         }
         mount.detach();

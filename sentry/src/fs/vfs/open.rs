@@ -15,6 +15,7 @@ use super::{anon, change};
 use crate::Result;
 use crate::fs::dev;
 use crate::fs::file::{File, FileOps, OpenFlags};
+use crate::fs::inotify::{self, Mask};
 
 /// How to open.
 #[derive(Clone, Copy, Debug, Default)]
@@ -101,7 +102,9 @@ pub fn open_at(cx: &WalkCx<'_>, path: &Path, flags: OpenFlags) -> Result<Opened>
             mtime: Some(TimeSet::Now),
             ..SetAttr::default()
         })?;
+        inotify::event(path, Mask::MODIFY);
     }
+    inotify::event(path, Mask::OPEN);
     Ok(Opened::File(file))
 }
 
@@ -192,6 +195,7 @@ fn create(cx: &WalkCx<'_>, dir: &Path, name: &[u8], how: &OpenHow) -> Result<Opt
         dentry,
     };
     let file = open_inode(cx, &path, &inode, how.flags)?;
+    inotify::event(&path, Mask::OPEN);
     Ok(Some(file))
 }
 

@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering;
 use abi::Errno;
 
 use super::attr::FileType;
-use super::change::{NewFile, may_delete};
+use super::change::{NewFile, may_delete, with_dir};
 use super::dentry::Dentry;
 use super::inode::{Inode, RenameFlags};
 use super::mount::Path;
 use super::perm::{self, Access};
 use super::walk::{self, Last, WalkCx, WalkFlags, Walker};
 use crate::Result;
+use crate::fs::inotify::{self, Mask};
 
 /// One side of a rename.
 struct Side {
@@ -135,7 +136,23 @@ fn locked(cx: &WalkCx<'_>, old: &Side, new: &Side, flags: RenameFlags) -> Result
         target.kill();
         source.move_to(&new.dir.dentry, &new.name);
     }
+    moved(old, new, &source_inode);
+    match &target_inode {
+        Some(target) if exchange => moved(new, old, target),
+        Some(target) => inotify::inode_event(target, Mask::ATTRIB),
+        None => {}
+    }
     Ok(())
+}
+
+/// Tells watchers of a move.
+fn moved(from: &Side, to: &Side, inode: &Arc<dyn Inode>) {
+    let is_dir = inode.kind() == FileType::Directory;
+    let cookie = from.dir.mount.sb.next_cookie();
+    let mask = |m| with_dir(m, is_dir);
+    inotify::dir_event(&from.dir, &from.name, mask(Mask::MOVED_FROM), cookie);
+    inotify::dir_event(&to.dir, &to.name, mask(Mask::MOVED_TO), cookie);
+    inotify::inode_event(inode, Mask::MOVE_SELF);
 }
 
 /// Two names of one file: the rename then does nothing.

@@ -9,6 +9,7 @@ use super::perm::{self, Access};
 use super::walk::WalkCx;
 use crate::Result;
 use crate::creds::Cap;
+use crate::fs::inotify::{self, Mask};
 
 /// Largest file size there is.
 pub const MAX_SIZE: u64 = i64::MAX as u64;
@@ -38,7 +39,9 @@ pub fn chmod(cx: &WalkCx<'_>, path: &Path, perm: u32) -> Result<()> {
     inode.set_attr(&SetAttr {
         perm: Some(perm),
         ..SetAttr::default()
-    })
+    })?;
+    inotify::event(path, Mask::ATTRIB);
+    Ok(())
 }
 
 /// Changes owner and group; `None` leaves one as it is. Set-id bits are lost.
@@ -64,6 +67,7 @@ pub fn chown(cx: &WalkCx<'_>, path: &Path, uid: Option<u32>, gid: Option<u32>) -
         perm,
         ..SetAttr::default()
     })?;
+    inotify::event(path, Mask::ATTRIB);
     if attr.kind == FileType::Regular {
         // File capabilities go with the owner; most files have none.
         let _ = inode.remove_xattr(b"security.capability");
@@ -94,7 +98,14 @@ pub fn utimes(
         atime,
         mtime,
         ..SetAttr::default()
-    })
+    })?;
+    let mask = match (atime, mtime) {
+        (Some(_), None) => Mask::ACCESS,
+        (None, Some(_)) => Mask::MODIFY,
+        _ => Mask::ATTRIB,
+    };
+    inotify::event(path, mask);
+    Ok(())
 }
 
 /// `truncate(2)` by path: `EISDIR`, `EINVAL` for what is not a regular file.
@@ -112,5 +123,7 @@ pub fn truncate(cx: &WalkCx<'_>, path: &Path, size: u64) -> Result<()> {
         perm: killed_perm(&cx.creds, &inode.attr()?),
         mtime: Some(TimeSet::Now),
         ..SetAttr::default()
-    })
+    })?;
+    inotify::event(path, Mask::MODIFY);
+    Ok(())
 }

@@ -1,0 +1,88 @@
+//! Mount options of tmpfs (`tmpfs(5)`).
+
+use std::sync::Arc;
+
+use abi::{Errno, PAGE_SIZE};
+
+use super::{TmpFs, TmpOptions};
+use crate::Result;
+use crate::fs::vfs::FileSystem;
+use crate::fs::vfs::fs_type::MountRequest;
+
+/// A number with a suffix `k`, `m`, `g`, `t` or, for a share of `whole`, `%`.
+fn size(text: &[u8], whole: u64) -> Result<u64> {
+    let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
+    if let Some(share) = text.strip_suffix('%') {
+        let share: u64 = share.parse().map_err(|_| Errno::EINVAL)?;
+        return Ok((whole / 100).saturating_mul(share));
+    }
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text.get(digits.len()..).unwrap_or_default() {
+        "" => 0,
+        "k" | "K" => 10,
+        "m" | "M" => 20,
+        "g" | "G" => 30,
+        "t" | "T" => 40,
+        _ => return Err(Errno::EINVAL),
+    };
+    let n: u64 = digits.parse().map_err(|_| Errno::EINVAL)?;
+    n.checked_mul(1 << shift).ok_or(Errno::EINVAL)
+}
+
+fn number(text: &[u8], radix: u32) -> Result<u32> {
+    let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
+    u32::from_str_radix(text, radix).map_err(|_| Errno::EINVAL)
+}
+
+/// Reads options; `EINVAL` for unknown ones. 0 means no limit.
+pub fn parse(request: &MountRequest<'_>) -> Result<TmpOptions> {
+    let whole = request.kernel.host.memory;
+    let mut options = TmpOptions::default();
+    if whole != 0 {
+        options.size = Some(whole / 2);
+        options.inodes = Some(whole / 2 / PAGE_SIZE);
+    }
+    let limit = |n: u64| (n != 0).then_some(n);
+    for (name, value) in request.options() {
+        let value = || value.ok_or(Errno::EINVAL);
+        match name {
+            b"size" => options.size = limit(size(value()?, whole)?),
+            b"nr_blocks" => {
+                let blocks = size(value()?, whole)?;
+                options.size = limit(blocks.saturating_mul(PAGE_SIZE));
+            }
+            b"nr_inodes" => options.inodes = limit(size(value()?, whole)?),
+            b"mode" => options.mode = number(value()?, 8)? & 0o7777,
+            b"uid" => options.owner.uid = number(value()?, 10)?,
+            b"gid" => options.owner.gid = number(value()?, 10)?,
+            b"huge" | b"mpol" | b"noswap" | b"inode32" | b"inode64" => {}
+            _ => return Err(Errno::EINVAL),
+        }
+    }
+    Ok(options)
+}
+
+fn make(request: &MountRequest<'_>, options: TmpOptions) -> Arc<TmpFs> {
+    let kernel = request.kernel;
+    let (frames, clock) = (kernel.frames.clone(), kernel.clock.clone());
+    TmpFs::new(frames, clock, kernel.fs_types.new_dev(), options)
+}
+
+/// `mount -t tmpfs`.
+pub fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
+    Ok(make(request, parse(request)?))
+}
+
+/// `mount -t ramfs`: no limits, unknown options ignored.
+pub fn mount_ramfs(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
+    let mut options = TmpOptions {
+        mode: 0o755,
+        ..TmpOptions::default()
+    };
+    for (name, value) in request.options() {
+        if let (b"mode", Some(value)) = (name, value) {
+            options.mode = number(value, 8)? & 0o7777;
+        }
+    }
+    Ok(make(request, options).named("ramfs"))
+}
