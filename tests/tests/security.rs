@@ -44,3 +44,13 @@ wild_tests! {
     threads_1 "threads" "1";
     threads_2 "threads" "2";
 }
+
+#[test]
+fn no_byte_is_lost_when_the_host_stops_processes() {
+    if let Err(why) = runsc() {
+        panic!("{why}");
+    }
+    let script = top().join("tests/security/freeze.sh");
+    let outcome = run_script(&script, &["8", "1"], Duration::from_secs(120)).unwrap_or_else(|e| panic!("{e}"));
+    assert!(outcome.code == Some(0), "status {:?}\n{}", outcome.code, outcome.output);
+}
