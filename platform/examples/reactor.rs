@@ -132,6 +132,19 @@ impl Rig {
         start.elapsed()
     }
 
+    /// Takes events of worker 0 on this thread until `last` says that it was the last.
+    fn wait(&self, last: impl Fn(Exit) -> bool) {
+        loop {
+            match self
+                .platform
+                .next(WorkerId(0), Some(Duration::from_secs(10)))
+            {
+                Event::Guest { exit, .. } if !last(exit) => {}
+                _ => return,
+            }
+        }
+    }
+
     fn resume(&self, cookie: Cookie, how: Resume) {
         if let Some(context) = self.contexts.get(&cookie) {
             let _ = context.resume(how);
@@ -279,7 +292,7 @@ fn parked(threads: u64, reference: &str) -> Result<(), Any> {
         reference,
     );
     row(
-        &format!("  birth of each of them, to its first call"),
+        "  birth of each of them, to its first call",
         birth,
         "41,000 - 84,000",
     );
@@ -325,9 +338,6 @@ fn faults() -> Result<(), Any> {
     rig.memory.write_all_at(&vec![1; CHUNK as usize], offset)?;
     rig.start(&space, 0, 0, CODE)?;
     let done = AtomicU64::new(0);
-    let fault_time = AtomicU64::new(0);
-    let begin = AtomicU64::new(0);
-    let epoch = Instant::now();
     let time = rig.run(|rig, cookie, exit| {
         let op = match exit {
             Exit::Fault { .. } => MapOp::MapMemory {
@@ -341,12 +351,7 @@ fn faults() -> Result<(), Any> {
                 len: CHUNK,
             },
         };
-        let now = epoch.elapsed().as_nanos() as u64;
-        if matches!(exit, Exit::Syscall { .. }) {
-            fault_time.fetch_add(now - begin.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
         let _ = space.commit(&[op]);
-        begin.store(epoch.elapsed().as_nanos() as u64, Ordering::Relaxed);
         let how = match exit {
             Exit::Fault { .. } => Resume::Regs,
             _ => Resume::Return(0),
@@ -424,11 +429,11 @@ fn fork(mappings: u64, reference: &str) -> Result<(), Any> {
         let child = space.fork()?;
         let forked = start.elapsed();
         rig.start(&child, n, 0, CODE)?;
-        rig.run(|_, _, _| true);
+        rig.wait(|_| true);
         let called = start.elapsed();
         child.kill();
         drop(child);
-        rig.run(|_, _, exit| matches!(exit, Exit::Gone { .. }));
+        rig.wait(|exit| matches!(exit, Exit::Gone { .. }));
         forks += forked;
         calls += called;
         ends += start.elapsed() - called;
@@ -440,18 +445,47 @@ fn fork(mappings: u64, reference: &str) -> Result<(), Any> {
     Ok(())
 }
 
+/// A new space with a thread, as exec needs it, in its steps.
 fn exec_like() -> Result<(), Any> {
-    let count = 100u64;
+    let count = 200u64;
     let mut rig = Rig::new(1)?;
-    let start = Instant::now();
+    let mut times = [Duration::ZERO; 4];
     for n in 0..count {
-        let space = rig.space(&call_loop(39))?;
+        let mut last = Instant::now();
+        let mut lap = |index: usize| {
+            let now = Instant::now();
+            if let Some(time) = times.get_mut(index) {
+                *time += now - last;
+            }
+            last = now;
+        };
+        let space = rig.platform.new_address_space()?;
+        lap(0);
+        let (at, data) = (rig.take(CHUNK), rig.take(CHUNK));
+        rig.memory.write_all_at(&call_loop(39), at)?;
+        let map = |addr, offset, prot| MapOp::MapMemory {
+            addr,
+            len: CHUNK,
+            offset,
+            prot,
+        };
+        space.commit(&[map(CODE, at, RX), map(DATA, data, RW)])?;
+        lap(1);
         rig.start(&space, n, 0, CODE)?;
-        rig.run(|_, _, _| true);
+        lap(2);
+        rig.wait(|_| true);
+        lap(3);
+        rig.spaces.push(space);
+    }
+    for (what, time) in ["made", "two mappings", "thread made", "first call"]
+        .iter()
+        .zip(times)
+    {
+        row(&format!("new space: {what}"), per(time, count), "");
     }
     row(
-        "new space, two mappings, thread, first call",
-        per(start.elapsed(), count),
+        "new space, all of it",
+        per(times.iter().sum(), count),
         "165,000",
     );
     Ok(())

@@ -13,7 +13,8 @@
 //!
 //! Files: `layout` (addresses), `stub` (code), `filter` (seccomp programs), `setup` (the
 //! zygote), `control` (shared pages), `mapper` (changes of a stub), `space`, `context`,
-//! `frame` (registers), `watchdog`, `core` (shared tables), `coverage`, `raw` (host calls).
+//! `frame` (registers), `watchdog`, `core` (shared tables), `coverage`, `pool` (spare
+//! stubs), `raw` (host calls).
 
 mod context;
 mod control;
@@ -23,6 +24,7 @@ mod filter;
 mod frame;
 mod layout;
 mod mapper;
+mod pool;
 mod raw;
 mod setup;
 mod space;
@@ -83,6 +85,10 @@ pub const HOST_SYSCALLS: &[(i64, &str)] = &[
     (libc::SYS_pipe2, "a new stub's reply pipe"),
     (libc::SYS_socketpair, "a new stub's socket for descriptors"),
     (libc::SYS_sendmsg, "give descriptors to a stub"),
+    (
+        libc::SYS_recvmsg,
+        "take a listener where it cannot be fetched",
+    ),
     (libc::SYS_clock_gettime, "CPU time of stubs"),
     (libc::SYS_fallocate, "zero a control chunk"),
     (
@@ -97,7 +103,7 @@ const END_LIMIT: Duration = Duration::from_secs(2);
 /// The seccomp platform.
 pub struct Systrap {
     core: Arc<Core>,
-    zygote: Arc<space::Stub>,
+    pool: pool::Pool,
 }
 
 /// Whether systrap can work here, and why not.
@@ -111,7 +117,10 @@ impl Systrap {
         probe().map_err(PlatformError::Unsupported)?;
         raw::raise_nofile();
         let (core, zygote) = setup::start(&config)?;
-        Ok(Arc::new(Self { core, zygote }))
+        Ok(Arc::new(Self {
+            core,
+            pool: pool::Pool::new(zygote),
+        }))
     }
 
     /// Binds the calling thread to a worker's CPU. `next` does it for the first thread that
@@ -120,6 +129,13 @@ impl Systrap {
         if let Ok(worker) = self.core.worker(worker) {
             worker.pin();
         }
+    }
+
+    /// Has listeners travel over sockets even where they could be fetched (for tests).
+    pub fn listeners_by_socket(&self) {
+        self.core
+            .by_socket
+            .store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Turns an epoll event into one to report, if there is anything to.
@@ -146,7 +162,7 @@ impl Platform for Systrap {
     }
 
     fn new_address_space(&self) -> Result<Arc<dyn AddressSpace>, PlatformError> {
-        Ok(Arc::new(space::Space(self.zygote.fork()?)))
+        Ok(Arc::new(space::Space(self.pool.take()?)))
     }
 
     fn guest_range(&self) -> (u64, u64) {
@@ -168,12 +184,16 @@ impl Platform for Systrap {
                 self.core.watchdog.look();
                 left = Some(left.map_or(watchdog::PERIOD, |left| left.min(watchdog::PERIOD)));
             }
-            match raw::epoll_wait(worker.epoll(), left) {
+            // A worker with nothing to do forks the stub that the next exec will want.
+            let spare = self.pool.is_low();
+            let wait = if spare { Some(Duration::ZERO) } else { left };
+            match raw::epoll_wait(worker.epoll(), wait) {
                 Ok(Some((flags, data))) => {
                     if let Some(event) = self.dispatch(worker, flags, data) {
                         return event;
                     }
                 }
+                Ok(None) if spare => self.pool.fill_one(),
                 Ok(None) if until.is_some_and(|until| Instant::now() >= until) => {
                     return Event::Timeout;
                 }

@@ -262,6 +262,26 @@ fn many_threads() {
 }
 
 #[test]
+fn listeners_by_socket() {
+    let rig = Rig::new(1);
+    rig.platform.listeners_by_socket();
+    let code = Asm::new().call(39, &[]).jmp_to(0);
+    let (space, _, _) = rig.space(&code.0);
+    let contexts: Vec<_> = (0..9).map(|n| rig.start(&space, n)).collect();
+    let child = space.fork().unwrap();
+    let _other = rig.start(&child, 9);
+    let mut seen = [false; 10];
+    while seen.contains(&false) {
+        let (cookie, exit) = rig.guest();
+        assert!(matches!(exit, Exit::Syscall { nr: 39, .. }), "{exit:?}");
+        seen[cookie as usize] = true;
+        if let Some(context) = contexts.get(cookie as usize) {
+            context.resume(Resume::Return(0)).unwrap();
+        }
+    }
+}
+
+#[test]
 fn vdso_works_in_a_stub() {
     let rig = Rig::new(1);
     let (probe, _, _) = rig.space(&[]);

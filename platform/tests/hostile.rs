@@ -284,7 +284,7 @@ fn stopped_continued_killed() {
                 let _ = kill(pid, Signal::SIGSTOP);
                 std::thread::sleep(Duration::from_micros(rng.next() % 300));
                 let _ = kill(pid, Signal::SIGCONT);
-                if new && rng.next() % 40 == 0 {
+                if new && rng.next().is_multiple_of(40) {
                     let _ = kill(pid, Signal::SIGKILL);
                 }
                 std::thread::sleep(Duration::from_micros(rng.next() % 300));

@@ -1,12 +1,12 @@
 //! The kernel value: everything of one sandbox.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use guestmem::MemoryFile;
-use platform::Platform;
+use platform::{Platform, WorkerId};
 
 use crate::fs::host_watch::HostWatch;
 use crate::fs::locks::LockWaits;
@@ -15,6 +15,7 @@ use crate::fs::vfs::DeviceTable;
 use crate::fs::vfs::fs_type::FsTypes;
 use crate::mm::frames::Frames;
 use crate::net::NetNs;
+use crate::futex::FutexTable;
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
 use crate::task::run::Dispatcher;
@@ -84,7 +85,15 @@ pub struct Kernel {
     /// Who waits for whom at record locks.
     pub lock_waits: LockWaits,
     /// Tasks by cookie.
-    tasks: RwLock<Vec<Option<Arc<Task>>>>,
+    tasks: RwLock<Cookies>,
+    /// Futexes.
+    pub futexes: FutexTable,
+    /// Last inode number given to a namespace.
+    ns_ino: AtomicU64,
+    /// Workers are to end.
+    stopping: AtomicBool,
+    /// Turns the choice of a worker for new tasks.
+    turn: AtomicUsize,
 }
 
 impl fmt::Debug for Kernel {
@@ -117,6 +126,10 @@ impl Kernel {
             devices: DeviceTable::default(),
             lock_waits: LockWaits::default(),
             tasks: RwLock::default(),
+            futexes: FutexTable::default(),
+            ns_ino: AtomicU64::new(0xf000_0000),
+            stopping: AtomicBool::new(false),
+            turn: AtomicUsize::new(0),
         })
     }
 
@@ -132,7 +145,80 @@ impl Kernel {
 
     /// The task an event's cookie means.
     pub fn task_by_cookie(&self, cookie: u64) -> Option<Arc<Task>> {
-        let index = usize::try_from(cookie).ok()?;
-        self.tasks.read().get(index)?.clone()
+        let tasks = self.tasks.read();
+        let (generation, task) = tasks.slots.get(index_of(cookie)?)?;
+        if *generation != cookie >> 32 {
+            return None;
+        }
+        task.upgrade()
     }
+
+    /// Enters a task under a new cookie.
+    pub(crate) fn add_cookie(&self, task: &Arc<Task>) -> u64 {
+        let mut tasks = self.tasks.write();
+        tasks.generation = (tasks.generation + 1) & 0x7fff_ffff;
+        let generation = tasks.generation;
+        let entry = (generation, Arc::downgrade(task));
+        let index = match tasks.free.pop() {
+            Some(i) => i,
+            None => {
+                tasks.slots.push((0, Weak::new()));
+                tasks.slots.len() - 1
+            }
+        };
+        if let Some(slot) = tasks.slots.get_mut(index) {
+            *slot = entry;
+        }
+        generation << 32 | index as u64
+    }
+
+    /// Events of this cookie mean nobody any more.
+    pub(crate) fn remove_cookie(&self, cookie: u64) {
+        let Some(index) = index_of(cookie) else { return };
+        let mut tasks = self.tasks.write();
+        let Some(slot) = tasks.slots.get_mut(index) else {
+            return;
+        };
+        if slot.0 == cookie >> 32 {
+            *slot = (u64::MAX, Weak::new());
+            tasks.free.push(index);
+        }
+    }
+
+    /// An inode number for a namespace.
+    pub fn next_ns_ino(&self) -> u64 {
+        self.ns_ino.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The worker a new task is dealt to.
+    pub(crate) fn deal(&self) -> WorkerId {
+        let n = self.platform.workers().max(1);
+        WorkerId(self.turn.fetch_add(1, Ordering::Relaxed) % n)
+    }
+
+    /// Ends the workers: each returns from [`Kernel::run_worker`] soon.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for w in 0..self.platform.workers() {
+            self.platform.kick(WorkerId(w));
+        }
+    }
+
+    /// Whether [`Kernel::stop`] was called.
+    pub fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+}
+
+/// Tasks by cookie: a slot number below, a generation above, so that an event of a dead
+/// task never means another.
+#[derive(Default)]
+struct Cookies {
+    slots: Vec<(u64, Weak<Task>)>,
+    free: Vec<usize>,
+    generation: u64,
+}
+
+fn index_of(cookie: u64) -> Option<usize> {
+    usize::try_from(cookie & 0xffff_ffff).ok()
 }

@@ -12,11 +12,14 @@
 pub mod boot;
 pub mod creds;
 pub mod fs;
+pub mod futex;
 pub mod io;
 pub mod kernel;
+pub mod load;
 pub mod mm;
 pub mod net;
 pub mod retry;
+pub mod signal;
 pub mod sync;
 pub mod task;
 pub mod time;

@@ -84,8 +84,4 @@ impl Kernel {
             task.run_claimed();
         }
     }
-
-    fn stopping(&self) -> bool {
-        false
-    }
 }

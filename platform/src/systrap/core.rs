@@ -293,6 +293,8 @@ pub struct Core {
     pub cpus: libc::cpu_set_t,
     /// The workers' wait sets.
     pub workers: Vec<Worker>,
+    /// Listeners come over the stub's socket: the host does not let us fetch them.
+    pub by_socket: AtomicBool,
     /// Interrupts not answered yet.
     pub watchdog: Watchdog,
     /// Guest threads.

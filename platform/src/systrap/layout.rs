@@ -48,8 +48,11 @@ pub const CMD_COUNT: u64 = 4;
 pub const CMD_CHILD: u64 = 8;
 /// Command pages: first operation.
 pub const CMD_OPS: u64 = 64;
+/// Command pages: a `struct msghdr` with what it points to, for sending a listener; read-only
+/// like all of them, so that guest code cannot make the mapper send something else.
+pub const CMD_MSGHDR: u64 = CMD_LEN - 256;
 /// Most operations in a batch; an operation's index must fit a byte.
-pub const MAX_OPS: usize = ((CMD_LEN - CMD_OPS) / 64) as usize;
+pub const MAX_OPS: usize = ((CMD_MSGHDR - CMD_OPS) / 64) as usize;
 
 /// Scratch page: a new thread's listener number plus one, or its errno negated; a futex word.
 pub const READY: u64 = SCRATCH;

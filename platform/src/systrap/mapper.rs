@@ -193,6 +193,59 @@ impl Mapper {
         }
     }
 
+    /// Has the stub send its newest listener over the socket, where the host does not let us
+    /// fetch it.
+    pub fn fetch_listener(&mut self) -> Result<OwnedFd, i32> {
+        use nix::cmsg_space;
+        use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+        let window = self.core.control.window();
+        let chunk = self.first_chunk();
+        let stub = self.core.layout.base + l::CHUNK0;
+        let (iov, data, control) = (l::CMD_MSGHDR + 64, l::CMD_MSGHDR + 80, l::CMD_MSGHDR + 96);
+        let header = [
+            0,
+            0,
+            stub + iov,
+            1,
+            stub + control,
+            24,
+            0,
+            0,
+            stub + data,
+            1,
+        ];
+        for (word, at) in header.iter().zip((chunk + l::CMD_MSGHDR..).step_by(8)) {
+            window.set64(at, *word);
+        }
+        // struct cmsghdr: length, SOL_SOCKET, SCM_RIGHTS; then the descriptor.
+        window.set64(chunk + control, 20);
+        window.set32(chunk + control + 8, libc::SOL_SOCKET.cast_unsigned());
+        window.set32(chunk + control + 12, libc::SCM_RIGHTS.cast_unsigned());
+        window.set64(chunk + control + 16, l::FD_FREE);
+        let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as u64;
+        let args = [l::FD_SOCKET, stub + l::CMD_MSGHDR, flags, 0, 0, 0];
+        match self.run(&[Op::new(libc::SYS_sendmsg, args)], 0) {
+            Ok(_) => {}
+            Err(Failure::Gone) => return Err(libc::ESRCH),
+            Err(Failure::Call { errno, .. }) => return Err(errno),
+        }
+        let mut byte = [0u8];
+        let mut iov = [std::io::IoSliceMut::new(&mut byte)];
+        let mut space = cmsg_space!([i32; 2]);
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = recvmsg::<()>(self.socket.as_raw_fd(), &mut iov, Some(&mut space), flags)
+            .map_err(|e| e as i32)?;
+        let mut listener = Err(libc::EBADF);
+        for control in message.cmsgs().map_err(|e| e as i32)? {
+            if let ControlMessageOwned::ScmRights(fds) = control {
+                // Every descriptor received must be owned, so that none leaks.
+                let mut fds: Vec<OwnedFd> = fds.into_iter().map(raw::adopt).collect();
+                listener = fds.pop().ok_or(libc::EBADF);
+            }
+        }
+        listener
+    }
+
     /// Puts descriptors on the stub's socket and returns the operation that takes them: they
     /// get the lowest free numbers, from [`l::FD_FREE`] on. When it fails the stub must die:
     /// what it takes next time would be these.

@@ -59,6 +59,13 @@ fn owned(result: i64) -> Result<OwnedFd, i32> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Owns a descriptor that has just been received with a message.
+#[must_use]
+pub fn adopt(fd: i32) -> OwnedFd {
+    // SAFETY: the caller took it out of a message; nothing else knows its number.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
 /// Takes the next notification of a listener.
 pub fn notif_recv(listener: BorrowedFd<'_>) -> Result<Notif, i32> {
     let mut notif = Notif::default();

@@ -7,6 +7,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -280,6 +281,7 @@ fn make_core(config: &Config, base: u64) -> Result<(Arc<Core>, Vec<Piece>), Plat
         vdso,
         cpus,
         workers,
+        by_socket: AtomicBool::new(false),
         watchdog: Watchdog::default(),
         threads: RwLock::new(Slab::default()),
         stubs: RwLock::new(Slab::default()),
@@ -366,5 +368,7 @@ fn finish(
     // Guests go first when the host runs out of memory; a host without it loses only that.
     let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), "1000");
     let zygote = Stub::enter(&core, pid, mapper)?;
+    // A container's seccomp profile or Yama may forbid it.
+    core.by_socket.store(!zygote.can_fetch(), Ordering::Relaxed);
     Ok((core, zygote))
 }

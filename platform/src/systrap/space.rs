@@ -73,6 +73,11 @@ impl Stub {
         Ok(stub)
     }
 
+    /// Whether the host lets us copy its descriptors.
+    pub fn can_fetch(&self) -> bool {
+        raw::pidfd_getfd(self.pidfd.as_fd(), l::FD_CONTROL).is_ok()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> i32 {
         self.pid
@@ -187,6 +192,21 @@ impl Stub {
 
     fn commit(&self, ops: &[MapOp]) -> Result<(), PlatformError> {
         let mut mapper = self.mapper.lock();
+        let result = self.apply(&mut mapper, ops);
+        if result.is_err() {
+            // What was to be unmapped may still be there, and must not be skipped later.
+            for op in ops {
+                if let MapOp::Unmap { addr, len } = op
+                    && let Ok(end) = self.range(*addr, *len)
+                {
+                    mapper.coverage.add(*addr, end);
+                }
+            }
+        }
+        result
+    }
+
+    fn apply(&self, mapper: &mut Mapper, ops: &[MapOp]) -> Result<(), PlatformError> {
         let mut batch: Vec<Op> = Vec::with_capacity(ops.len().min(l::MAX_OPS));
         let mut file: Option<Arc<OwnedFd>> = None;
         for op in ops {
@@ -196,7 +216,7 @@ impl Stub {
             };
             // Room for what one operation can need, and for closing.
             if other || batch.len() + 8 >= l::MAX_OPS {
-                self.flush(&mut mapper, &mut batch, &mut file)?;
+                self.flush(mapper, &mut batch, &mut file)?;
             }
             if let MapOp::MapFile { file: new, .. } = op
                 && file.is_none()
@@ -204,9 +224,9 @@ impl Stub {
                 batch.push(mapper.give(&[new]).map_err(PlatformError::MapRefused)?);
                 file = Some(new.clone());
             }
-            self.translate(&mut mapper, op, &mut batch, &mut file)?;
+            self.translate(mapper, op, &mut batch, &mut file)?;
         }
-        self.flush(&mut mapper, &mut batch, &mut file)
+        self.flush(mapper, &mut batch, &mut file)
     }
 
     /// Runs what has been gathered; a file given for it is closed in any case.
@@ -284,7 +304,10 @@ impl Stub {
                 prot,
             } => {
                 let end = self.range(*addr, *len)?;
-                batch.push(map(*addr, *len, *prot, l::FD_MEMORY, *offset));
+                let op = map(*addr, *len, *prot, l::FD_MEMORY, *offset);
+                if !batch.last_mut().is_some_and(|last| extend(last, &op)) {
+                    batch.push(op);
+                }
                 mapper.coverage.add(*addr, end);
             }
             MapOp::MapFile {
@@ -300,6 +323,9 @@ impl Stub {
             }
             MapOp::Unmap { addr, len } => {
                 let end = self.range(*addr, *len)?;
+                if mapper.coverage.within(*addr, end).is_empty() {
+                    return Ok(());
+                }
                 batch.push(Op::new(libc::SYS_munmap, [*addr, *len, 0, 0, 0, 0]));
                 mapper.coverage.remove(*addr, end);
             }
@@ -387,7 +413,7 @@ impl Stub {
                 Failure::Call { errno, .. } => what(errno),
             });
         }
-        let listener = match self.listener(ready) {
+        let listener = match self.listener(&mut mapper, ready) {
             Ok(listener) => listener,
             Err(errno) => {
                 // The thread exits by itself when it could not install its filter; anything
@@ -468,13 +494,16 @@ impl Stub {
     }
 
     /// Waits for a new thread's listener and fetches it. The word it sets is only a hint.
-    fn listener(&self, ready: u64) -> Result<OwnedFd, i32> {
+    fn listener(&self, mapper: &mut Mapper, ready: u64) -> Result<OwnedFd, i32> {
         let window = self.core.control.window();
         let until = Instant::now() + BIRTH_LIMIT;
         loop {
             match window.get32(ready).cast_signed() {
                 0 => {}
                 errno @ -4095..0 => return Err(errno.saturating_neg()),
+                _ if self.core.by_socket.load(Ordering::Relaxed) => {
+                    return mapper.fetch_listener();
+                }
                 _ => return raw::pidfd_getfd(self.pidfd.as_fd(), l::FD_FREE),
             }
             if self.is_killed() || Instant::now() >= until {
@@ -487,6 +516,26 @@ impl Stub {
             }
         }
     }
+}
+
+/// Lengthens a mapping of a batch by one that continues it in the stub and in the file.
+fn extend(last: &mut Op, op: &Op) -> bool {
+    let [nr, addr, len, prot, flags, fd, offset, _] = last.words;
+    let next = [
+        nr,
+        addr.wrapping_add(len),
+        op.words[2],
+        prot,
+        flags,
+        fd,
+        offset.wrapping_add(len),
+        0,
+    ];
+    let both = nr == libc::SYS_mmap.cast_unsigned() && op.words == next;
+    if both {
+        last.words[2] = len.wrapping_add(op.words[2]);
+    }
+    both
 }
 
 fn host_prot(prot: Prot) -> u64 {

@@ -15,6 +15,7 @@ pub mod host_watch;
 pub mod inotify;
 pub mod locks;
 pub mod memfd;
+pub mod overlay;
 pub mod pipe;
 pub mod proc;
 pub mod pseudo;

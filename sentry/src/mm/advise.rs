@@ -33,7 +33,9 @@ pub enum Advice {
         /// For writing.
         write: bool,
     },
-    /// Needs no action but a mapped range (`MADV_WILLNEED`, `MADV_COLD`, `MADV_PAGEOUT`).
+    /// Will be used soon (`MADV_WILLNEED`): nothing to do but to find holes.
+    WillNeed,
+    /// Will not be used soon (`MADV_COLD`, `MADV_PAGEOUT`): refused on locked memory.
     Hint,
 }
 
@@ -117,7 +119,7 @@ impl Mm {
                 self.forget(state, v, s, e, batch);
             }
             Advice::Hint if locked => return Err(Errno::EINVAL),
-            Advice::Hint | Advice::Remove | Advice::Populate { .. } => {}
+            Advice::WillNeed | Advice::Hint | Advice::Remove | Advice::Populate { .. } => {}
         }
         Ok(())
     }

@@ -20,9 +20,9 @@ pub mod protect;
 pub mod remap;
 pub mod report;
 mod spans;
-mod state;
+pub mod state;
 mod user;
-mod vma;
+pub mod vma;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ use crate::Result;
 pub use file_map::{FileMap, Mappers, SharedMemory};
 pub use frames::{FrameRange, Frames};
 pub use state::{Mm, MmLimits};
-pub use vma::{MapProt, VmaFlags};
+pub use vma::{MapProt, VmaFlags, VmaName};
 
 /// A copy that stopped early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

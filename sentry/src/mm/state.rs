@@ -48,6 +48,7 @@ impl MmLimits {
 
 /// What `execve(2)` notes of a program's layout, for `/proc` and `prctl(PR_SET_MM)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in PR_SET_MM, prctl(2)")]
 pub struct Layout {
     pub start_code: u64,
     pub end_code: u64,

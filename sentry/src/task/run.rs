@@ -1,12 +1,16 @@
 //! The task loop: from an event of the guest to its resumption.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use abi::Errno;
+use abi::signal::Signal;
 use platform::{Exit, Resume};
 
-use super::Task;
-use crate::wait::{Operation, Stop, SysResult};
+use super::{TRAPPED, Task};
+use crate::signal::deliver::Flow;
+use crate::signal::{Taken, WaitStatus, send};
+use crate::wait::{OnSignal, Operation, Stop, SysResult};
 
 /// The system call a task is in.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,6 +19,8 @@ pub struct CallState {
     pub nr: u64,
     /// Arguments as trapped.
     pub args: [u64; 6],
+    /// Address after the instruction.
+    pub ip: u64,
 }
 
 /// The table of system calls, given to the kernel by the crate above.
@@ -23,56 +29,290 @@ pub trait Dispatcher: Send + Sync {
     fn dispatch(&self, t: &Arc<Task>, nr: u64, args: &[u64; 6]) -> SysResult<i64>;
 }
 
+/// What a task does next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Goes back to the guest with this value.
+    Return(i64),
+    /// Goes back to the guest with the registers as they are.
+    Regs,
+    /// Lets the host execute the call.
+    Passthrough,
+    /// Steps its operation.
+    Step(Box<dyn Operation>),
+    /// Its call was ended for a signal.
+    Ended(OnSignal),
+}
+
+/// A call to be made again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Restart {
+    /// Its number.
+    pub(crate) nr: u64,
+    /// Where the guest stands after it.
+    pub(crate) ip: u64,
+}
+
+/// What is done when the register file comes with an interruption.
+#[derive(Debug, Default)]
+pub(crate) struct Deferred {
+    /// A signal to deliver.
+    pub(crate) signal: Option<Taken>,
+    /// The call to restart.
+    pub(crate) restart: Option<Restart>,
+    /// A call to serve, which needs the registers.
+    pub(crate) recall: Option<CallState>,
+}
+
+/// Holds the place of a stopped task; how it goes on is kept beside it.
+struct Stopped;
+
+impl Operation for Stopped {
+    fn step(self: Box<Self>, _t: &Arc<Task>) -> SysResult<i64> {
+        Err(Stop::Wait(self))
+    }
+    fn on_signal(&mut self, _t: &Arc<Task>) -> OnSignal {
+        OnSignal::Hold
+    }
+    fn name(&self) -> &'static str {
+        "do_signal_stop"
+    }
+}
+
+impl From<SysResult<i64>> for Outcome {
+    fn from(result: SysResult<i64>) -> Outcome {
+        match result {
+            Ok(v) => Outcome::Next(Next::Return(v)),
+            Err(Stop::Errno(e)) => Outcome::Next(Next::Return(-i64::from(e.raw()))),
+            Err(Stop::Regs) => Outcome::Next(Next::Regs),
+            Err(Stop::Passthrough) => Outcome::Next(Next::Passthrough),
+            Err(Stop::Gone) => Outcome::Gone,
+            Err(Stop::Wait(op)) => Outcome::Wait(op),
+        }
+    }
+}
+
+/// What came of a handler or a step.
+enum Outcome {
+    Next(Next),
+    Wait(Box<dyn Operation>),
+    Gone,
+}
+
 impl Task {
     /// Acts on an event of this task's guest thread.
     pub fn on_event(self: &Arc<Task>, exit: Exit) {
+        if let Exit::Gone { signo } = exit {
+            return self.on_gone(signo);
+        }
         self.park.enter();
         match exit {
-            Exit::Syscall { nr, args, .. } => {
-                *self.call.lock() = CallState { nr, args };
-                let result = self.kernel.dispatcher.dispatch(self, nr, &args);
-                self.finish(result);
+            Exit::Syscall { nr, args, ip } => self.on_syscall(CallState { nr, args, ip }),
+            Exit::ForeignSyscall { .. } => {
+                self.proceed(Next::Return(-i64::from(Errno::ENOSYS.raw())));
             }
-            _ => self.resume(Resume::Regs),
+            Exit::Fault { addr, access, kind } => {
+                self.on_fault(addr, access, kind);
+                self.proceed(Next::Regs);
+            }
+            Exit::Exception {
+                vector,
+                error,
+                addr,
+                signo,
+                code,
+            } => {
+                self.on_exception(vector, error, addr, (signo, code));
+                self.proceed(Next::Regs);
+            }
+            Exit::Interrupted => self.on_interrupted(),
+            Exit::Gone { .. } => {}
         }
+    }
+
+    fn on_syscall(self: &Arc<Task>, call: CallState) {
+        // A register file that was asked for did not come before the next call: the signal
+        // goes back to its queue.
+        if let Some(Deferred {
+            signal: Some(taken),
+            ..
+        }) = self.take_deferred()
+        {
+            self.put_back(taken);
+        }
+        *self.call.lock() = call;
+        let trapped = TRAPPED.iter().any(|&n| u64::from(n) == call.nr);
+        if trapped && self.context().is_ok_and(|c| c.regs().is_none()) {
+            let deferred = Deferred {
+                recall: Some(call),
+                ..Deferred::default()
+            };
+            return self.fetch(call.nr.cast_signed(), deferred);
+        }
+        self.serve(call);
+    }
+
+    fn serve(self: &Arc<Task>, call: CallState) {
+        let result = self.kernel.dispatcher.dispatch(self, call.nr, &call.args);
+        self.settle(result);
+    }
+
+    fn on_interrupted(self: &Arc<Task>) {
+        match self.take_deferred() {
+            Some(Deferred {
+                recall: Some(call), ..
+            }) => self.serve(call),
+            Some(deferred) => {
+                self.deliver_deferred(deferred);
+                self.proceed(Next::Regs);
+            }
+            None => self.proceed(Next::Regs),
+        }
+    }
+
+    fn take_deferred(&self) -> Option<Deferred> {
+        self.deferred.lock().take()
+    }
+
+    /// The guest thread died without being asked to.
+    fn on_gone(self: &Arc<Task>, signo: u8) {
+        let signal = Signal::new(u64::from(signo)).unwrap_or(Signal::SIGKILL);
+        tracing::debug!(tid = self.tid(), %signo, "guest thread gone");
+        send::begin_exit(self.thread_group(), WaitStatus::killed(signal, false));
+        if self.park.reenter() {
+            self.exit_doomed();
+        }
+    }
+
+    /// Lets a new task run for the first time.
+    pub(crate) fn start(self: &Arc<Task>) {
+        self.proceed(Next::Regs);
     }
 
     /// Steps the parked operation; called by the worker that claimed the task.
     pub fn run_claimed(self: &Arc<Task>) {
-        match self.park.take() {
-            Some(op) => {
-                let result = op.step(self);
-                self.finish(result);
-            }
-            None => self.resume(Resume::Regs),
+        let op = self.park.take();
+        let stopped = self.stopped_next.lock().take();
+        match (stopped, op) {
+            (Some(next), _) => self.proceed(next),
+            (None, Some(op)) => self.proceed(Next::Step(op)),
+            (None, None) => self.proceed(Next::Regs),
         }
     }
 
-    /// Ends, parks or resumes after a handler or a step.
-    fn finish(self: &Arc<Task>, mut result: SysResult<i64>) {
+    /// Ends, parks or resumes after a handler.
+    fn settle(self: &Arc<Task>, result: SysResult<i64>) {
+        if let Some(next) = self.outcome(result) {
+            self.proceed(next);
+        }
+    }
+
+    /// Parks if the result says so; `None` when there is nothing left to do now.
+    fn outcome(self: &Arc<Task>, result: SysResult<i64>) -> Option<Next> {
+        match Outcome::from(result) {
+            Outcome::Next(next) => Some(next),
+            Outcome::Gone => None,
+            Outcome::Wait(op) => {
+                if self.attention.load(Ordering::SeqCst) {
+                    return Some(Next::Step(op));
+                }
+                self.park.park(op).map(Next::Step)
+            }
+        }
+    }
+
+    /// Goes on with `next`, after looking at what demands attention, until the guest runs,
+    /// an operation is parked, or the task has exited.
+    pub(crate) fn proceed(self: &Arc<Task>, mut next: Next) {
         loop {
-            match result {
-                Ok(v) => return self.resume(Resume::Return(v)),
-                Err(Stop::Errno(e)) => return self.resume(Resume::Return(-i64::from(e.raw()))),
-                Err(Stop::Regs) => return self.resume(Resume::Regs),
-                Err(Stop::Passthrough) => return self.resume(Resume::Passthrough),
-                Err(Stop::Gone) => return,
-                Err(Stop::Wait(op)) => match self.park(op) {
-                    Some(again) => result = again.step(self),
+            if self.attention.load(Ordering::SeqCst) && !matches!(next, Next::Passthrough) {
+                match self.look(next) {
+                    Flow::Go(n) => next = n,
+                    Flow::Die => return self.exit_doomed(),
+                    Flow::Fetch(v, deferred) => return self.fetch(v, deferred),
+                    Flow::Stopped(n) => match self.stop_here(n) {
+                        Some(n) => {
+                            next = n;
+                            continue;
+                        }
+                        None => return,
+                    },
+                }
+            }
+            let how = match next {
+                Next::Step(op) => match self.step(op) {
+                    Some(n) => {
+                        next = n;
+                        continue;
+                    }
                     None => return,
                 },
+                Next::Return(v) => Resume::Return(v),
+                Next::Ended(_) => Resume::Return(-i64::from(Errno::EINTR.raw())),
+                Next::Regs => Resume::Regs,
+                Next::Passthrough => Resume::Passthrough,
+            };
+            match self.resume(how) {
+                Some(n) => next = n,
+                None => return,
             }
         }
     }
 
-    fn park(&self, op: Box<dyn Operation>) -> Option<Box<dyn Operation>> {
-        self.park.park(op)
+    /// Steps an operation and parks it if it waits on. A signal that came meanwhile is
+    /// looked at first.
+    fn step(self: &Arc<Task>, op: Box<dyn Operation>) -> Option<Next> {
+        match Outcome::from(op.step(self)) {
+            Outcome::Next(next) => Some(next),
+            Outcome::Gone => None,
+            Outcome::Wait(op) => self.park.park(op).map(Next::Step),
+        }
     }
 
-    fn resume(self: &Arc<Task>, how: Resume) {
+    /// Parks a stopped task; `Some` when it was continued at once.
+    fn stop_here(self: &Arc<Task>, next: Next) -> Option<Next> {
+        *self.stopped_next.lock() = Some(next);
+        self.park.park(Box::new(Stopped))?;
+        self.stopped_next.lock().take()
+    }
+
+    /// Brings the register file: resumes with an interruption pending.
+    fn fetch(self: &Arc<Task>, value: i64, deferred: Deferred) {
+        *self.deferred.lock() = Some(deferred);
+        let Ok(ctx) = self.context() else { return };
+        ctx.interrupt();
         self.park.leave();
-        if let Ok(ctx) = self.context() {
-            let _: Result<(), Errno> = ctx.resume(how).map_err(|_| Errno::ESRCH);
+        if ctx.resume(Resume::Return(value)).is_err() && self.park.reenter() {
+            self.lost();
         }
+    }
+
+    /// Resumes the guest, unless something came to look at in the last moment.
+    fn resume(self: &Arc<Task>, how: Resume) -> Option<Next> {
+        let Ok(ctx) = self.context() else { return None };
+        self.park.leave();
+        if self.attention.load(Ordering::SeqCst) {
+            if how == Resume::Passthrough {
+                ctx.interrupt();
+            } else if self.park.reenter() {
+                return Some(match how {
+                    Resume::Return(v) => Next::Return(v),
+                    _ => Next::Regs,
+                });
+            }
+        }
+        if ctx.resume(how).is_err() && self.park.reenter() {
+            self.lost();
+        }
+        None
+    }
+
+    /// The guest thread is dead although nobody has ended it.
+    fn lost(self: &Arc<Task>) {
+        send::begin_exit(
+            self.thread_group(),
+            WaitStatus::killed(Signal::SIGKILL, false),
+        );
+        self.exit_doomed();
     }
 }

@@ -1,4 +1,12 @@
-//! Time: the injected clock and the timers of the reactor.
+//! Time: the injected clock, the timers of the reactor, and the guest's clocks and timers.
+//!
+//! [`clock_id`]: what a `clockid_t` means. [`process_timers`]: interval timers of a process;
+//! [`posix_timer`]: `timer_create(2)`; [`timerfd`]; [`sleep`]: `clock_nanosleep(2)`.
 
 pub mod clock;
+pub mod clock_id;
+pub mod posix_timer;
+pub mod process_timers;
+pub mod sleep;
+pub mod timerfd;
 pub mod timers;

@@ -7,6 +7,7 @@ pub mod ioctl;
 pub mod lock;
 pub mod offset;
 pub mod rw;
+pub mod splice;
 pub mod transfer;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 //! what was done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use abi::Errno;
 use abi::fs::PollEvents;
@@ -144,11 +145,25 @@ impl Attempt for Read {
 
     fn on_signal(&mut self, t: &Arc<Task>) -> OnSignal {
         self.pass_on(t);
-        OnSignal::Restart
+        class(&self.file, false)
     }
 
     fn name(&self) -> &'static str {
         "read"
+    }
+}
+
+/// When the wait of a description with a timeout of its own ends.
+fn deadline(t: &Arc<Task>, file: &File, write: bool) -> Option<Duration> {
+    let span = file.ops.io_timeout(write)?;
+    Some(t.kernel.clock.monotonic().saturating_add(span))
+}
+
+/// A wait with a timeout is not restarted: the rest of the time is not known.
+fn class(file: &File, write: bool) -> OnSignal {
+    match file.ops.io_timeout(write) {
+        Some(_) => OnSignal::Eintr,
+        None => OnSignal::Restart,
     }
 }
 
@@ -162,7 +177,8 @@ pub fn read(t: &Arc<Task>, file: Arc<File>, io: UserIo, how: How) -> SysResult<i
         waited: false,
     };
     if waits {
-        return retry(t, read, None);
+        let deadline = deadline(t, &read.file, false);
+        return retry(t, read, deadline);
     }
     read.attempt(t)
 }
@@ -259,8 +275,12 @@ impl Attempt for Write {
         if self.done > 0 {
             OnSignal::Finish(self.done as i64)
         } else {
-            OnSignal::Restart
+            class(&self.file, true)
         }
+    }
+
+    fn timed_out(&mut self, _t: &Arc<Task>) -> SysResult<i64> {
+        ended(Errno::EAGAIN, self.done)
     }
 
     fn name(&self) -> &'static str {
@@ -280,7 +300,8 @@ pub fn write(t: &Arc<Task>, file: Arc<File>, io: UserIo, how: How) -> SysResult<
         done: 0,
     };
     if waits {
-        return retry(t, write, None);
+        let deadline = deadline(t, &write.file, true);
+        return retry(t, write, deadline);
     }
     let n = match write.attempt(t) {
         Err(Stop::Errno(e)) => return Err(e.into()),

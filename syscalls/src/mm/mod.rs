@@ -1,1 +1,11 @@
-//! Calls on guest memory.
+//! Memory: mapping, protection, advice, locking.
+
+pub mod brk;
+pub mod limits;
+pub mod madvise;
+pub mod mincore;
+pub mod mlock;
+pub mod mmap;
+pub mod mprotect;
+pub mod mremap;
+pub mod msync;

@@ -6,5 +6,5 @@ use sentry::{SysResult, Task};
 
 /// `gettid(2)`.
 pub fn gettid(t: &Arc<Task>) -> SysResult<i32> {
-    Ok(i32::try_from(t.cookie).unwrap_or(i32::MAX))
+    Ok(t.tid())
 }

@@ -9,7 +9,7 @@ pub mod file;
 pub mod inode;
 mod mount;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -35,13 +35,18 @@ fn fs(options: TmpOptions) -> Arc<TmpFs> {
     TmpFs::new(Frames::new(memory), Arc::new(Still), 42, options)
 }
 
+/// An instance without limits.
+pub(crate) fn small_fs() -> Arc<TmpFs> {
+    fs(TmpOptions::default())
+}
+
 fn cx() -> (Arc<MountNamespace>, WalkCx<'static>) {
     let ns = MountNamespace::new(fs(TmpOptions::default()), MountFlags::default()).unwrap();
     let cx = WalkCx::kernel(ns.root());
     (ns, cx)
 }
 
-fn open(cx: &WalkCx<'_>, name: &str, flags: OpenFlags) -> crate::Result<Arc<File>> {
+pub(crate) fn open(cx: &WalkCx<'_>, name: &str, flags: OpenFlags) -> crate::Result<Arc<File>> {
     let how = OpenHow {
         flags,
         perm: 0o644,
@@ -50,16 +55,16 @@ fn open(cx: &WalkCx<'_>, name: &str, flags: OpenFlags) -> crate::Result<Arc<File
     vfs::open(cx, &cx.cwd, name.as_bytes(), &how)
 }
 
-fn create(cx: &WalkCx<'_>, name: &str) -> Arc<File> {
+pub(crate) fn create(cx: &WalkCx<'_>, name: &str) -> Arc<File> {
     open(cx, name, OpenFlags::CREAT | OpenFlags::RDWR).unwrap()
 }
 
-fn write(file: &Arc<File>, bytes: &[u8], pos: u64) -> crate::Result<usize> {
+pub(crate) fn write(file: &Arc<File>, bytes: &[u8], pos: u64) -> crate::Result<usize> {
     let mut src = KernelSrc::new(bytes);
     file.ops.write(&file.cx(None), &mut src, pos)
 }
 
-fn read(file: &Arc<File>, len: usize, pos: u64) -> Vec<u8> {
+pub(crate) fn read(file: &Arc<File>, len: usize, pos: u64) -> Vec<u8> {
     let mut buf = vec![0xff; len];
     let n = {
         let mut dst = KernelDst::new(&mut buf);

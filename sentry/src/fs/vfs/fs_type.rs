@@ -10,7 +10,7 @@ use abi::Errno;
 use super::inode::FileSystem;
 use super::walk::WalkCx;
 use crate::Result;
-use crate::fs::{dev, tmpfs};
+use crate::fs::{dev, overlay, tmpfs};
 use crate::kernel::Kernel;
 use crate::sync::RwLock;
 
@@ -61,6 +61,7 @@ impl Default for FsTypes {
         };
         types.register("tmpfs", Arc::new(tmpfs::mount));
         types.register("ramfs", Arc::new(tmpfs::mount_ramfs));
+        types.register("overlay", Arc::new(overlay::mount));
         types
     }
 }

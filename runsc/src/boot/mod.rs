@@ -1,0 +1,89 @@
+//! From a plan to a running sandbox.
+//!
+//! [`launch`] forks the sandbox's [`leader`] and walks it through its stages by [`sync`]:
+//! namespaces, hooks, user ids, boot. The leader forks the [`gofer`], makes the kernel
+//! ([`kernel`]) and serves [`control`], whose messages are in [`message`] and whose other
+//! end is [`client`].
+
+pub mod client;
+mod control;
+mod gofer;
+mod kernel;
+pub mod launch;
+mod leader;
+pub mod message;
+mod sync;
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use oci_spec::runtime::LinuxNamespace;
+
+use crate::bundle::mounts::{GuestDevice, GuestMount, HostRoot};
+use crate::bundle::process::GuestProcess;
+use crate::cli::NetworkMode;
+
+/// Where a guest process's standard descriptors lead.
+#[derive(Debug)]
+pub enum Stdio {
+    /// The caller's own three.
+    Files([OwnedFd; 3]),
+    /// A raw host terminal.
+    Terminal(OwnedFd),
+}
+
+/// How system calls are traced.
+#[derive(Debug)]
+pub struct Trace {
+    /// Names to show; empty for all.
+    pub calls: Vec<String>,
+    /// Where lines go.
+    pub output: OwnedFd,
+}
+
+/// Everything a sandbox is made from. Owned, so that the forked leader takes it along.
+#[derive(Debug)]
+pub struct Plan {
+    /// Container id.
+    pub id: String,
+    /// The state folder.
+    pub folder: PathBuf,
+    /// Host name.
+    pub hostname: String,
+    /// NIS domain name.
+    pub domainname: String,
+    /// Namespaces of the configuration.
+    pub namespaces: Vec<LinuxNamespace>,
+    /// What the Gofer serves; 0 is the root.
+    pub roots: Vec<HostRoot>,
+    /// Whether guest writes to the root stay in memory.
+    pub overlay: bool,
+    /// Mounts.
+    pub mounts: Vec<GuestMount>,
+    /// Device nodes.
+    pub devices: Vec<GuestDevice>,
+    /// Paths that read as empty.
+    pub masked_paths: Vec<String>,
+    /// Paths that cannot be written.
+    pub readonly_paths: Vec<String>,
+    /// Kernel settings.
+    pub sysctls: Vec<(String, String)>,
+    /// Most guest tasks.
+    pub pids_limit: Option<u64>,
+    /// Memory limit in bytes.
+    pub memory_limit: Option<u64>,
+    /// CPUs the quota leaves.
+    pub cpus: Option<u32>,
+    /// The first process.
+    pub process: GuestProcess,
+    /// Its standard descriptors.
+    pub stdio: Stdio,
+    /// Its further descriptors, from 3 on.
+    pub preserved: Vec<OwnedFd>,
+    /// The guest's network.
+    pub network: NetworkMode,
+    /// Traced calls.
+    pub trace: Option<Trace>,
+    /// Where the sandbox's own last words go.
+    pub log: Option<OwnedFd>,
+}

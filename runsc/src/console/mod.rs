@@ -1,0 +1,83 @@
+//! Terminals of the host: pseudoterminals for `--console-socket`, and the caller's own.
+//!
+//! In both cases the host's terminal is set raw and becomes the far end of the guest's own
+//! tty, which is the only line discipline.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::sys::termios::{self, SetArg, Termios};
+
+use crate::cli::{Failure, reason};
+use crate::sys::{self, WinSize};
+
+/// Makes a pseudoterminal, sends its master through the socket at `path`, and returns the
+/// slave, raw.
+pub fn through_socket(path: &Path, size: Option<WinSize>) -> Result<OwnedFd, Failure> {
+    let socket = UnixStream::connect(path).map_err(|e| {
+        Failure::new(
+            1,
+            format!("dial unix {}: connect: {}", path.display(), reason(&e)),
+        )
+    })?;
+    let pair = nix::pty::openpty(None, None)?;
+    make_raw(pair.slave.as_fd())?;
+    if let Some(size) = size {
+        sys::set_window_size(pair.slave.as_fd(), size)?;
+    }
+    let name = nix::unistd::ttyname(&pair.slave)
+        .map_or_else(|_| "/dev/ptmx".to_string(), |p| p.display().to_string());
+    let fds = [pair.master.as_raw_fd()];
+    sendmsg::<()>(
+        socket.as_raw_fd(),
+        &[IoSlice::new(name.as_bytes())],
+        &[ControlMessage::ScmRights(&fds)],
+        MsgFlags::empty(),
+        None,
+    )?;
+    Ok(pair.slave)
+}
+
+fn make_raw(tty: BorrowedFd<'_>) -> Result<Termios, Failure> {
+    let old = termios::tcgetattr(tty)?;
+    let mut raw = old.clone();
+    termios::cfmakeraw(&mut raw);
+    termios::tcsetattr(tty, SetArg::TCSANOW, &raw)?;
+    Ok(old)
+}
+
+/// The caller's terminal, raw until this is dropped.
+pub struct Raw {
+    tty: OwnedFd,
+    old: Termios,
+}
+
+impl Raw {
+    /// Sets stdin's terminal raw.
+    pub fn stdin() -> Result<Raw, Failure> {
+        let tty = std::io::stdin().as_fd().try_clone_to_owned()?;
+        let old = make_raw(tty.as_fd())
+            .map_err(|_| Failure::new(1, "the stdin of a terminal process must be a terminal"))?;
+        Ok(Raw { tty, old })
+    }
+
+    /// Another descriptor of the terminal, for the sandbox.
+    pub fn tty(&self) -> Result<OwnedFd, Failure> {
+        Ok(self.tty.try_clone()?)
+    }
+
+    /// Its size now.
+    pub fn size(&self) -> Option<WinSize> {
+        sys::window_size(self.tty.as_fd()).ok()
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // The terminal may have hung up; then there is nothing to restore.
+        let _ = termios::tcsetattr(self.tty.as_fd(), SetArg::TCSADRAIN, &self.old);
+    }
+}

@@ -1,0 +1,84 @@
+//! The specification's hooks: programs run at points of a container's life, with its
+//! state on stdin.
+
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use oci_spec::runtime::Hook;
+
+use super::state::Shown;
+use crate::cli::{Failure, reason};
+
+/// Runs hooks in order; the first failure ends it.
+pub fn run(hooks: &[Hook], state: &Shown) -> Result<(), Failure> {
+    let input = serde_json::to_string(state)?;
+    for (i, hook) in hooks.iter().enumerate() {
+        run_one(hook, &input).map_err(|text| {
+            Failure::new(1, format!("error running hook #{i}: {text}"))
+        })?;
+    }
+    Ok(())
+}
+
+fn run_one(hook: &Hook, input: &str) -> Result<(), String> {
+    let path = hook.path();
+    let args = hook.args().clone().unwrap_or_default();
+    let mut command = Command::new(path);
+    if let Some((name, rest)) = args.split_first() {
+        command.arg0(name).args(rest);
+    }
+    command.env_clear();
+    for pair in hook.env().iter().flatten() {
+        if let Some((name, value)) = pair.split_once('=') {
+            command.env(name, value);
+        }
+    }
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| format!("fork/exec {}: {}", path.display(), reason(&e)))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A hook that does not read its state is no failure (EPIPE).
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let limit = hook.timeout().and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0);
+    let status = wait(&mut child, limit.map(Duration::from_secs))?;
+    if status.success() {
+        return Ok(());
+    }
+    let mut out = [String::new(), String::new()];
+    if let Some(pipe) = &mut child.stdout {
+        let _ = pipe.take(4096).read_to_string(&mut out[0]);
+    }
+    if let Some(pipe) = &mut child.stderr {
+        let _ = pipe.take(4096).read_to_string(&mut out[1]);
+    }
+    let [stdout, stderr] = out;
+    let why = match status.code() {
+        Some(code) => format!("exit status {code}"),
+        None => status.to_string(),
+    };
+    Err(format!("error running hook: {why}, stdout: {stdout}, stderr: {stderr}"))
+}
+
+fn wait(child: &mut Child, limit: Option<Duration>) -> Result<ExitStatus, String> {
+    let Some(limit) = limit else {
+        return child.wait().map_err(|e| reason(&e));
+    };
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(status) = child.try_wait().map_err(|e| reason(&e))? {
+            return Ok(status);
+        }
+        if Instant::now() >= end {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(format!("hook ran past timeout of {limit:?}"));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

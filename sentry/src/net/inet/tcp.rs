@@ -1,0 +1,556 @@
+//! TCP endpoints in memory (`tcp(7)`): connections, listening, closing. [`super::tcp_io`]
+//! moves the bytes.
+//!
+//! Each endpoint owns the bytes it will read; the two ends refer to each other weakly.
+//! Lock rule: of `state` and `rx` at most one lock of one socket is held at a time.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+
+use abi::Errno;
+use abi::fs::PollEvents;
+
+use super::option::{IPV6_V6ONLY, IpOptions, SOL_IPV6, SOL_TCP};
+use super::ports::{Binding, Rules};
+use super::stream::Stream;
+use super::{canonical, check_bindable, check_port, destination, of_family, shown, source};
+use crate::io::{IoDst, IoSrc};
+use crate::net::{
+    Common, MsgFlags, OptValue, READABLE, Received, SendArgs, Shut, SockAddr, SockType, Socket,
+    WRITABLE,
+};
+use crate::sync::Mutex;
+use crate::task::Task;
+use crate::{Kernel, Result};
+
+/// `SO_SNDBUF` and `SO_RCVBUF` of a new socket (`tcp_wmem`, `tcp_rmem`).
+const SNDBUF: i32 = 16_384;
+const RCVBUF: i32 = 131_072;
+/// `SO_SNDBUF` once connected over the loopback.
+const SNDBUF_CONNECTED: i32 = 2_626_560;
+
+/// A TCP socket.
+pub struct TcpSocket {
+    pub(super) me: Weak<TcpSocket>,
+    kernel: Weak<Kernel>,
+    pub(super) common: Common,
+    pub(super) ip: IpOptions,
+    pub(super) state: Mutex<State>,
+    pub(super) rx: Mutex<Stream>,
+}
+
+/// Where a socket stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Neither connected nor listening.
+    Closed,
+    /// Waits for room in the listener's queue.
+    Connecting,
+    /// Connected, or half closed.
+    Connected,
+    /// Listening.
+    Listening,
+}
+
+pub(super) struct State {
+    pub(super) phase: Phase,
+    /// Bound address, canonical.
+    local: Option<SocketAddr>,
+    pub(super) peer_addr: Option<SocketAddr>,
+    pub(super) peer: Weak<TcpSocket>,
+    /// A connect has been started whose outcome no call has reported.
+    unreported: bool,
+    /// `read`: no more will come (FIN, or shut); `write`: our FIN is sent.
+    pub(super) shut: Shut,
+    /// Never handed out by accept: its end is a reset.
+    embryo: bool,
+    queue: VecDeque<Arc<TcpSocket>>,
+    backlog: usize,
+    /// Connects that found the queue full.
+    blocked: Vec<Weak<TcpSocket>>,
+}
+
+impl TcpSocket {
+    /// A new socket.
+    pub fn create(kernel: &Arc<Kernel>, domain: u16) -> Arc<TcpSocket> {
+        let common = Common::new(kernel, domain, SockType::Stream, 6);
+        {
+            let mut o = common.options.lock();
+            (o.sndbuf, o.rcvbuf) = (SNDBUF, RCVBUF);
+        }
+        Arc::new_cyclic(|me| TcpSocket {
+            me: me.clone(),
+            kernel: Arc::downgrade(kernel),
+            common,
+            ip: IpOptions::default(),
+            state: Mutex::new(State {
+                phase: Phase::Closed,
+                local: None,
+                peer_addr: None,
+                peer: Weak::new(),
+                unreported: false,
+                shut: Shut {
+                    read: false,
+                    write: false,
+                },
+                embryo: false,
+                queue: VecDeque::new(),
+                backlog: 0,
+                blocked: Vec::new(),
+            }),
+            rx: Mutex::default(),
+        })
+    }
+
+    fn v6only(&self) -> bool {
+        self.ip.value(SOL_IPV6, IPV6_V6ONLY) != 0
+    }
+
+    fn binding(&self, ip: std::net::IpAddr) -> Binding<TcpSocket> {
+        let o = self.common.options.lock();
+        Binding {
+            ip,
+            v6only: self.v6only(),
+            reuseaddr: o.reuseaddr,
+            reuseport: o.reuseport,
+            listening: false,
+            peer: None,
+            socket: self.me.clone(),
+        }
+    }
+
+    fn bind_to(&self, kernel: &Kernel, addr: SocketAddr) -> Result<SocketAddr> {
+        let new = self.binding(addr.ip());
+        let port = kernel.net.inet.tcp.bind(Rules::Tcp, addr.port(), new)?;
+        let bound = SocketAddr::new(addr.ip(), port);
+        self.state.lock().local = Some(bound);
+        Ok(bound)
+    }
+
+    /// The address it is bound to towards `to`, binding now if it is not.
+    fn local_towards(&self, kernel: &Kernel, to: SocketAddr) -> Result<SocketAddr> {
+        let local = self.state.lock().local;
+        let local = match local {
+            Some(l) if !l.ip().is_unspecified() => l,
+            Some(l) => SocketAddr::new(source(to.ip()), l.port()),
+            None => self.bind_to(kernel, SocketAddr::new(source(to.ip()), 0))?,
+        };
+        self.state.lock().local = Some(local);
+        Ok(local)
+    }
+
+    /// One try of the handshake with whoever listens at the peer address. `EAGAIN` when
+    /// the queue there is full.
+    fn establish(&self, kernel: &Arc<Kernel>) -> Result<()> {
+        let (local, to) = {
+            let s = self.state.lock();
+            match (s.local, s.peer_addr) {
+                (Some(l), Some(p)) => (l, p),
+                _ => return Err(Errno::EINVAL),
+            }
+        };
+        let ports = &kernel.net.inet.tcp;
+        let listener = ports.find(to, local, true).ok_or(Errno::ECONNREFUSED)?;
+        let server = TcpSocket::create(kernel, listener.common.domain);
+        *server.common.options.lock() = listener.common.options.lock().clone();
+        {
+            let mut s = server.state.lock();
+            s.phase = Phase::Connected;
+            s.local = Some(to);
+            s.peer_addr = Some(local);
+            s.peer = self.me.clone();
+            s.embryo = true;
+        }
+        server.grow_buffer();
+        {
+            let mut l = listener.state.lock();
+            if l.phase != Phase::Listening {
+                return Err(Errno::ECONNREFUSED);
+            }
+            if l.queue.len() > l.backlog {
+                l.blocked.push(self.me.clone());
+                return Err(Errno::EAGAIN);
+            }
+            let held = server.binding(to.ip());
+            ports.add(
+                to.port(),
+                Binding {
+                    peer: Some(local),
+                    ..held
+                },
+            );
+            l.queue.push_back(server.clone());
+        }
+        self.grow_buffer();
+        {
+            let mut s = self.state.lock();
+            s.phase = Phase::Connected;
+            s.peer = Arc::downgrade(&server);
+        }
+        listener.common.pollee.notify(READABLE);
+        self.common.pollee.notify(WRITABLE);
+        Ok(())
+    }
+
+    /// Goes on with a connect that waited for room.
+    fn retry_establish(&self, kernel: &Arc<Kernel>) {
+        if self.state.lock().phase != Phase::Connecting {
+            return;
+        }
+        match self.establish(kernel) {
+            Ok(()) | Err(Errno::EAGAIN) => {}
+            Err(e) => self.fail_connect(e),
+        }
+    }
+
+    fn fail_connect(&self, e: Errno) {
+        self.state.lock().phase = Phase::Closed;
+        self.common.set_error(e);
+        self.common.pollee.notify(PollEvents::all());
+    }
+
+    /// The send buffer of a connected socket is tuned up unless it was set.
+    fn grow_buffer(&self) {
+        let mut o = self.common.options.lock();
+        if o.sndbuf == SNDBUF {
+            o.sndbuf = SNDBUF_CONNECTED;
+        }
+    }
+
+    /// The peer is gone without a proper end.
+    pub(super) fn reset(&self, e: Errno) {
+        {
+            let mut s = self.state.lock();
+            s.shut = Shut {
+                read: true,
+                write: true,
+            };
+            s.phase = Phase::Closed;
+        }
+        self.common.set_error(e);
+        self.common.pollee.notify(PollEvents::all());
+    }
+
+    /// The peer sends no more.
+    fn fin(&self) {
+        self.state.lock().shut.read = true;
+        self.common
+            .pollee
+            .notify(READABLE | PollEvents::RDHUP | PollEvents::HUP);
+    }
+
+    /// Stops listening: queued connections are reset, waiting ones refused.
+    fn stop_listening(&self) {
+        let (queue, blocked) = {
+            let mut s = self.state.lock();
+            s.phase = Phase::Closed;
+            s.shut.read = true;
+            (std::mem::take(&mut s.queue), std::mem::take(&mut s.blocked))
+        };
+        drop(queue);
+        for waiting in blocked.iter().filter_map(Weak::upgrade) {
+            waiting.fail_connect(Errno::ECONNREFUSED);
+        }
+        self.common.pollee.notify(PollEvents::all());
+    }
+}
+
+impl Socket for TcpSocket {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn bind(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
+        let addr = match addr {
+            SockAddr::Unspec if self.common.domain == super::super::AF_INET => {
+                return Err(Errno::EAFNOSUPPORT);
+            }
+            _ => canonical(of_family(self.common.domain, addr)?),
+        };
+        check_bindable(addr.ip())?;
+        check_port(t, addr.port())?;
+        {
+            let s = self.state.lock();
+            if s.local.is_some() || s.phase != Phase::Closed {
+                return Err(Errno::EINVAL);
+            }
+        }
+        self.bind_to(&t.kernel, addr).map(drop)
+    }
+
+    fn listen(&self, t: &Arc<Task>, backlog: i32) -> Result<()> {
+        let backlog = usize::try_from(backlog).unwrap_or(0);
+        let (phase, local) = {
+            let s = self.state.lock();
+            (s.phase, s.local)
+        };
+        match phase {
+            Phase::Listening => {
+                self.state.lock().backlog = backlog;
+                return Ok(());
+            }
+            Phase::Closed => {}
+            _ => return Err(Errno::EINVAL),
+        }
+        let local = match local {
+            Some(l) => l,
+            None => {
+                let any = super::unspecified(self.common.domain);
+                self.bind_to(&t.kernel, SocketAddr::new(any, 0))?
+            }
+        };
+        t.kernel.net.inet.tcp.listen(local.port(), &self.me)?;
+        let mut s = self.state.lock();
+        s.phase = Phase::Listening;
+        s.shut.read = false;
+        s.backlog = backlog;
+        Ok(())
+    }
+
+    fn accept(&self, t: &Arc<Task>) -> Result<Arc<dyn Socket>> {
+        let (new, blocked) = {
+            let mut s = self.state.lock();
+            if s.phase != Phase::Listening {
+                return Err(Errno::EINVAL);
+            }
+            let new = s.queue.pop_front().ok_or(Errno::EAGAIN)?;
+            (new, std::mem::take(&mut s.blocked))
+        };
+        new.state.lock().embryo = false;
+        for waiting in blocked.iter().filter_map(Weak::upgrade) {
+            waiting.retry_establish(&t.kernel);
+        }
+        Ok(new)
+    }
+
+    fn connect(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
+        if *addr == SockAddr::Unspec {
+            return Err(Errno::EAFNOSUPPORT);
+        }
+        let to = of_family(self.common.domain, addr)?;
+        {
+            let mut s = self.state.lock();
+            match s.phase {
+                Phase::Connecting => return Err(Errno::EALREADY),
+                Phase::Connected if s.unreported => {
+                    s.unreported = false;
+                    return Ok(());
+                }
+                Phase::Connected | Phase::Listening => return Err(Errno::EISCONN),
+                Phase::Closed if s.unreported => {
+                    s.unreported = false;
+                    drop(s);
+                    return Err(self.common.take_error().unwrap_or(Errno::ECONNABORTED));
+                }
+                Phase::Closed => {}
+            }
+        }
+        let to = destination(to)?;
+        self.local_towards(&t.kernel, to)?;
+        {
+            let mut s = self.state.lock();
+            s.peer_addr = Some(to);
+            s.phase = Phase::Connecting;
+            s.unreported = true;
+            s.shut = Shut {
+                read: false,
+                write: false,
+            };
+        }
+        match self.establish(&t.kernel) {
+            Ok(()) | Err(Errno::EAGAIN) => {}
+            Err(e) => self.fail_connect(e),
+        }
+        Err(Errno::EINPROGRESS)
+    }
+
+    fn connected(&self) -> Result<()> {
+        let phase = {
+            let mut s = self.state.lock();
+            if s.phase == Phase::Connecting {
+                return Err(Errno::EAGAIN);
+            }
+            s.unreported = false;
+            s.phase
+        };
+        if phase == Phase::Closed {
+            return Err(self.common.take_error().unwrap_or(Errno::ECONNABORTED));
+        }
+        Ok(())
+    }
+
+    fn send(&self, src: &mut dyn IoSrc, args: SendArgs<'_>) -> Result<usize> {
+        self.send_bytes(src, args.flags)
+    }
+
+    fn recv(&self, dst: &mut dyn IoDst, flags: MsgFlags) -> Result<Received> {
+        self.recv_bytes(dst, flags)
+    }
+
+    fn shutdown(&self, how: Shut) -> Result<()> {
+        let (phase, peer) = {
+            let mut s = self.state.lock();
+            if s.phase == Phase::Connected {
+                s.shut.read |= how.read;
+                s.shut.write |= how.write;
+            }
+            (s.phase, s.peer.upgrade())
+        };
+        match phase {
+            Phase::Listening if how.read => self.stop_listening(),
+            Phase::Listening => {}
+            Phase::Connected => {
+                if let Some(peer) = peer.filter(|_| how.write) {
+                    peer.fin();
+                }
+                self.common.pollee.notify(PollEvents::all());
+            }
+            _ => return Err(Errno::ENOTCONN),
+        }
+        Ok(())
+    }
+
+    fn local_addr(&self) -> Result<SockAddr> {
+        let local = self.state.lock().local;
+        Ok(super::shown_local(self.common.domain, local))
+    }
+
+    fn peer_addr(&self) -> Result<SockAddr> {
+        let s = self.state.lock();
+        match (s.phase, s.peer_addr) {
+            (Phase::Connected, Some(a)) => Ok(shown(self.common.domain, a)),
+            _ => Err(Errno::ENOTCONN),
+        }
+    }
+
+    fn poll(&self) -> PollEvents {
+        let (phase, shut, pending) = {
+            let s = self.state.lock();
+            (s.phase, s.shut, !s.queue.is_empty())
+        };
+        if phase == Phase::Listening {
+            return if pending {
+                READABLE
+            } else {
+                PollEvents::empty()
+            };
+        }
+        let mut ready = PollEvents::empty();
+        if self.common.has_error() {
+            ready |= PollEvents::ERR;
+        }
+        if phase == Phase::Connecting {
+            return ready;
+        }
+        if phase == Phase::Closed || (shut.read && shut.write) {
+            ready |= PollEvents::HUP;
+        }
+        if shut.read {
+            ready |= READABLE | PollEvents::RDHUP;
+        }
+        if !self.rx.lock().is_empty() {
+            ready |= READABLE;
+        }
+        if shut.write || self.has_room() {
+            ready |= WRITABLE;
+        }
+        ready
+    }
+
+    fn queued(&self) -> Result<(usize, usize)> {
+        if self.state.lock().phase == Phase::Listening {
+            return Err(Errno::EINVAL);
+        }
+        Ok((self.rx.lock().len(), 0))
+    }
+
+    fn get_option(&self, _t: &Arc<Task>, level: i32, name: i32) -> Result<OptValue> {
+        const TCP_INFO: i32 = 11;
+        const SO_ACCEPTCONN: i32 = 30;
+        match (level, name) {
+            (SOL_TCP, TCP_INFO) => Ok(OptValue::Bytes(self.info())),
+            (1, SO_ACCEPTCONN) => {
+                let listening = self.state.lock().phase == Phase::Listening;
+                Ok(OptValue::Int(i32::from(listening)))
+            }
+            (1, _) => Err(Errno::ENOPROTOOPT),
+            _ => self.ip.get(self.common.domain, SOL_TCP, level, name),
+        }
+    }
+
+    fn set_option(&self, _t: &Arc<Task>, level: i32, name: i32, value: &[u8]) -> Result<()> {
+        if level == 1 {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        if (level, name) == (SOL_IPV6, IPV6_V6ONLY) && self.state.lock().local.is_some() {
+            return Err(Errno::EINVAL);
+        }
+        self.ip.set(self.common.domain, SOL_TCP, level, name, value)
+    }
+}
+
+impl TcpSocket {
+    /// `struct tcp_info`: the state and sizes a loopback connection has.
+    fn info(&self) -> Vec<u8> {
+        const ESTABLISHED: u8 = 1;
+        const CLOSE_WAIT: u8 = 8;
+        const FIN_WAIT2: u8 = 5;
+        const CLOSE: u8 = 7;
+        const LISTEN: u8 = 10;
+        const SYN_SENT: u8 = 2;
+        let (phase, shut) = {
+            let s = self.state.lock();
+            (s.phase, s.shut)
+        };
+        let state = match (phase, shut.read, shut.write) {
+            (Phase::Listening, ..) => LISTEN,
+            (Phase::Connecting, ..) => SYN_SENT,
+            (Phase::Connected, false, false) => ESTABLISHED,
+            (Phase::Connected, true, false) => CLOSE_WAIT,
+            (Phase::Connected, false, true) => FIN_WAIT2,
+            _ => CLOSE,
+        };
+        let mut raw = vec![0; 232];
+        if let Some(b) = raw.first_mut() {
+            *b = state;
+        }
+        // tcpi_snd_mss, tcpi_rcv_mss.
+        for at in [16, 20] {
+            if let Some(b) = raw.get_mut(at..at + 4) {
+                b.copy_from_slice(&65_483u32.to_ne_bytes());
+            }
+        }
+        raw
+    }
+}
+
+impl Drop for TcpSocket {
+    fn drop(&mut self) {
+        let linger = self.common.options.get_mut().linger;
+        let unread = !self.rx.get_mut().is_empty();
+        let (peer, embryo, local, listening) = {
+            let s = self.state.get_mut();
+            let peer = std::mem::take(&mut s.peer).upgrade();
+            (peer, s.embryo, s.local, s.phase == Phase::Listening)
+        };
+        if let (Some(kernel), Some(local)) = (self.kernel.upgrade(), local) {
+            kernel.net.inet.tcp.release(local.port(), &self.me);
+        }
+        if listening {
+            self.stop_listening();
+        }
+        if let Some(peer) = peer {
+            if unread || embryo || linger == Some(0) {
+                peer.reset(Errno::ECONNRESET);
+            } else {
+                peer.fin();
+            }
+        }
+    }
+}

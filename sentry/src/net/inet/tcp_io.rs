@@ -1,0 +1,125 @@
+//! Bytes over TCP endpoints in memory.
+
+use std::sync::Arc;
+
+use abi::Errno;
+
+use super::tcp::{Phase, TcpSocket};
+use crate::Result;
+use crate::io::{IoDst, IoSrc};
+use crate::net::{MsgFlags, READABLE, Received, WRITABLE};
+
+/// Most bytes of one chunk.
+const CHUNK: usize = 64 * 1024;
+
+impl TcpSocket {
+    /// Bytes that may be under way to `peer`: what both buffers hold.
+    fn capacity(&self, peer: &TcpSocket) -> usize {
+        self.common.sndbuf().saturating_add(peer.common.rcvbuf())
+    }
+
+    /// Whether a third of the way is free, as `poll` wants it.
+    pub(super) fn has_room(&self) -> bool {
+        let peer = self.state.lock().peer.upgrade();
+        peer.is_none_or(|p| {
+            let used = p.rx.lock().len();
+            used.saturating_mul(3) <= self.capacity(&p).saturating_mul(2)
+        })
+    }
+
+    pub(super) fn send_bytes(&self, src: &mut dyn IoSrc, flags: MsgFlags) -> Result<usize> {
+        if flags.contains(MsgFlags::OOB) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        self.common.check_error()?;
+        let (phase, shut, peer) = {
+            let s = self.state.lock();
+            (s.phase, s.shut, s.peer.upgrade())
+        };
+        match phase {
+            _ if shut.write => return Err(Errno::EPIPE),
+            Phase::Connected => {}
+            Phase::Connecting => return Err(Errno::EAGAIN),
+            Phase::Closed | Phase::Listening => return Err(Errno::EPIPE),
+        }
+        let Some(peer) = peer else {
+            return self.send_to_nobody(src);
+        };
+        let mut done = 0;
+        while src.remaining() > 0 {
+            let room = self.capacity(&peer).saturating_sub(peer.rx.lock().len());
+            if room == 0 {
+                break;
+            }
+            let want = src.remaining().min(room).min(CHUNK);
+            let mut data = Vec::new();
+            data.try_reserve_exact(want).map_err(|_| Errno::ENOBUFS)?;
+            data.resize(want, 0);
+            let got = match src.take(&mut data) {
+                Ok(0) => break,
+                Ok(n) => n,
+                Err(e) if done == 0 => return Err(e),
+                Err(_) => break,
+            };
+            data.truncate(got);
+            peer.rx.lock().push(data);
+            peer.common.pollee.notify(READABLE);
+            done += got;
+            if got < want {
+                break;
+            }
+        }
+        if done == 0 && src.remaining() > 0 {
+            return Err(Errno::EAGAIN);
+        }
+        Ok(done)
+    }
+
+    /// The peer is closed: the bytes go out and a reset comes back, which the next call
+    /// sees.
+    fn send_to_nobody(&self, src: &mut dyn IoSrc) -> Result<usize> {
+        let mut sink = vec![0; src.remaining().min(CHUNK)];
+        let n = src.take(&mut sink)?;
+        self.reset(Errno::EPIPE);
+        Ok(n)
+    }
+
+    pub(super) fn recv_bytes(&self, dst: &mut dyn IoDst, flags: MsgFlags) -> Result<Received> {
+        if flags.contains(MsgFlags::OOB) {
+            return Err(Errno::EINVAL);
+        }
+        let peek = flags.contains(MsgFlags::PEEK);
+        let mut rx = self.rx.lock();
+        if !rx.is_empty() {
+            let n = rx.read(dst, peek)?;
+            drop(rx);
+            if !peek && n > 0 {
+                self.tell_writer();
+            }
+            return Ok(Received {
+                bytes: n,
+                full: n,
+                ..Received::default()
+            });
+        }
+        drop(rx);
+        self.common.check_error()?;
+        let (phase, shut) = {
+            let s = self.state.lock();
+            (s.phase, s.shut)
+        };
+        match phase {
+            _ if shut.read => Ok(Received::default()),
+            Phase::Connected | Phase::Connecting => Err(Errno::EAGAIN),
+            Phase::Closed | Phase::Listening => Err(Errno::ENOTCONN),
+        }
+    }
+
+    /// The peer may send again.
+    fn tell_writer(&self) {
+        let peer: Option<Arc<TcpSocket>> = self.state.lock().peer.upgrade();
+        if let Some(peer) = peer.filter(|p| p.has_room()) {
+            peer.common.pollee.notify(WRITABLE);
+        }
+    }
+}

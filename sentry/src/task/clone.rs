@@ -1,0 +1,400 @@
+//! Making tasks from tasks (`clone(2)`, `fork(2)`, `vfork(2)`).
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use abi::Errno;
+use abi::fs::PollEvents;
+use abi::raw::general as raw;
+use abi::signal::StackT;
+use platform::{Context, Registers};
+
+use super::group::{NewGroup, ThreadGroup};
+use super::pidfd::PidFd;
+use super::{NewTask, Task, UtsNamespace};
+use crate::creds::Cap;
+use crate::fs::file::OpenFlags;
+use crate::mm::Mm;
+use crate::signal::SS_DISABLE;
+use crate::task::limits::Resource;
+use crate::wait::{OnSignal, Operation, Pollee, Registration, Share, Stop, SysResult};
+use crate::{Result, fs::FdTable};
+
+/// Arguments of `clone3(2)`; the older calls are special cases.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in clone(2)")]
+pub struct CloneArgs {
+    pub flags: u64,
+    pub pidfd: u64,
+    pub child_tid: u64,
+    pub parent_tid: u64,
+    pub exit_signal: i32,
+    /// Stack pointer of the child; 0 to go on with the parent's.
+    pub stack: u64,
+    pub tls: u64,
+    /// The child's number, if it is to have a certain one.
+    pub set_tid: Option<i32>,
+}
+
+/// The `CLONE_*` flag as a 64-bit mask.
+const fn bit(flag: u32) -> u64 {
+    flag as u64
+}
+
+/// Namespaces a kernel may be built without; only the uts namespace is there.
+const NAMESPACES: u64 = bit(raw::CLONE_NEWNS)
+    | bit(raw::CLONE_NEWCGROUP)
+    | bit(raw::CLONE_NEWUTS)
+    | bit(raw::CLONE_NEWIPC)
+    | bit(raw::CLONE_NEWUSER)
+    | bit(raw::CLONE_NEWPID)
+    | bit(raw::CLONE_NEWNET)
+    | 0x80;
+/// `CLONE_CLEAR_SIGHAND`.
+const CLEAR_SIGHAND: u64 = 1 << 32;
+/// `CLONE_INTO_CGROUP`.
+const INTO_CGROUP: u64 = 1 << 33;
+
+impl CloneArgs {
+    fn has(&self, flag: u32) -> bool {
+        self.flags & bit(flag) != 0
+    }
+
+    /// The combinations `clone(2)` names as errors.
+    fn check(&self, t: &Task) -> Result<()> {
+        let bad = self.has(raw::CLONE_NEWNS) && self.has(raw::CLONE_FS)
+            || self.has(raw::CLONE_NEWUSER) && self.has(raw::CLONE_FS)
+            || self.has(raw::CLONE_THREAD) && !self.has(raw::CLONE_SIGHAND)
+            || self.has(raw::CLONE_SIGHAND) && !self.has(raw::CLONE_VM)
+            || self.has(raw::CLONE_SIGHAND) && self.flags & CLEAR_SIGHAND != 0
+            || self.has(raw::CLONE_PARENT) && t.thread_group().is_init()
+            || self.has(raw::CLONE_THREAD)
+                && (self.has(raw::CLONE_NEWUSER) || self.has(raw::CLONE_NEWPID))
+            || self.has(raw::CLONE_NEWIPC) && self.has(raw::CLONE_SYSVSEM)
+            || self.has(raw::CLONE_PIDFD) && self.has(raw::CLONE_DETACHED)
+            || self.flags & INTO_CGROUP != 0;
+        if bad {
+            return Err(Errno::EINVAL);
+        }
+        check_namespaces(t, self.flags)
+    }
+}
+
+/// What `clone(2)` and `unshare(2)` answer for `CLONE_NEW*` flags.
+pub fn check_namespaces(t: &Task, flags: u64) -> Result<()> {
+    let wanted = flags & NAMESPACES;
+    if wanted == 0 {
+        return Ok(());
+    }
+    if wanted & bit(raw::CLONE_NEWUSER) == 0 && !t.creds().capable(Cap::SysAdmin) {
+        return Err(Errno::EPERM);
+    }
+    if wanted & !bit(raw::CLONE_NEWUTS) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}
+
+/// Told when a `vfork` child has left its parent's memory.
+#[derive(Default)]
+pub struct VforkDone {
+    done: AtomicBool,
+    event: Pollee,
+}
+
+impl fmt::Debug for VforkDone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VforkDone({:?})", self.done)
+    }
+}
+
+/// A parent waiting for its `vfork` child.
+struct VforkWait {
+    done: Arc<VforkDone>,
+    child: i32,
+    _wait: Registration,
+}
+
+impl Operation for VforkWait {
+    fn step(self: Box<Self>, _t: &Arc<Task>) -> SysResult<i64> {
+        if self.done.done.load(Ordering::SeqCst) {
+            Ok(i64::from(self.child))
+        } else {
+            Err(Stop::Wait(self))
+        }
+    }
+    fn on_signal(&mut self, _t: &Arc<Task>) -> OnSignal {
+        OnSignal::Hold
+    }
+    fn name(&self) -> &'static str {
+        "vfork"
+    }
+}
+
+impl Task {
+    /// The child has left the memory it shared with its `vfork` parent.
+    pub(crate) fn release_vfork(&self) {
+        let waiting = self.vfork.lock().take();
+        if let Some(v) = waiting {
+            v.done.store(true, Ordering::SeqCst);
+            v.event.notify(PollEvents::IN);
+        }
+    }
+
+    /// `clone(2)`: makes a child and lets it run; its tid.
+    pub fn clone_task(self: &Arc<Task>, args: &CloneArgs) -> SysResult<i64> {
+        args.check(self)?;
+        let mut regs = self.context()?.regs().ok_or(Errno::EINVAL)?;
+        regs.gp.rax = 0;
+        if args.stack != 0 {
+            regs.gp.rsp = args.stack;
+        }
+        if args.has(raw::CLONE_SETTLS) {
+            if args.tls >= 0x7fff_ffff_f000 {
+                return Err(Errno::EPERM.into());
+            }
+            regs.gp.fs_base = args.tls;
+        }
+        self.check_nproc()?;
+        let mm = if args.has(raw::CLONE_VM) {
+            self.mm()
+        } else {
+            self.mm().fork()?
+        };
+        let ns = self.pid_ns();
+        let tid = ns.allocate(args.set_tid)?;
+        let child = match self.make_child(args, tid, mm, &regs) {
+            Ok(child) => child,
+            Err(e) => {
+                ns.release(tid);
+                return Err(e.into());
+            }
+        };
+        let vfork = args.has(raw::CLONE_VFORK).then(|| {
+            let done = Arc::new(VforkDone::default());
+            *child.vfork.lock() = Some(done.clone());
+            done
+        });
+        child.start();
+        let Some(done) = vfork else {
+            return Ok(i64::from(tid));
+        };
+        let wait = done
+            .event
+            .register(PollEvents::IN, self.waker(), Share::All);
+        Box::new(VforkWait {
+            done,
+            child: tid,
+            _wait: wait,
+        })
+        .step(self)
+    }
+
+    /// `RLIMIT_NPROC` for users without the capabilities that lift it.
+    fn check_nproc(&self) -> Result<()> {
+        let creds = self.creds();
+        let limit = self.limit(Resource::Nproc);
+        if limit == u64::MAX
+            || creds.uid == 0
+            || creds.capable(Cap::SysAdmin)
+            || creds.capable(Cap::SysResource)
+        {
+            return Ok(());
+        }
+        let groups = self.pid_ns().groups();
+        let mine = groups.iter().filter(|g| g.owner().0 == creds.uid);
+        let threads: usize = mine.map(|g| g.thread_count().max(1)).sum();
+        if threads as u64 >= limit {
+            Err(Errno::EAGAIN)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn make_child(
+        self: &Arc<Task>,
+        args: &CloneArgs,
+        tid: i32,
+        mm: Arc<Mm>,
+        regs: &Registers,
+    ) -> Result<Arc<Task>> {
+        let group = if args.has(raw::CLONE_THREAD) {
+            self.thread_group().clone()
+        } else {
+            self.new_group(args, tid)
+        };
+        let child = Task::new(&self.kernel, self.inherit(args, tid, group, mm.clone()));
+        self.set_child_state(&child, args);
+        let made = mm
+            .space()
+            .new_context(regs, child.cookie(), self.kernel.deal())
+            .map_err(|_| Errno::EAGAIN)
+            .and_then(|ctx| self.admit(&child, args, ctx));
+        if let Err(e) = made {
+            if let Some(ctx) = child.set_context(None) {
+                ctx.kill();
+            }
+            self.kernel.remove_cookie(child.cookie());
+            return Err(e);
+        }
+        Ok(child)
+    }
+
+    fn new_group(&self, args: &CloneArgs, pid: i32) -> Arc<ThreadGroup> {
+        let mine = self.thread_group();
+        let sighand = mine.sighand();
+        let sighand = if args.has(raw::CLONE_SIGHAND) {
+            sighand
+        } else if args.flags & CLEAR_SIGHAND != 0 {
+            sighand.cleared()
+        } else {
+            sighand.duplicate()
+        };
+        let parent = if args.has(raw::CLONE_PARENT) {
+            mine.parent()
+        } else {
+            mine.arc()
+        };
+        let exit_signal = if args.has(raw::CLONE_PARENT) {
+            mine.exit_signal.load(Ordering::Relaxed)
+        } else {
+            args.exit_signal
+        };
+        ThreadGroup::new(NewGroup {
+            kernel: self.kernel.clone(),
+            ns: mine.ns.clone(),
+            pid,
+            parent: parent.as_ref().map_or_else(Default::default, Arc::downgrade),
+            pgrp: mine.pgrp(),
+            limits: mine.all_limits(),
+            sighand,
+            exit_signal,
+        })
+    }
+
+    fn inherit(
+        &self,
+        args: &CloneArgs,
+        tid: i32,
+        group: Arc<ThreadGroup>,
+        mm: Arc<Mm>,
+    ) -> NewTask {
+        let (files, fs, uts) = (self.files(), self.fs(), self.uts());
+        let files: Arc<FdTable> = if args.has(raw::CLONE_FILES) {
+            files
+        } else {
+            files.duplicate()
+        };
+        let fs = if args.has(raw::CLONE_FS) {
+            fs
+        } else {
+            Arc::new(fs.duplicate())
+        };
+        let uts = if args.has(raw::CLONE_NEWUTS) {
+            self.copy_uts()
+        } else {
+            uts
+        };
+        NewTask {
+            tid,
+            group,
+            mm,
+            files,
+            fs,
+            uts,
+            creds: self.creds(),
+            mask: self.sigmask(),
+            comm: self.comm(),
+            exe: self.exe(),
+            sched: self.sched.lock().for_child(),
+            personality: self.personality.load(Ordering::Relaxed),
+            timer_slack: self.timer_slack.load(Ordering::Relaxed),
+        }
+    }
+
+    /// A uts namespace with the same names.
+    pub fn copy_uts(&self) -> Arc<UtsNamespace> {
+        let uts = self.uts();
+        let ino = self.kernel.next_ns_ino();
+        Arc::new(UtsNamespace::new(ino, &uts.hostname(), &uts.domainname()))
+    }
+
+    fn set_child_state(&self, child: &Task, args: &CloneArgs) {
+        if args.has(raw::CLONE_CHILD_CLEARTID) {
+            child
+                .clear_child_tid
+                .store(args.child_tid, Ordering::SeqCst);
+        }
+        // The alternate stack is kept by a copy of the memory, not by a sharer of it.
+        let shares = args.has(raw::CLONE_VM) && !args.has(raw::CLONE_VFORK);
+        child.sig.lock().altstack = if shares {
+            StackT::new(0, SS_DISABLE, 0)
+        } else {
+            self.sig.lock().altstack
+        };
+    }
+
+    /// Enters the child into the tree and writes what the parent asked for. Nothing is left
+    /// behind on an error.
+    fn admit(
+        self: &Arc<Task>,
+        child: &Arc<Task>,
+        args: &CloneArgs,
+        ctx: Arc<dyn Context>,
+    ) -> Result<()> {
+        child.set_context(Some(ctx));
+        let (tid, group) = (child.tid(), child.thread_group());
+        let tid_word = u32::try_from(tid).unwrap_or(0).to_ne_bytes();
+        if args.has(raw::CLONE_PIDFD) {
+            let file = PidFd::file(group, OpenFlags::empty());
+            let limit = self.limit(Resource::Nofile);
+            let fd = self.files().install(file, 0, true, limit)?;
+            let written = self.mm().copy_out(args.pidfd, &fd.to_ne_bytes());
+            if written.is_err() {
+                drop(self.files().remove(fd));
+                return Err(Errno::EFAULT);
+            }
+        }
+        let linked = self.link(child);
+        if linked.is_ok() {
+            if args.has(raw::CLONE_PARENT_SETTID) {
+                // Like Linux, a fault here goes unnoticed.
+                let _: Result<(), _> = self.mm().copy_out(args.parent_tid, &tid_word);
+            }
+            if args.has(raw::CLONE_CHILD_SETTID) {
+                let _: Result<(), _> = child.mm().copy_out(args.child_tid, &tid_word);
+            }
+        }
+        linked
+    }
+
+    fn link(self: &Arc<Task>, child: &Arc<Task>) -> Result<()> {
+        let group = child.thread_group();
+        let new_process = !Arc::ptr_eq(group, self.thread_group());
+        let ns = &group.ns;
+        let _tree = ns.tree();
+        if ns.is_dead() {
+            return Err(Errno::ENOMEM);
+        }
+        if self.doomed.load(Ordering::SeqCst) || self.thread_group().is_exiting() {
+            return Err(Errno::EAGAIN);
+        }
+        group.threads.lock().tasks.push(child.clone());
+        if new_process {
+            if let Some(parent) = group.parent() {
+                parent.rel.lock().children.push(group.clone());
+            }
+            group.pgrp().join(group);
+            ns.add_group(group);
+        } else {
+            // It joins a stop under way.
+            let sig = group.signals.lock();
+            if sig.stop.is_some() && !sig.stopped {
+                child.attention.store(true, Ordering::SeqCst);
+            }
+        }
+        ns.add_task(child.tid(), child);
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+//! Processes that no guest forked: a container's init, and those the runtime adds to it.
+
+use std::sync::{Arc, Weak};
+
+use abi::Errno;
+use abi::signal::SigSet;
+
+use super::exec::{self, Program};
+use super::group::{NewGroup, ThreadGroup};
+use super::limits::Limits;
+use super::pid::PidNamespace;
+use super::sched::Sched;
+use super::session::{ProcessGroup, Session};
+use super::uts::UtsNamespace;
+use super::{NewTask, Task};
+use crate::Result;
+use crate::creds::Creds;
+use crate::fs::{FdTable, FsContext};
+use crate::kernel::Kernel;
+use crate::signal::action::SigHand;
+
+/// What a process that enters from outside is made from.
+pub struct ProcessSpec {
+    /// Program: an absolute path, or one relative to the current directory of `fs`.
+    pub path: Vec<u8>,
+    /// Arguments, the first being the name.
+    pub argv: Vec<Vec<u8>>,
+    /// Environment, `NAME=value`.
+    pub envp: Vec<Vec<u8>>,
+    /// User, groups, capabilities.
+    pub creds: Creds,
+    /// Limits.
+    pub limits: Limits,
+    /// Descriptors.
+    pub files: Arc<FdTable>,
+    /// Root, current directory, umask.
+    pub fs: Arc<FsContext>,
+    /// Host and domain name.
+    pub uts: Arc<UtsNamespace>,
+}
+
+impl Kernel {
+    /// Makes the first process of a namespace (pid 1), which does not run before
+    /// [`ThreadGroup::start`]. Errors are those of `execve(2)`.
+    pub fn create_init(
+        self: &Arc<Kernel>,
+        ns: &Arc<PidNamespace>,
+        spec: ProcessSpec,
+    ) -> Result<Arc<ThreadGroup>> {
+        self.create_process(ns, spec)
+    }
+
+    /// Adds a process to a namespace whose init runs; as [`Kernel::create_init`].
+    pub fn exec_process(
+        self: &Arc<Kernel>,
+        ns: &Arc<PidNamespace>,
+        spec: ProcessSpec,
+    ) -> Result<Arc<ThreadGroup>> {
+        self.create_process(ns, spec)
+    }
+
+    fn create_process(
+        self: &Arc<Kernel>,
+        ns: &Arc<PidNamespace>,
+        spec: ProcessSpec,
+    ) -> Result<Arc<ThreadGroup>> {
+        let pid = ns.allocate(None)?;
+        let made = self.build(ns, pid, spec);
+        if made.is_err() {
+            ns.release(pid);
+        }
+        made
+    }
+
+    fn build(
+        self: &Arc<Kernel>,
+        ns: &Arc<PidNamespace>,
+        pid: i32,
+        spec: ProcessSpec,
+    ) -> Result<Arc<ThreadGroup>> {
+        let session = Session::new(pid);
+        let pgrp = ProcessGroup::new(pid, session.clone());
+        let group = ThreadGroup::new(NewGroup {
+            kernel: self.clone(),
+            ns: ns.clone(),
+            pid,
+            parent: Weak::new(),
+            pgrp: pgrp.clone(),
+            limits: spec.limits,
+            sighand: Arc::new(SigHand::default()),
+            exit_signal: 0,
+        });
+        group.signals.lock().unkillable = pid == 1;
+        let creds = Arc::new(spec.creds);
+        let program = Program {
+            path: spec.path,
+            argv: spec.argv,
+            envp: spec.envp,
+        };
+        let loaded = exec::load(self, &spec.fs, &creds, &spec.limits, program)?;
+        let task = Task::new(
+            self,
+            NewTask {
+                tid: pid,
+                group: group.clone(),
+                mm: loaded.mm.clone(),
+                files: spec.files,
+                fs: spec.fs,
+                creds: Arc::new(loaded.creds.clone()),
+                uts: spec.uts,
+                mask: SigSet::EMPTY,
+                comm: loaded.comm.clone(),
+                exe: loaded.exe.clone(),
+                sched: Sched::normal(usize::try_from(self.host.cpus).unwrap_or(1)),
+                personality: 0,
+                timer_slack: 50_000,
+            },
+        );
+        let ctx = loaded
+            .mm
+            .space()
+            .new_context(&loaded.regs, task.cookie(), self.deal())
+            .map_err(|_| Errno::ENOMEM);
+        let ctx = match ctx {
+            Ok(ctx) => ctx,
+            Err(e) => {
+                self.remove_cookie(task.cookie());
+                return Err(e);
+            }
+        };
+        task.set_context(Some(ctx));
+        let _tree = ns.tree();
+        ns.add_session(&session);
+        ns.add_pgrp(&pgrp);
+        pgrp.join(&group);
+        group.threads.lock().tasks.push(task.clone());
+        ns.add_group(&group);
+        ns.add_task(pid, &task);
+        Ok(group)
+    }
+}
+
+impl ThreadGroup {
+    /// Lets a process made by [`Kernel::create_init`] or [`Kernel::exec_process`] run.
+    pub fn start(&self) {
+        if let Some(task) = self.main_task() {
+            task.start();
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The end of tasks and processes (`exit(2)`, `exit_group(2)`).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use abi::fs::PollEvents;
+use abi::signal::{SigSet, Signal};
+
+use super::group::ThreadGroup;
+use super::{Task, reap};
+use crate::fs::FdTable;
+use crate::futex;
+use crate::signal::{WaitStatus, info, send};
+use crate::wait::{Stop, SysResult};
+
+impl Task {
+    /// `exit(2)`: ends this thread, and the process with it if it is the last.
+    pub fn exit_thread(self: &Arc<Task>, code: i32) -> SysResult<()> {
+        self.do_exit(WaitStatus::exited(code));
+        Err(Stop::Gone)
+    }
+
+    /// `exit_group(2)`: ends the process.
+    pub fn exit_process(self: &Arc<Task>, code: i32) -> SysResult<()> {
+        send::begin_exit(self.thread_group(), WaitStatus::exited(code));
+        self.exit_doomed();
+        Err(Stop::Gone)
+    }
+
+    /// Exits because the process ends, or another thread's `execve` demands it.
+    pub(crate) fn exit_doomed(self: &Arc<Task>) {
+        let status = self.thread_group().signals.lock().exit;
+        self.do_exit(status.unwrap_or(WaitStatus(0)));
+    }
+
+    fn do_exit(self: &Arc<Task>, status: WaitStatus) {
+        if self.exited.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        futex::robust::exit(self);
+        self.clear_tid();
+        self.release_vfork();
+        // Closing files runs their release; nothing is locked here.
+        self.set_files(FdTable::new());
+        if let Some(ctx) = self.set_context(None) {
+            self.add_earlier_cpu(ctx.cpu_time());
+            ctx.kill();
+        }
+        drop(self.park.take());
+        *self.stopped_next.lock() = None;
+        self.kernel.remove_cookie(self.cookie());
+        self.leave_group(status);
+    }
+
+    /// `CLONE_CHILD_CLEARTID`: clears the word and wakes one waiter, while others still
+    /// share the memory.
+    fn clear_tid(self: &Arc<Task>) {
+        let addr = self.clear_child_tid.swap(0, Ordering::SeqCst);
+        if addr == 0 || self.thread_group().is_exiting() && self.thread_group().thread_count() == 1 {
+            return;
+        }
+        if self.mm().copy_out(addr, &0u32.to_ne_bytes()).is_ok() {
+            let _: crate::Result<usize> = futex::wake(self, addr, futex::Scope::Shared, 1, u32::MAX);
+            let _: crate::Result<usize> = futex::wake(self, addr, futex::Scope::Private, 1, u32::MAX);
+        }
+    }
+
+    /// Takes the task out of its process, which ends with its last thread.
+    fn leave_group(self: &Arc<Task>, status: WaitStatus) {
+        let group = self.thread_group().clone();
+        let tree = group.ns.tree();
+        let last = {
+            let mut threads = group.threads.lock();
+            threads.tasks.retain(|t| !Arc::ptr_eq(t, self));
+            threads.tasks.is_empty()
+        };
+        {
+            let mut life = group.life.lock();
+            life.own = life.own.plus(self.cpu_times());
+        }
+        group.ns.remove_task(self.tid());
+        if last {
+            let status = group.signals.lock().exit.unwrap_or(status);
+            end_process(self, &group, status, tree);
+        } else {
+            drop(tree);
+            self.leave_stop(&group);
+            let shared = group.signals.lock().pending.set();
+            if !shared.is_empty() {
+                self.retarget(SigSet(shared.0 & !self.sigmask().0));
+            }
+            group.thread_gone.notify(PollEvents::IN);
+        }
+    }
+
+    /// A stop under way no longer waits for this thread.
+    fn leave_stop(&self, group: &Arc<ThreadGroup>) {
+        let complete = {
+            let mut sig = group.signals.lock();
+            let pending = std::mem::take(&mut self.sig.lock().stop_pending);
+            if pending {
+                sig.stop_left = sig.stop_left.saturating_sub(1);
+            }
+            let complete = pending && sig.stop_left == 0 && !sig.stopped && sig.stop.is_some();
+            if complete {
+                sig.stopped = true;
+                sig.job_event = sig.stop.map(crate::signal::JobEvent::Stopped);
+            }
+            complete
+        };
+        if complete {
+            reap::notify_parent_of_job(group);
+        }
+    }
+}
+
+/// The last thread is gone: the process becomes a zombie and hands on what it had.
+fn end_process(
+    last: &Arc<Task>,
+    group: &Arc<ThreadGroup>,
+    status: WaitStatus,
+    tree: crate::sync::MutexGuard<'_, ()>,
+) {
+    let creds = last.creds();
+    group.timers.clear();
+    group.signals.lock().exit = Some(status);
+    {
+        let mut life = group.life.lock();
+        life.status = Some(status);
+        life.zombie = true;
+        life.comm = last.comm();
+        life.uid = creds.uid;
+        life.gid = creds.gid;
+    }
+    let mut later = Vec::new();
+    if group.is_init() {
+        group.ns.close();
+        later.extend(group.ns.groups());
+    }
+    let orphans = adopt(group);
+    let hangups = orphaned_groups(group, &orphans);
+    let parent = group.parent();
+    let reap_now = reap::announce(group, parent.as_ref());
+    if reap_now {
+        reap::unlink(group, parent.as_ref());
+    }
+    let hook = group.on_exit.lock().take();
+    drop(tree);
+
+    for other in later {
+        if !Arc::ptr_eq(&other, group) {
+            other.kill();
+        }
+    }
+    for pgrp in hangups {
+        pgrp.post_signal(info::kernel(Signal::SIGHUP));
+        pgrp.post_signal(info::kernel(Signal::SIGCONT));
+    }
+    for orphan in orphans {
+        orphan_signals(group, &orphan);
+    }
+    let session = group.session();
+    if session.sid() == group.pid()
+        && let Some(tty) = session.set_tty(None)
+    {
+        tty.released();
+    }
+    group.exit_event.notify(PollEvents::IN | PollEvents::HUP);
+    if let Some(parent) = parent {
+        reap::signal_exit(group, &parent);
+        parent.child_events.notify(PollEvents::IN);
+    }
+    if let Some(hook) = hook {
+        hook(status);
+    }
+}
+
+/// Gives the children to the nearest living subreaper above, else to init.
+fn adopt(group: &Arc<ThreadGroup>) -> Vec<Arc<ThreadGroup>> {
+    let children = std::mem::take(&mut group.rel.lock().children);
+    let reaper = reaper_for(group);
+    for child in &children {
+        child.rel.lock().parent = reaper.as_ref().map_or_else(Default::default, Arc::downgrade);
+        // An adopted child always announces itself by SIGCHLD.
+        child
+            .exit_signal
+            .store(i32::from(Signal::SIGCHLD.raw()), Ordering::Relaxed);
+        if let Some(r) = &reaper {
+            r.rel.lock().children.push(child.clone());
+        }
+    }
+    children
+}
+
+fn reaper_for(group: &ThreadGroup) -> Option<Arc<ThreadGroup>> {
+    let mut above = group.parent();
+    while let Some(g) = above {
+        if g.is_subreaper() && !g.is_zombie() && !g.is_exiting() {
+            return Some(g);
+        }
+        above = g.parent();
+    }
+    group
+        .ns
+        .init()
+        .filter(|i| !i.is_zombie() && !std::ptr::eq(&**i, group))
+}
+
+/// Process groups that this exit orphans and that have stopped members: they are hung up.
+fn orphaned_groups(
+    group: &Arc<ThreadGroup>,
+    children: &[Arc<ThreadGroup>],
+) -> Vec<Arc<super::session::ProcessGroup>> {
+    let own = group.pgrp();
+    let mut list = Vec::new();
+    let parent_connects = group.parent().is_some_and(|p| {
+        let theirs = p.pgrp();
+        theirs.pgid() != own.pgid() && theirs.session.sid() == own.session.sid()
+    });
+    if parent_connects && own.is_orphaned_without(Some(group)) && own.has_stopped() {
+        list.push(own.clone());
+    }
+    for c in children {
+        let theirs = c.pgrp();
+        let connected = theirs.pgid() != own.pgid() && theirs.session.sid() == own.session.sid();
+        if connected
+            && theirs.is_orphaned()
+            && theirs.has_stopped()
+            && !list.iter().any(|p| p.pgid() == theirs.pgid())
+        {
+            list.push(theirs);
+        }
+    }
+    list
+}
+
+/// What a child hears of its parent's death: `PR_SET_PDEATHSIG`; one that is a zombie
+/// already is announced to its new parent.
+fn orphan_signals(dead: &ThreadGroup, child: &Arc<ThreadGroup>) {
+    for t in child.tasks() {
+        let nr = t.pdeathsig.load(Ordering::Relaxed);
+        if let Some(s) = u64::try_from(nr).ok().and_then(Signal::new) {
+            let (uid, _) = dead.owner();
+            let _: crate::Result<()> =
+                send::to_group(child, info::user(s, dead.pid(), uid), send::Origin::User);
+        }
+    }
+    if !child.is_zombie() {
+        return;
+    }
+    let tree = child.ns.tree();
+    let parent = child.parent();
+    let reaped = reap::announce(child, parent.as_ref());
+    if reaped {
+        reap::unlink(child, parent.as_ref());
+    }
+    drop(tree);
+    if let Some(p) = parent {
+        reap::signal_exit(child, &p);
+        p.child_events.notify(PollEvents::IN);
+    }
+}

@@ -1,0 +1,230 @@
+//! What parents learn of their children, and how zombies go (`wait(2)`).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use abi::Errno;
+use abi::fs::PollEvents;
+use abi::signal::{SigInfo, Signal};
+
+use super::Task;
+use super::group::ThreadGroup;
+use super::times::CpuTimes;
+use crate::Result;
+use crate::signal::action::{SA_NOCLDSTOP, SA_NOCLDWAIT, SIG_IGN};
+use crate::signal::{JobEvent, WaitStatus, info, send};
+
+/// `CLD_EXITED`.
+pub const CLD_EXITED: i32 = 1;
+/// `CLD_KILLED`.
+pub const CLD_KILLED: i32 = 2;
+/// `CLD_DUMPED`.
+pub const CLD_DUMPED: i32 = 3;
+/// `CLD_STOPPED`.
+pub const CLD_STOPPED: i32 = 5;
+/// `CLD_CONTINUED`.
+pub const CLD_CONTINUED: i32 = 6;
+
+/// Which children are waited for.
+#[derive(Clone, Debug)]
+pub enum Which {
+    /// All.
+    Any,
+    /// The one with this pid.
+    Pid(i32),
+    /// Those of this process group.
+    Pgrp(i32),
+    /// This very process (a pidfd).
+    Group(Arc<ThreadGroup>),
+}
+
+/// What is waited for.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "named as in waitid(2)")]
+pub struct WaitFor {
+    pub which: Which,
+    pub exited: bool,
+    pub stopped: bool,
+    pub continued: bool,
+    /// `WNOWAIT`: leave it waitable.
+    pub nowait: bool,
+    /// `__WCLONE`: only children with another exit signal than SIGCHLD.
+    pub clone_only: bool,
+    /// `__WALL`: children of both kinds.
+    pub all: bool,
+}
+
+/// A child's change of state.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "named as in waitid(2)")]
+pub struct Waited {
+    pub pid: i32,
+    pub uid: u32,
+    /// As `wait4(2)` encodes it.
+    pub status: i32,
+    /// `CLD_*`.
+    pub code: i32,
+    /// Exit code or signal number.
+    pub value: i32,
+    pub times: CpuTimes,
+}
+
+impl Task {
+    /// Looks for a child with something to report; `ECHILD` when there is none to wait for,
+    /// `EAGAIN` when none has anything to report yet.
+    pub fn try_wait(&self, what: &WaitFor) -> Result<Waited> {
+        let group = self.thread_group();
+        let tree = group.ns.tree();
+        let children = group.children();
+        let mut any = false;
+        for child in children.iter().filter(|c| eligible(c, what)) {
+            any = true;
+            if let Some(found) = child.report(what) {
+                if found.code <= CLD_DUMPED && !what.nowait {
+                    collect(group, child);
+                    unlink(child, Some(group));
+                }
+                drop(tree);
+                return Ok(found);
+            }
+        }
+        Err(if any { Errno::EAGAIN } else { Errno::ECHILD })
+    }
+}
+
+fn eligible(child: &ThreadGroup, what: &WaitFor) -> bool {
+    let chosen = match &what.which {
+        Which::Any => true,
+        Which::Pid(pid) => child.pid() == *pid,
+        Which::Pgrp(pgid) => child.pgrp().pgid() == *pgid,
+        Which::Group(g) => std::ptr::eq(&**g, child),
+    };
+    let clone =
+        child.exit_signal.load(Ordering::Relaxed) != i32::from(Signal::SIGCHLD.raw());
+    chosen && (what.all || clone == what.clone_only)
+}
+
+/// Adds a reaped child's CPU time to its parent's account.
+fn collect(parent: &ThreadGroup, child: &ThreadGroup) {
+    let used = child.cpu_times().plus(child.children_times());
+    let mut life = parent.life.lock();
+    life.children = life.children.plus(used);
+}
+
+/// Takes a dead process out of the tree and the tables; with the tree lock held.
+pub(super) fn unlink(group: &Arc<ThreadGroup>, parent: Option<&Arc<ThreadGroup>>) {
+    group.life.lock().reaped = true;
+    group.ns.remove_group(group.pid());
+    group.pgrp().leave(group);
+    if let Some(p) = parent {
+        p.rel.lock().children.retain(|c| !Arc::ptr_eq(c, group));
+    }
+}
+
+impl ThreadGroup {
+    /// The state change to report, taken unless `WNOWAIT`.
+    fn report(&self, what: &WaitFor) -> Option<Waited> {
+        let (pid, (uid, _), times) = (self.pid(), self.owner(), self.cpu_times());
+        let made = |status: i32, code: i32, value: i32| Waited {
+            pid,
+            uid,
+            status,
+            code,
+            value,
+            times,
+        };
+        let ended = {
+            let life = self.life.lock();
+            if life.zombie { life.status } else { None }
+        };
+        if let Some(status) = ended {
+            let (code, value) = status.as_child();
+            return what.exited.then(|| made(status.0, code, value));
+        }
+        let mut sig = self.signals.lock();
+        let event = sig.job_event?;
+        let found = match event {
+            JobEvent::Stopped(s) if what.stopped => {
+                let nr = i32::from(s.raw());
+                made(nr << 8 | 0x7f, CLD_STOPPED, nr)
+            }
+            JobEvent::Continued if what.continued => {
+                made(0xffff, CLD_CONTINUED, i32::from(Signal::SIGCONT.raw()))
+            }
+            _ => return None,
+        };
+        if !what.nowait {
+            sig.job_event = None;
+        }
+        Some(found)
+    }
+}
+
+impl WaitStatus {
+    /// `si_code` and `si_status` for it.
+    pub fn as_child(self) -> (i32, i32) {
+        match self.code() {
+            Some(code) => (CLD_EXITED, code),
+            None if self.core() => (CLD_DUMPED, self.0 & 0x7f),
+            None => (CLD_KILLED, self.0 & 0x7f),
+        }
+    }
+}
+
+/// Whether a dead process goes at once instead of waiting for its parent; with the tree
+/// lock held.
+pub(super) fn announce(group: &ThreadGroup, parent: Option<&Arc<ThreadGroup>>) -> bool {
+    let Some(parent) = parent else { return true };
+    if group.exit_signal.load(Ordering::Relaxed) != i32::from(Signal::SIGCHLD.raw()) {
+        return false;
+    }
+    let action = parent.sighand().get(Signal::SIGCHLD);
+    let unwanted = action.handler == SIG_IGN || action.flags & SA_NOCLDWAIT != 0;
+    unwanted
+}
+
+/// Sends the exit signal to the parent.
+pub(super) fn signal_exit(group: &ThreadGroup, parent: &Arc<ThreadGroup>) {
+    let nr = group.exit_signal.load(Ordering::Relaxed);
+    let Some(signal) = u64::try_from(nr).ok().and_then(Signal::new) else {
+        return;
+    };
+    if signal == Signal::SIGCHLD && parent.sighand().get(signal).handler == SIG_IGN {
+        return;
+    }
+    let (code, value) = group.status().unwrap_or(WaitStatus(0)).as_child();
+    let (uid, _) = group.owner();
+    let info = info::child(
+        signal,
+        code,
+        group.pid(),
+        uid,
+        value,
+        group.cpu_times().ticks(),
+    );
+    parent.post_signal(info);
+}
+
+/// Tells the parent that the process stopped or was continued.
+pub(crate) fn notify_parent_of_job(group: &Arc<ThreadGroup>) {
+    let Some(parent) = group.parent() else { return };
+    let event = group.signals.lock().job_event;
+    let (code, value) = match event {
+        Some(JobEvent::Stopped(s)) => (CLD_STOPPED, i32::from(s.raw())),
+        _ => (CLD_CONTINUED, i32::from(Signal::SIGCONT.raw())),
+    };
+    let action = parent.sighand().get(Signal::SIGCHLD);
+    if action.handler != SIG_IGN && action.flags & SA_NOCLDSTOP == 0 {
+        let (uid, _) = group.owner();
+        let info: SigInfo = info::child(
+            Signal::SIGCHLD,
+            code,
+            group.pid(),
+            uid,
+            value,
+            group.cpu_times().ticks(),
+        );
+        parent.post_signal(info);
+    }
+    parent.child_events.notify(PollEvents::IN);
+}

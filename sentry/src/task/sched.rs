@@ -1,0 +1,56 @@
+//! Scheduling attributes as the guest sets and reads them (`sched(7)`). The host schedules;
+//! these are remembered and reported.
+
+/// Policy, priorities and affinity of a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sched {
+    /// `SCHED_*`, without the reset-on-fork bit.
+    pub policy: i32,
+    /// Real-time priority, 0 for the others.
+    pub priority: i32,
+    /// -20 to 19.
+    pub nice: i32,
+    /// `SCHED_RESET_ON_FORK`.
+    pub reset_on_fork: bool,
+    /// CPUs it may run on; bit n stands for CPU n.
+    pub affinity: u64,
+    /// `ioprio_set(2)`.
+    pub ioprio: u16,
+}
+
+impl Sched {
+    /// An ordinary thread on `cpus` CPUs.
+    pub fn normal(cpus: usize) -> Sched {
+        Sched {
+            policy: 0,
+            priority: 0,
+            nice: 0,
+            reset_on_fork: false,
+            affinity: all(cpus),
+            ioprio: 0,
+        }
+    }
+
+    /// What a child gets.
+    #[must_use]
+    pub fn for_child(self) -> Sched {
+        if !self.reset_on_fork {
+            return self;
+        }
+        Sched {
+            policy: 0,
+            priority: 0,
+            nice: self.nice.max(0),
+            reset_on_fork: false,
+            ..self
+        }
+    }
+}
+
+/// The mask of CPUs 0 to `cpus - 1`.
+pub fn all(cpus: usize) -> u64 {
+    match u32::try_from(cpus) {
+        Ok(n) if n < 64 => (1u64 << n) - 1,
+        _ => u64::MAX,
+    }
+}

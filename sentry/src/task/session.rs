@@ -1,0 +1,142 @@
+//! Sessions and process groups (`setsid(2)`, `setpgid(2)`, `credentials(7)`).
+//!
+//! Lock rank: their locks are leaves below the tree lock.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use abi::signal::SigInfo;
+
+use super::group::ThreadGroup;
+use crate::sync::Mutex;
+
+/// A terminal as its session sees it.
+pub trait ControllingTty: Send + Sync + 'static {
+    /// For the terminal code to recognise its own.
+    fn as_any(&self) -> &dyn Any;
+    /// Device number (`tty_nr` of `/proc/PID/stat`).
+    fn dev(&self) -> u64;
+    /// Foreground process group, 0 for none (`tcgetpgrp(3)`).
+    fn foreground(&self) -> i32;
+    /// The session leader exited or gave the terminal up.
+    fn released(&self);
+}
+
+/// A session.
+pub struct Session {
+    sid: i32,
+    tty: Mutex<Option<Arc<dyn ControllingTty>>>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({})", self.sid)
+    }
+}
+
+impl Session {
+    pub(crate) fn new(sid: i32) -> Arc<Session> {
+        Arc::new(Session {
+            sid,
+            tty: Mutex::new(None),
+        })
+    }
+
+    /// The session's number: its leader's pid.
+    pub fn sid(&self) -> i32 {
+        self.sid
+    }
+
+    /// The controlling terminal.
+    pub fn tty(&self) -> Option<Arc<dyn ControllingTty>> {
+        self.tty.lock().clone()
+    }
+
+    /// Sets or clears the controlling terminal, returning the old one.
+    pub fn set_tty(
+        &self,
+        tty: Option<Arc<dyn ControllingTty>>,
+    ) -> Option<Arc<dyn ControllingTty>> {
+        std::mem::replace(&mut *self.tty.lock(), tty)
+    }
+}
+
+/// A process group.
+pub struct ProcessGroup {
+    pgid: i32,
+    /// The session it belongs to.
+    pub session: Arc<Session>,
+    members: Mutex<Vec<Weak<ThreadGroup>>>,
+}
+
+impl fmt::Debug for ProcessGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProcessGroup({})", self.pgid)
+    }
+}
+
+impl ProcessGroup {
+    pub(crate) fn new(pgid: i32, session: Arc<Session>) -> Arc<ProcessGroup> {
+        Arc::new(ProcessGroup {
+            pgid,
+            session,
+            members: Mutex::default(),
+        })
+    }
+
+    /// The group's number.
+    pub fn pgid(&self) -> i32 {
+        self.pgid
+    }
+
+    /// Processes of the group, zombies included.
+    pub fn members(&self) -> Vec<Arc<ThreadGroup>> {
+        self.members
+            .lock()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect()
+    }
+
+    pub(crate) fn join(&self, group: &Arc<ThreadGroup>) {
+        self.members.lock().push(Arc::downgrade(group));
+    }
+
+    pub(crate) fn leave(&self, group: &ThreadGroup) {
+        self.members
+            .lock()
+            .retain(|m| m.upgrade().is_some_and(|m| !std::ptr::eq(&*m, group)));
+    }
+
+    /// Sends a signal from the kernel (a terminal) to every process of the group.
+    pub fn post_signal(&self, info: SigInfo) {
+        for m in self.members() {
+            m.post_signal(info);
+        }
+    }
+
+    /// Whether no member has a parent in another group of the same session: then nobody
+    /// would continue it after a stop (`setpgid(2)`, "orphaned process group").
+    pub fn is_orphaned(&self) -> bool {
+        self.is_orphaned_without(None)
+    }
+
+    /// The same, as if `ignored` had already left.
+    pub(crate) fn is_orphaned_without(&self, ignored: Option<&ThreadGroup>) -> bool {
+        !self.members().iter().any(|m| {
+            if m.is_zombie() || ignored.is_some_and(|i| std::ptr::eq(i, &**m)) {
+                return false;
+            }
+            m.parent().is_some_and(|p| {
+                let theirs = p.pgrp();
+                theirs.pgid != self.pgid && theirs.session.sid == self.session.sid
+            })
+        })
+    }
+
+    /// Whether a live member is stopped.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.members().iter().any(|m| m.is_stopped())
+    }
+}

@@ -1,0 +1,53 @@
+//! `mprotect(2)` and protection keys (`pkeys(7)`), of which there are none.
+
+use std::sync::Arc;
+
+use abi::Errno;
+use sentry::{SysResult, Task};
+
+use super::limits;
+use super::mmap::Prot;
+use crate::arg::UserAddr;
+
+/// `mprotect(2)`.
+pub fn mprotect(t: &Arc<Task>, addr: UserAddr, len: u64, prot: Prot) -> SysResult<()> {
+    let (down, up) = (Prot::PROT_GROWSDOWN, Prot::PROT_GROWSUP);
+    if prot.contains(down | up) || !Prot::all().contains(prot) {
+        return Err(Errno::EINVAL.into());
+    }
+    // No mapping grows up on this machine.
+    if prot.contains(up) {
+        return Err(Errno::EINVAL.into());
+    }
+    let grows_down = prot.contains(down);
+    let limits = limits::of(t);
+    let mm = t.mm();
+    Ok(mm.protect(addr.0, len, prot.map_prot(), grows_down, &limits)?)
+}
+
+/// `pkey_mprotect(2)`: only the key -1, which means none, is valid.
+pub fn pkey_mprotect(
+    t: &Arc<Task>,
+    addr: UserAddr,
+    len: u64,
+    prot: Prot,
+    key: i32,
+) -> SysResult<()> {
+    if key != -1 {
+        return Err(Errno::EINVAL.into());
+    }
+    mprotect(t, addr, len, prot)
+}
+
+/// `pkey_alloc(2)` on a machine without keys.
+pub fn pkey_alloc(_t: &Arc<Task>, flags: u64, rights: u64) -> SysResult<i32> {
+    if flags != 0 || rights > 3 {
+        return Err(Errno::EINVAL.into());
+    }
+    Err(Errno::ENOSPC.into())
+}
+
+/// `pkey_free(2)`: no key was ever allocated.
+pub fn pkey_free(_t: &Arc<Task>, _key: i32) -> SysResult<()> {
+    Err(Errno::EINVAL.into())
+}
