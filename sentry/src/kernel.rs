@@ -140,7 +140,7 @@ impl Kernel {
 
     /// Every task.
     pub fn all_tasks(&self) -> Vec<Arc<Task>> {
-        self.tasks.read().iter().flatten().cloned().collect()
+        self.tasks.read().slots.iter().filter_map(|(_, t)| t.upgrade()).collect()
     }
 
     /// The task an event's cookie means.

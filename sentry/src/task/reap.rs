@@ -12,7 +12,7 @@ use super::group::ThreadGroup;
 use super::times::CpuTimes;
 use crate::Result;
 use crate::signal::action::{SA_NOCLDSTOP, SA_NOCLDWAIT, SIG_IGN};
-use crate::signal::{JobEvent, WaitStatus, info, send};
+use crate::signal::{JobEvent, WaitStatus, info};
 
 /// `CLD_EXITED`.
 pub const CLD_EXITED: i32 = 1;

@@ -70,7 +70,7 @@ struct Listener {
 
 /// The process id a task shows to peers.
 pub fn process_id(t: &Arc<Task>) -> i32 {
-    i32::try_from(t.cookie).unwrap_or(i32::MAX)
+    t.pid()
 }
 
 impl UnixSocket {
