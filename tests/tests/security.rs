@@ -51,6 +51,12 @@ fn no_byte_is_lost_when_the_host_stops_processes() {
         panic!("{why}");
     }
     let script = top().join("tests/security/freeze.sh");
-    let outcome = run_script(&script, &["8", "1"], Duration::from_secs(120)).unwrap_or_else(|e| panic!("{e}"));
-    assert!(outcome.code == Some(0), "status {:?}\n{}", outcome.code, outcome.output);
+    let outcome = run_script(&script, &["8", "1"], Duration::from_secs(120))
+        .unwrap_or_else(|e| panic!("{e}"));
+    assert!(
+        outcome.code == Some(0),
+        "status {:?}\n{}",
+        outcome.code,
+        outcome.output
+    );
 }
