@@ -1,5 +1,6 @@
 //! The kernel value: everything of one sandbox.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -8,14 +9,15 @@ use std::time::Duration;
 use guestmem::MemoryFile;
 use platform::{Platform, WorkerId};
 
+use crate::fs::devpts::Terminals;
 use crate::fs::host_watch::HostWatch;
 use crate::fs::locks::LockWaits;
 use crate::fs::memfd::MemfdMount;
 use crate::fs::vfs::DeviceTable;
 use crate::fs::vfs::fs_type::FsTypes;
+use crate::futex::FutexTable;
 use crate::mm::frames::Frames;
 use crate::net::NetNs;
-use crate::futex::FutexTable;
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
 use crate::task::run::Dispatcher;
@@ -32,6 +34,26 @@ pub struct HostInfo {
     pub cpus: u32,
     /// Memory in bytes: the host's, or the limit if that is lower.
     pub memory: u64,
+    /// The container's memory limit in bytes, if it has one.
+    pub memory_limit: Option<u64>,
+}
+
+/// What `uname(2)` says of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Release (`6.12.0`).
+    pub release: String,
+    /// Version (`#1 SMP …`).
+    pub version: String,
+}
+
+impl Default for Version {
+    fn default() -> Version {
+        Version {
+            release: "6.12.0-runsc".to_owned(),
+            version: "#1 SMP PREEMPT_DYNAMIC Sun Nov 17 22:15:08 UTC 2024".to_owned(),
+        }
+    }
 }
 
 /// What a kernel is made from.
@@ -78,16 +100,24 @@ pub struct Kernel {
     pub host_watch: HostWatch,
     /// The network namespace.
     pub net: NetNs,
+    /// Pseudoterminals and the console.
+    pub terminals: Terminals,
     /// Held while an epoll set is made to watch another.
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
     anon_ino: AtomicU64,
     /// Who waits for whom at record locks.
     pub lock_waits: LockWaits,
-    /// Tasks by cookie.
-    tasks: RwLock<Cookies>,
     /// Futexes.
     pub futexes: FutexTable,
+    /// What `uname(2)` says.
+    pub version: Version,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// Settings written under `/proc/sys`.
+    sysctls: Mutex<BTreeMap<String, String>>,
+    /// Tasks by cookie.
+    tasks: RwLock<Cookies>,
     /// Last inode number given to a namespace.
     ns_ino: AtomicU64,
     /// Workers are to end.
@@ -107,7 +137,7 @@ impl Kernel {
     pub fn new(config: KernelConfig) -> Arc<Kernel> {
         let workers = config.platform.workers();
         let started = (config.clock.realtime(), config.clock.boottime());
-        Arc::new(Kernel {
+        let kernel = Arc::new(Kernel {
             host: config.host,
             started,
             timers: Timers::new(workers),
@@ -121,16 +151,22 @@ impl Kernel {
             dispatcher: config.dispatcher,
             host_watch: HostWatch::default(),
             net: NetNs::default(),
+            terminals: Terminals::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
             devices: DeviceTable::default(),
             lock_waits: LockWaits::default(),
-            tasks: RwLock::default(),
             futexes: FutexTable::default(),
+            version: Version::default(),
+            boot_id: crate::fs::proc::uuid(),
+            sysctls: Mutex::default(),
+            tasks: RwLock::default(),
             ns_ino: AtomicU64::new(0xf000_0000),
             stopping: AtomicBool::new(false),
             turn: AtomicUsize::new(0),
-        })
+        });
+        crate::fs::devpts::register(&kernel);
+        kernel
     }
 
     /// An inode number for a pipe, socket or the like.
@@ -140,7 +176,24 @@ impl Kernel {
 
     /// Every task.
     pub fn all_tasks(&self) -> Vec<Arc<Task>> {
-        self.tasks.read().slots.iter().filter_map(|(_, t)| t.upgrade()).collect()
+        self.tasks
+            .read()
+            .slots
+            .iter()
+            .filter_map(|(_, t)| t.upgrade())
+            .collect()
+    }
+
+    /// The value written to a setting, if one was.
+    pub fn sysctl(&self, path: &str) -> Option<String> {
+        self.sysctls.lock().get(path).cloned()
+    }
+
+    /// Stores a setting.
+    pub fn set_sysctl(&self, path: &str, value: &str) {
+        self.sysctls
+            .lock()
+            .insert(path.to_owned(), value.to_owned());
     }
 
     /// The task an event's cookie means.
@@ -174,7 +227,9 @@ impl Kernel {
 
     /// Events of this cookie mean nobody any more.
     pub(crate) fn remove_cookie(&self, cookie: u64) {
-        let Some(index) = index_of(cookie) else { return };
+        let Some(index) = index_of(cookie) else {
+            return;
+        };
         let mut tasks = self.tasks.write();
         let Some(slot) = tasks.slots.get_mut(index) else {
             return;

@@ -41,6 +41,9 @@ pub struct MapRequest {
     pub file: Option<(Arc<dyn Mappable>, u64)>,
     /// Makes all pages present (`MAP_POPULATE`, `MAP_LOCKED`).
     pub populate: bool,
+    /// Copies the data of a small private writable file mapping now instead of at the first
+    /// writes: for segments of programs, which are written to soon.
+    pub copy_now: bool,
     /// Name in `/proc/PID/maps`.
     pub name: VmaName,
 }
@@ -55,6 +58,7 @@ impl MapRequest {
             flags: VmaFlags::empty(),
             file: None,
             populate: false,
+            copy_now: false,
             name: VmaName::None,
         }
     }
@@ -70,6 +74,8 @@ impl Mm {
         if len > self.range.1 {
             return Err(Errno::ENOMEM);
         }
+        let mut request = request;
+        heed_seals(&mut request)?;
         let object = self.object_of(&request, len)?;
         let offset = request.file.as_ref().map_or(0, |(_, offset)| *offset);
         if offset
@@ -95,6 +101,9 @@ impl Mm {
         self.check_limits(state, &vma, limits)?;
         let populate = request.populate || locked_now(flags);
         self.unmap_range(state, vma.start, vma.end, &mut batch);
+        if request.copy_now {
+            self.copy_data(state, &vma);
+        }
         let made = self.insert_mapping(state, vma, &mut batch);
         self.commit(state, &mut batch);
         made?;
@@ -149,7 +158,7 @@ impl Mm {
     }
 
     /// Chooses the address.
-    pub(super) fn place(&self, state: &State, place: Placement, len: u64) -> Result<u64> {
+    pub(super) fn place(&self, state: &mut State, place: Placement, len: u64) -> Result<u64> {
         let (low, high) = self.range;
         let fits = |a: u64| a >= low && a.checked_add(len).is_some_and(|e| e <= high);
         match place {
@@ -190,8 +199,11 @@ impl Mm {
                         return Ok(hint);
                     }
                 }
+                let below = state
+                    .vmas
+                    .find_free_below(len, low, state.mmap_base, GUARD_GAP);
                 let vmas = &state.vmas;
-                vmas.find_free_below(len, low, state.mmap_base, GUARD_GAP)
+                below
                     .or_else(|| vmas.find_free_above(len, low.max(high / 3), high, GUARD_GAP))
                     .or_else(|| vmas.find_free_above(len, low, high, GUARD_GAP))
                     .ok_or(Errno::ENOMEM)
@@ -275,6 +287,21 @@ impl Mm {
         self.commit(&state, &mut batch);
         drop(state);
     }
+}
+
+/// A file sealed against writes may be shared, but not to be written.
+fn heed_seals(request: &mut MapRequest) -> Result<()> {
+    let write = VmaFlags::SHARED | VmaFlags::MAYWRITE;
+    if let Some((file, _)) = &request.file
+        && request.flags.contains(write)
+        && let Err(e) = file.may_write()
+    {
+        if request.prot.contains(MapProt::WRITE) {
+            return Err(e);
+        }
+        request.flags.remove(VmaFlags::MAYWRITE);
+    }
+    Ok(())
 }
 
 /// Whether a mapping with these flags is made present at once.

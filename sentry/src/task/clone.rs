@@ -265,7 +265,9 @@ impl Task {
             kernel: self.kernel.clone(),
             ns: mine.ns.clone(),
             pid,
-            parent: parent.as_ref().map_or_else(Default::default, Arc::downgrade),
+            parent: parent
+                .as_ref()
+                .map_or_else(Default::default, Arc::downgrade),
             pgrp: mine.pgrp(),
             limits: mine.all_limits(),
             sighand,
@@ -273,13 +275,7 @@ impl Task {
         })
     }
 
-    fn inherit(
-        &self,
-        args: &CloneArgs,
-        tid: i32,
-        group: Arc<ThreadGroup>,
-        mm: Arc<Mm>,
-    ) -> NewTask {
+    fn inherit(&self, args: &CloneArgs, tid: i32, group: Arc<ThreadGroup>, mm: Arc<Mm>) -> NewTask {
         let (files, fs, uts) = (self.files(), self.fs(), self.uts());
         let files: Arc<FdTable> = if args.has(raw::CLONE_FILES) {
             files

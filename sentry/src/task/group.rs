@@ -85,6 +85,8 @@ pub struct ThreadGroup {
     pub timers: ProcessTimers,
     /// Start on the boot-time clock.
     pub start: Duration,
+    /// `/proc/PID/oom_score_adj`.
+    pub oom_score_adj: AtomicI32,
     /// Called once with the status when the process ends.
     pub(crate) on_exit: Mutex<Option<ExitHook>>,
 }
@@ -136,6 +138,7 @@ impl ThreadGroup {
             subreaper: AtomicBool::new(false),
             did_exec: AtomicBool::new(false),
             timers: ProcessTimers::default(),
+            oom_score_adj: AtomicI32::new(0),
             on_exit: Mutex::new(None),
         })
     }

@@ -275,10 +275,7 @@ impl Task {
     pub fn context(&self) -> Result<Arc<dyn Context>, Errno> {
         self.ctx.read().clone().ok_or(Errno::ESRCH)
     }
-    pub(crate) fn set_context(
-        &self,
-        ctx: Option<Arc<dyn Context>>,
-    ) -> Option<Arc<dyn Context>> {
+    pub(crate) fn set_context(&self, ctx: Option<Arc<dyn Context>>) -> Option<Arc<dyn Context>> {
         std::mem::replace(&mut *self.ctx.write(), ctx)
     }
     /// A waker that steps this task's parked operation.

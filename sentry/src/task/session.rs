@@ -54,10 +54,7 @@ impl Session {
     }
 
     /// Sets or clears the controlling terminal, returning the old one.
-    pub fn set_tty(
-        &self,
-        tty: Option<Arc<dyn ControllingTty>>,
-    ) -> Option<Arc<dyn ControllingTty>> {
+    pub fn set_tty(&self, tty: Option<Arc<dyn ControllingTty>>) -> Option<Arc<dyn ControllingTty>> {
         std::mem::replace(&mut *self.tty.lock(), tty)
     }
 }

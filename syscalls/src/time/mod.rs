@@ -1,1 +1,4 @@
 //! Calls on time.
+
+pub mod clock;
+pub mod nanosleep;

@@ -2,8 +2,8 @@
 //!
 //! What `read`, `write` and `mmap` see are the same frames. A copy between guest and frames
 //! runs without the state lock, because it may fault on a mapping of this very file; a pin
-//! keeps frames from being given up meanwhile: while pinned, or owned by a mapping too,
-//! they are zeroed in place instead. Writes are serialised by their own lock, above the
+//! keeps frames from being given up meanwhile: while pinned or mapped they are zeroed in
+//! place instead. Writes are serialised by their own lock, above the
 //! state lock.
 
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use super::super::seals::Seals;
 use crate::Result;
 use crate::io::{IoDst, IoSrc};
 use crate::mm::Backing;
+use crate::mm::Mappers;
 use crate::mm::frames::{FrameRange, Frames};
 use crate::sync::{Mutex, RwLock};
 
@@ -93,7 +94,10 @@ pub struct Data {
     state: RwLock<State>,
     write: Mutex<()>,
     pins: AtomicU32,
+    maps: AtomicI32,
     shared_writers: AtomicI32,
+    /// Who maps it.
+    pub mappers: Mappers,
     /// Seals (`F_ADD_SEALS`).
     pub seals: Seals,
 }
@@ -189,7 +193,9 @@ impl Data {
             state: RwLock::default(),
             write: Mutex::new(()),
             pins: AtomicU32::new(0),
+            maps: AtomicI32::new(0),
             shared_writers: AtomicI32::new(0),
+            mappers: Mappers::default(),
             seals,
         }
     }
@@ -215,9 +221,12 @@ impl Data {
         self.shared_writers.load(Ordering::SeqCst)
     }
 
-    /// Counts shared writable mappings.
-    pub fn add_shared_writers(&self, delta: i32) {
-        self.shared_writers.fetch_add(delta, Ordering::SeqCst);
+    /// Counts mappings.
+    pub fn mapped(&self, delta: i32, shared_write: bool) {
+        self.maps.fetch_add(delta, Ordering::SeqCst);
+        if shared_write {
+            self.shared_writers.fetch_add(delta, Ordering::SeqCst);
+        }
     }
 
     fn pin(&self) -> Pin<'_> {
@@ -372,7 +381,13 @@ impl Data {
         let mut state = self.state.write();
         self.seals.check_resize(state.size, size)?;
         let old = state.size;
+        state.size = size;
         if size < old {
+            // Who maps the tail must fault (SIGBUS) from now on; frames are asked for anew.
+            drop(state);
+            let gone = size.next_multiple_of(PAGE_SIZE);
+            self.mappers.invalidate(gone, u64::MAX - gone);
+            state = self.state.write();
             self.drop_pages(&mut state, size.div_ceil(PAGE_SIZE), u64::MAX / PAGE_SIZE);
         }
         // What stands in the last page beyond the end must read as zero later.
@@ -381,7 +396,6 @@ impl Data {
             size.min(old),
             size.min(old).next_multiple_of(PAGE_SIZE),
         );
-        state.size = size;
         Ok(())
     }
 
@@ -398,7 +412,7 @@ impl Data {
 
     /// Gives up the pages `from..to`, or zeroes them where somebody else looks at them.
     fn drop_pages(&self, state: &mut State, from: u64, to: u64) {
-        let keep_all = self.pins.load(Ordering::SeqCst) != 0;
+        let busy = self.pins.load(Ordering::SeqCst) != 0 || self.maps.load(Ordering::SeqCst) > 0;
         let mut at = from;
         while let Some((first, run)) = state.runs_from(at, to) {
             let start = first.max(at);
@@ -407,7 +421,7 @@ impl Data {
             let mem = run.mem + (start - first) * PAGE_SIZE;
             let len = (end - start) * PAGE_SIZE;
             let (sole, upto) = self.frames.sole(mem, len);
-            if keep_all || !sole || upto < len {
+            if busy || !sole || upto < len {
                 let _ = self.frames.file().punch(mem, len);
                 continue;
             }
