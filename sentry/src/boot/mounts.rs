@@ -6,6 +6,7 @@ use abi::Errno;
 
 use super::spec::{BootError, ContainerSpec, DeviceSpec, MountFlags as SpecFlags, MountSource};
 use crate::Result;
+use crate::fs::devpts::{DevPts, PtsOptions};
 use crate::fs::gofer::GoferFs;
 use crate::fs::overlay::OverlayFs;
 use crate::fs::tmpfs::{TmpFs, TmpOptions};
@@ -160,17 +161,13 @@ impl Builder<'_> {
                 mode,
                 gid,
             } => {
-                let _ = (ptmxmode, mode, gid);
-                (
-                    tmpfs(
-                        k,
-                        TmpOptions {
-                            mode: 0o755,
-                            ..TmpOptions::default()
-                        },
-                    ),
-                    "devpts",
-                )
+                let options = PtsOptions {
+                    ptmxmode: *ptmxmode,
+                    mode: *mode,
+                    uid: None,
+                    gid: *gid,
+                };
+                (DevPts::new(k, options), "devpts")
             }
             MountSource::Mqueue => {
                 let options = TmpOptions {

@@ -43,6 +43,9 @@ impl Mappable for Named {
     fn mapped(&self, delta: i32, shared_write: bool) {
         self.data.mapped(delta, shared_write);
     }
+    fn may_write(&self) -> Result<()> {
+        self.data.may_write()
+    }
     fn mappers(&self) -> Option<&Mappers> {
         self.data.mappers()
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::signal::{SigAction, SigInfo, SigSet, StackT};
 use platform::{GpRegs, Registers, XState};
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::action::{SA_ONSTACK, SA_RESTORER};
 use super::{SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, Taken};

@@ -15,6 +15,7 @@ use crate::creds::{Cap, Creds};
 use crate::fs::File;
 use crate::fs::vfs::walk::WalkCx;
 use crate::fs::vfs::{MountFlags, Path};
+use crate::fs::write_access::WriteAccess;
 use crate::futex;
 use crate::kernel::Kernel;
 use crate::load::{self, Program, StartInfo};
@@ -27,6 +28,8 @@ use crate::wait::{OnSignal, Operation, Registration, Share, Stop, SysResult};
 pub struct ExeInfo {
     /// Its open file (`/proc/PID/exe`).
     pub file: Arc<File>,
+    /// Keeps it from being written while it runs.
+    pub(crate) _deny_write: Option<Arc<WriteAccess>>,
 }
 
 impl ExeInfo {
@@ -70,6 +73,8 @@ pub(crate) fn load(
 ) -> Result<Loaded> {
     let comm = comm_of(&request.name);
     let program = Program::open(cx, request.file, request.name, request.argv)?;
+    let inode = program.file.inode().ok_or(Errno::EACCES)?;
+    let deny_write = WriteAccess::deny(&inode)?.map(Arc::new);
     let (creds, secure) = creds_for(&cx.creds, &program.file)?;
     let space = kernel
         .platform
@@ -89,7 +94,10 @@ pub(crate) fn load(
         regs,
         creds,
         comm,
-        exe: Some(ExeInfo { file: program.file }),
+        exe: Some(ExeInfo {
+            file: program.file,
+            _deny_write: deny_write,
+        }),
     })
 }
 

@@ -1,121 +1,98 @@
-//! `clock_gettime(2)`, `clock_getres(2)`, `clock_settime(2)`, `gettimeofday(2)`, `time(2)`.
+//! `clock_gettime(2)`, `clock_getres(2)`, `clock_settime(2)`, `gettimeofday(2)`, `time(2)`,
+//! `adjtimex(2)`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use abi::Errno;
 use abi::time::{Timespec, Timeval};
-use sentry::{Result, SysResult, Task};
+use sentry::creds::Cap;
+use sentry::time::clock_id::ClockId;
+use sentry::{SysResult, Task};
 
 use crate::arg::{In, Out, UserAddr, UserPtr};
 
-/// A clock by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClockId {
-    /// `CLOCK_REALTIME` and its coarse and TAI kin.
-    Realtime,
-    /// `CLOCK_MONOTONIC` and its raw and coarse kin.
-    Monotonic,
-    /// `CLOCK_BOOTTIME`.
-    Boottime,
-    /// CPU time of a process; 0 is the caller's.
-    ProcessCpu(i32),
-    /// CPU time of a thread; 0 is the caller.
-    ThreadCpu(i32),
-}
-
-impl ClockId {
-    /// From the number; `EINVAL`. Negative numbers encode a process or thread
-    /// (`clock_getcpuclockid(3)`).
-    pub fn parse(id: i32) -> Result<ClockId> {
-        Ok(match id {
-            0 | 5 | 8 | 11 => ClockId::Realtime,
-            1 | 4 | 6 => ClockId::Monotonic,
-            2 => ClockId::ProcessCpu(0),
-            3 => ClockId::ThreadCpu(0),
-            7 | 9 => ClockId::Boottime,
-            n if n < 0 && n & 3 != 3 => {
-                let pid = !(n >> 3);
-                if n & 4 == 0 {
-                    ClockId::ProcessCpu(pid)
-                } else {
-                    ClockId::ThreadCpu(pid)
-                }
-            }
-            _ => return Err(Errno::EINVAL),
-        })
-    }
-
-    /// Reads it for `t`; `EINVAL` for a thread that is not there.
-    pub fn now(self, t: &Arc<Task>) -> Result<Duration> {
-        let clock = &t.kernel.clock;
-        Ok(match self {
-            ClockId::Realtime => clock.realtime(),
-            ClockId::Monotonic => clock.monotonic(),
-            ClockId::Boottime => clock.boottime(),
-            ClockId::ProcessCpu(0) => t.thread_group().cpu_times().total(),
-            ClockId::ThreadCpu(0) => t.cpu_times().total(),
-            ClockId::ProcessCpu(pid) => {
-                let group = t.pid_ns().group(pid).ok_or(Errno::EINVAL)?;
-                group.cpu_times().total()
-            }
-            ClockId::ThreadCpu(tid) => {
-                let task = t.pid_ns().task(tid).filter(|o| o.pid() == t.pid());
-                task.ok_or(Errno::EINVAL)?.cpu_times().total()
-            }
-        })
-    }
-
-    /// Whether its time stands still while nothing runs.
-    pub fn is_cpu(self) -> bool {
-        matches!(self, ClockId::ProcessCpu(_) | ClockId::ThreadCpu(_))
-    }
-}
-
 /// `clock_gettime(2)`.
-pub fn clock_gettime(t: &Arc<Task>, id: i32, to: UserPtr<Timespec, Out>) -> SysResult<()> {
-    let now = ClockId::parse(id)?.now(t)?;
-    Ok(to.write(t, &Timespec::from(now))?)
+pub fn clock_gettime(t: &Arc<Task>, clock: i32, at: UserPtr<Timespec, Out>) -> SysResult<()> {
+    let now = ClockId::from_raw(t, clock)?.now(&t.kernel);
+    Ok(at.write(t, &now.into())?)
 }
 
-/// `clock_getres(2)`.
-pub fn clock_getres(t: &Arc<Task>, id: i32, to: UserPtr<Timespec, Out>) -> SysResult<()> {
-    ClockId::parse(id)?.now(t)?;
-    // The coarse clocks advance with the tick (250 Hz).
-    let nsec = if matches!(id, 5 | 6) { 4_000_000 } else { 1 };
-    Ok(to.write_opt(t, &Timespec { sec: 0, nsec })?)
-}
-
-/// `clock_settime(2)`: the sandbox may not set the host's clocks.
-pub fn clock_settime(t: &Arc<Task>, id: i32, from: UserPtr<Timespec, In>) -> SysResult<()> {
-    let clock = ClockId::parse(id)?;
-    from.read(t)?.to_duration()?;
-    Err(if clock == ClockId::Realtime && id == 0 {
-        Errno::EPERM
+/// `clock_getres(2)`: 1 ns, a tick for the coarse clocks.
+pub fn clock_getres(t: &Arc<Task>, clock: i32, at: UserPtr<Timespec, Out>) -> SysResult<()> {
+    ClockId::from_raw(t, clock)?;
+    let nsec = if clock == 5 || clock == 6 {
+        4_000_000
     } else {
-        Errno::EINVAL
-    }
-    .into())
+        1
+    };
+    Ok(at.write_opt(t, &Timespec { sec: 0, nsec })?)
 }
 
-/// `gettimeofday(2)`.
+/// `clock_settime(2)`: the host's clocks are not the guest's to set.
+pub fn clock_settime(t: &Arc<Task>, clock: i32, at: UserPtr<Timespec, In>) -> SysResult<()> {
+    if clock != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    at.read(t)?.to_duration()?;
+    Err(Errno::EPERM.into())
+}
+
+/// `gettimeofday(2)`: the time zone is UTC.
 pub fn gettimeofday(
     t: &Arc<Task>,
     tv: UserPtr<Timeval, Out>,
     tz: UserPtr<[i32; 2], Out>,
 ) -> SysResult<()> {
-    tv.write_opt(t, &Timeval::from(t.kernel.clock.realtime()))?;
+    tv.write_opt(t, &t.kernel.clock.realtime().into())?;
     Ok(tz.write_opt(t, &[0, 0])?)
 }
 
+/// `settimeofday(2)`: as `clock_settime`.
+pub fn settimeofday(t: &Arc<Task>, tv: UserPtr<Timeval, In>, _tz: UserAddr) -> SysResult<()> {
+    if let Some(tv) = tv.non_null() {
+        tv.read(t)?.to_duration()?;
+    }
+    Err(Errno::EPERM.into())
+}
+
 /// `time(2)`.
-pub fn time(t: &Arc<Task>, to: UserPtr<i64, Out>) -> SysResult<i64> {
-    let now = Timespec::from(t.kernel.clock.realtime()).sec;
-    to.write_opt(t, &now)?;
+pub fn time(t: &Arc<Task>, at: UserPtr<i64, Out>) -> SysResult<i64> {
+    let now = i64::try_from(t.kernel.clock.realtime().as_secs()).unwrap_or(i64::MAX);
+    at.write_opt(t, &now)?;
     Ok(now)
 }
 
-/// `settimeofday(2)`: refused like [`clock_settime`].
-pub fn settimeofday(_t: &Arc<Task>, _tv: UserAddr, _tz: UserAddr) -> SysResult<()> {
-    Err(Errno::EPERM.into())
+/// `struct timex` of `adjtimex(2)`, by its 8-byte words.
+type Timex = [i64; 26];
+
+/// `adjtimex(2)`: the clock may be asked about, not set.
+pub fn adjtimex(t: &Arc<Task>, buf: UserPtr<Timex, Out>) -> SysResult<i64> {
+    let at = buf.addr();
+    let mut tx = UserPtr::<Timex, In>::at(at).read(t)?;
+    let modes = tx[0] & 0xffff_ffff;
+    if modes != 0 && modes != 0xa001 {
+        return Err(if t.creds().capable(Cap::SysTime) {
+            Errno::EINVAL.into()
+        } else {
+            Errno::EPERM.into()
+        });
+    }
+    let now = Timeval::from(t.kernel.clock.realtime());
+    tx = [0; 26];
+    // maxerror, esterror (us), status STA_UNSYNC, constant, precision, tolerance, time, tick.
+    (tx[3], tx[4], tx[5], tx[6]) = (16_000_000, 16_000_000, 64, 2);
+    (tx[7], tx[8]) = (1, 32_768_000);
+    (tx[9], tx[10], tx[11]) = (now.sec, now.usec, 10_000);
+    buf.write(t, &tx)?;
+    // TIME_ERROR: not synchronised.
+    Ok(5)
+}
+
+/// `clock_adjtime(2)`.
+pub fn clock_adjtime(t: &Arc<Task>, clock: i32, buf: UserPtr<Timex, Out>) -> SysResult<i64> {
+    if clock != 0 {
+        ClockId::from_raw(t, clock)?;
+        return Err(Errno::EOPNOTSUPP.into());
+    }
+    adjtimex(t, buf)
 }

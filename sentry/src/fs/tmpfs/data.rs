@@ -15,9 +15,8 @@ use abi::{Errno, PAGE_SIZE};
 use super::super::seals::Seals;
 use crate::Result;
 use crate::io::{IoDst, IoSrc};
-use crate::mm::Backing;
-use crate::mm::Mappers;
 use crate::mm::frames::{FrameRange, Frames};
+use crate::mm::{Backing, Mappers};
 use crate::sync::{Mutex, RwLock};
 
 /// Largest file.
@@ -505,10 +504,7 @@ impl Data {
     }
 
     /// Where `len` bytes at `offset` stand, for a mapping; `ENXIO` beyond the end.
-    pub fn backing(&self, offset: u64, len: u64, write: bool) -> Result<Backing> {
-        if write {
-            self.seals.check_map_write()?;
-        }
+    pub fn backing(&self, offset: u64, len: u64) -> Result<Backing> {
         let mut state = self.state.write();
         let end = state.size.div_ceil(PAGE_SIZE).saturating_mul(PAGE_SIZE);
         let len = len.min(end.saturating_sub(offset));

@@ -121,8 +121,8 @@ impl FileOps for OpenFile {
 }
 
 impl Mappable for OpenFile {
-    fn frames(&self, offset: u64, len: u64, write: bool) -> Result<Backing> {
-        self.data()?.backing(offset, len, write)
+    fn frames(&self, offset: u64, len: u64, _write: bool) -> Result<Backing> {
+        self.data()?.backing(offset, len)
     }
     fn size(&self) -> u64 {
         self.inode.data().map_or(0, Data::size)
@@ -138,6 +138,9 @@ impl Mappable for OpenFile {
         if let Some(data) = self.inode.data() {
             data.mapped(delta, shared_write);
         }
+    }
+    fn may_write(&self) -> Result<()> {
+        self.data()?.seals.check_map_write()
     }
     fn mappers(&self) -> Option<&Mappers> {
         self.inode.data().map(|d| &d.mappers)
