@@ -17,7 +17,6 @@ run: build
 	scripts/demo $(RUNSC)
 
 test:
-	scripts/need gcc=gcc busybox=busybox-static mmdebstrap=mmdebstrap
 	scripts/test
 
 lint:
