@@ -10,6 +10,7 @@ pub mod epoll;
 pub mod eventfd;
 pub mod fd_table;
 pub mod file;
+pub mod gofer;
 pub mod host_file;
 pub mod host_watch;
 pub mod inotify;
