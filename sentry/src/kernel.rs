@@ -98,14 +98,10 @@ pub struct Kernel {
     pub terminals: Terminals,
     /// Futexes.
     pub futexes: FutexTable,
-    /// What `uname(2)` says.
-    pub version: Version,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
     /// Settings written under `/proc/sys`.
     sysctls: Mutex<BTreeMap<String, String>>,
-    /// Futexes.
-    pub futexes: FutexTable,
     /// Last inode number given to a namespace.
     ns_ino: AtomicU64,
     /// Workers are to end.
@@ -150,10 +146,8 @@ impl Kernel {
             version: "#1 SMP PREEMPT_DYNAMIC".to_owned(),
             terminals: Terminals::default(),
             futexes: FutexTable::default(),
-            version: Version::default(),
             boot_id: crate::fs::proc::uuid(),
             sysctls: Mutex::default(),
-            futexes: FutexTable::default(),
             ns_ino: AtomicU64::new(0xf000_0000),
             stopping: AtomicBool::new(false),
             turn: AtomicUsize::new(0),

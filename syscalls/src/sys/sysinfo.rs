@@ -11,7 +11,6 @@ use crate::arg::{Out, UserPtr};
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct SysInfo {
-    uptime: i64,
     uptime: u64,
     loads: [u64; 3],
     totalram: u64,
@@ -21,29 +20,19 @@ pub struct SysInfo {
     totalswap: u64,
     freeswap: u64,
     procs: u16,
-    pad: [u16; 3],
+    pad: u16,
+    pad2: u32,
     totalhigh: u64,
     freehigh: u64,
     mem_unit: u32,
-    tail: u32,
-}
-
-/// `sysinfo(2)`.
-pub fn sysinfo(t: &Arc<Task>, at: UserPtr<SysInfo, Out>) -> SysResult<()> {
-    let k = &t.kernel;
-    let up = k.clock.boottime().saturating_sub(k.started.1);
-    let used = k.frames.reserved().min(k.host.memory);
-    let info = SysInfo {
-        uptime: i64::try_from(up.as_secs()).unwrap_or(i64::MAX),
-        totalram: k.host.memory,
-        freeram: k.host.memory - used,
-    pad: u16,
-    pad2: u32,
     pad3: u32,
 }
 
+/// `sysinfo(2)`.
 pub fn sysinfo(t: &Arc<Task>, to: UserPtr<SysInfo, Out>) -> SysResult<()> {
+    let k = &t.kernel;
     let total = k.host.memory;
+    let info = SysInfo {
         uptime: k.clock.boottime().saturating_sub(k.started.1).as_secs(),
         totalram: total,
         freeram: total.saturating_sub(k.memory.resident_bytes()),
@@ -51,6 +40,5 @@ pub fn sysinfo(t: &Arc<Task>, to: UserPtr<SysInfo, Out>) -> SysResult<()> {
         mem_unit: 1,
         ..SysInfo::default()
     };
-    Ok(at.write(t, &info)?)
     Ok(to.write(t, &info)?)
 }
