@@ -176,10 +176,6 @@ pub const ALLOWED: &[Row] = &[
         &[&[Is(3, libc::AT_EMPTY_PATH as u64)]],
         "how the C library spells fstat",
     ),
-    any(
-        libc::SYS_statx,
-        "donated files and stdio, by descriptor: there is nothing to name",
-    ),
     any(libc::SYS_fsync, "donated files"),
     any(libc::SYS_fdatasync, "donated files"),
     any(libc::SYS_close, "descriptors"),
