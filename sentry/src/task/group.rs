@@ -299,7 +299,7 @@ impl ThreadGroup {
 
     /// Largest resident set in bytes: of the process, of the children waited for.
     pub fn max_rss(&self) -> (u64, u64) {
-        let now = self.main_task().map_or(0, |t| t.mm().rss());
+        let now = self.main_task().map_or(0, |t| t.mm().usage().rss());
         let mut life = self.life.lock();
         life.max_rss = life.max_rss.max(now);
         (life.max_rss, life.children_max_rss)
