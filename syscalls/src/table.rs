@@ -105,7 +105,7 @@ rows! {
     58 vfork Full process::clone::vfork;
     59 execve Partial("file capabilities") process::execve::execve;
     60 exit Full process::exit::exit;
-    61 wait4 Partial("rusage has CPU times only; __WNOTHREAD is ignored") process::wait4::wait4;
+    61 wait4 Partial("no fault counts in rusage; __WNOTHREAD is ignored") process::wait4::wait4;
     62 kill Full signal::kill::kill;
     63 uname Full sys::uname::uname;
     64 semget Missing(ENOSYS);
@@ -142,7 +142,7 @@ rows! {
     95 umask Full fs::cwd::umask;
     96 gettimeofday Full time::clock::gettimeofday;
     97 getrlimit Full process::rlimit::getrlimit;
-    98 getrusage Partial("CPU times only") process::rusage::getrusage;
+    98 getrusage Partial("no fault and switch counts") process::rusage::getrusage;
     99 sysinfo Partial("loads are 0") sys::sysinfo::sysinfo;
     100 times Full process::rusage::times;
     101 ptrace Missing(ENOSYS);
@@ -291,7 +291,7 @@ rows! {
     244 mq_notify Missing(ENOSYS);
     245 mq_getsetattr Missing(ENOSYS);
     246 kexec_load Missing(ENOSYS);
-    247 waitid Partial("rusage has CPU times only") process::wait4::waitid;
+    247 waitid Partial("no fault counts in rusage") process::wait4::waitid;
     248 add_key Missing(ENOSYS);
     249 request_key Missing(ENOSYS);
     250 keyctl Missing(ENOSYS);
