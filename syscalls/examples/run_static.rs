@@ -66,6 +66,8 @@ fn main() {
             .write(&file.cx(None), &mut src, done as u64)
             .unwrap();
     }
+    // What is open for writing cannot be executed.
+    drop(file);
     let files = FdTable::new();
     for fd in [
         std::io::stdin().as_fd(),
