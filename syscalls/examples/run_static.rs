@@ -10,6 +10,7 @@ use sentry::creds::Creds;
 use sentry::fs::file::OpenFlags;
 use sentry::fs::host_file::HostFile;
 use sentry::fs::tmpfs::{TmpFs, TmpOptions};
+use sentry::fs::vfs::change::mkdir_all;
 use sentry::fs::vfs::open::{OpenHow, open};
 use sentry::fs::vfs::{MountFlags, MountNamespace, WalkCx};
 use sentry::fs::{FdTable, FsContext};
@@ -79,6 +80,10 @@ fn main() {
         files.install(file, 0, false, 1024).unwrap();
     }
     let pids = PidNamespace::new(1);
+    let uts = Arc::new(UtsNamespace::new(2, b"test", b""));
+    let proc = sentry::fs::proc::new(&kernel, &pids, &uts, kernel.fs_types.new_dev());
+    let at = mkdir_all(&cx, &cx.root, b"/proc", 0o555).unwrap();
+    ns.mount(&at, proc, b"proc", MountFlags::empty()).unwrap();
     let group = kernel
         .create_init(
             &pids,
@@ -90,7 +95,7 @@ fn main() {
                 limits: Limits::default(),
                 files,
                 fs: Arc::new(FsContext::new(ns.root(), ns.root(), 0o22)),
-                uts: Arc::new(UtsNamespace::new(2, b"test", b"")),
+                uts,
             },
         )
         .unwrap();
