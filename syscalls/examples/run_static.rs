@@ -1,5 +1,5 @@
 //! Runs one static program of the host on a kernel with an empty tmpfs root: for debugging
-//! the core without a bundle. `cargo run -p syscalls --example run_static -- PROGRAM ARGS`.
+//! the core without a bundle. `cargo run -p syscalls --example run_static -- PROGRAM ARGS`, with `WORKERS=2` on two.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -25,11 +25,12 @@ use sentry::time::clock::HostClock;
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let program = std::fs::read(&args[0]).unwrap();
+    let workers = std::env::var("WORKERS").map_or(1, |w| w.parse().unwrap());
     guestmem::install_handler().unwrap();
     let memory = Arc::new(MemoryFile::new(1 << 44).unwrap());
     let platform = Systrap::new(Config {
         memory_file: memory.fd().try_clone_to_owned().unwrap(),
-        workers: 1,
+        workers,
         trap: sentry::task::TRAPPED,
     })
     .unwrap();
@@ -105,5 +106,10 @@ fn main() {
         stop.stop();
     }));
     group.start();
-    kernel.run_worker(platform::WorkerId(0));
+    std::thread::scope(|s| {
+        for w in 0..workers {
+            let kernel = &kernel;
+            s.spawn(move || kernel.run_worker(platform::WorkerId(w)));
+        }
+    });
 }
