@@ -1,5 +1,6 @@
 //! The kernel value: everything of one sandbox.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -8,14 +9,15 @@ use std::time::Duration;
 use guestmem::MemoryFile;
 use platform::{Platform, WorkerId};
 
+use crate::fs::devpts::Terminals;
 use crate::fs::host_watch::HostWatch;
 use crate::fs::locks::LockWaits;
 use crate::fs::memfd::MemfdMount;
 use crate::fs::vfs::DeviceTable;
 use crate::fs::vfs::fs_type::FsTypes;
+use crate::futex::FutexTable;
 use crate::mm::frames::Frames;
 use crate::net::NetNs;
-use crate::futex::FutexTable;
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
 use crate::task::run::Dispatcher;
@@ -32,6 +34,8 @@ pub struct HostInfo {
     pub cpus: u32,
     /// Memory in bytes: the host's, or the limit if that is lower.
     pub memory: u64,
+    /// The container's memory limit in bytes, if it has one.
+    pub memory_limit: Option<u64>,
 }
 
 /// What a kernel is made from.
@@ -86,8 +90,18 @@ pub struct Kernel {
     pub lock_waits: LockWaits,
     /// Tasks by cookie.
     tasks: RwLock<Cookies>,
+    /// `uname(2)`'s release.
+    pub release: String,
+    /// `uname(2)`'s version.
+    pub version: String,
+    /// Pseudoterminals and the console.
+    pub terminals: Terminals,
     /// Futexes.
     pub futexes: FutexTable,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// Settings written under `/proc/sys`.
+    sysctls: Mutex<BTreeMap<String, String>>,
     /// Last inode number given to a namespace.
     ns_ino: AtomicU64,
     /// Workers are to end.
@@ -106,14 +120,16 @@ impl Kernel {
     /// A kernel with no tasks and no file systems.
     pub fn new(config: KernelConfig) -> Arc<Kernel> {
         let workers = config.platform.workers();
+        let frames = Frames::new(config.memory.clone());
+        frames.set_total(config.host.memory);
         let started = (config.clock.realtime(), config.clock.boottime());
-        Arc::new(Kernel {
+        let kernel = Arc::new(Kernel {
             host: config.host,
             started,
             timers: Timers::new(workers),
             workers: Workers::new(workers),
             platform: config.platform,
-            frames: Frames::new(config.memory.clone()),
+            frames,
             fs_types: FsTypes::default(),
             memfds: MemfdMount::default(),
             memory: config.memory,
@@ -126,11 +142,18 @@ impl Kernel {
             devices: DeviceTable::default(),
             lock_waits: LockWaits::default(),
             tasks: RwLock::default(),
+            release: "6.12.0".to_owned(),
+            version: "#1 SMP PREEMPT_DYNAMIC".to_owned(),
+            terminals: Terminals::default(),
             futexes: FutexTable::default(),
+            boot_id: crate::fs::proc::uuid(),
+            sysctls: Mutex::default(),
             ns_ino: AtomicU64::new(0xf000_0000),
             stopping: AtomicBool::new(false),
             turn: AtomicUsize::new(0),
-        })
+        });
+        crate::fs::devpts::register(&kernel);
+        kernel
     }
 
     /// An inode number for a pipe, socket or the like.
@@ -140,7 +163,24 @@ impl Kernel {
 
     /// Every task.
     pub fn all_tasks(&self) -> Vec<Arc<Task>> {
-        self.tasks.read().slots.iter().filter_map(|(_, t)| t.upgrade()).collect()
+        self.tasks
+            .read()
+            .slots
+            .iter()
+            .filter_map(|(_, t)| t.upgrade())
+            .collect()
+    }
+
+    /// The value written to a setting, if one was.
+    pub fn sysctl(&self, path: &str) -> Option<String> {
+        self.sysctls.lock().get(path).cloned()
+    }
+
+    /// Stores a setting.
+    pub fn set_sysctl(&self, path: &str, value: &str) {
+        self.sysctls
+            .lock()
+            .insert(path.to_owned(), value.to_owned());
     }
 
     /// The task an event's cookie means.
@@ -174,7 +214,9 @@ impl Kernel {
 
     /// Events of this cookie mean nobody any more.
     pub(crate) fn remove_cookie(&self, cookie: u64) {
-        let Some(index) = index_of(cookie) else { return };
+        let Some(index) = index_of(cookie) else {
+            return;
+        };
         let mut tasks = self.tasks.write();
         let Some(slot) = tasks.slots.get_mut(index) else {
             return;

@@ -73,6 +73,11 @@ impl WatchedFd {
         self.fd.as_fd()
     }
 
+    /// Whether the waker will be called.
+    pub fn is_armed(&self) -> bool {
+        self.armed.load(Ordering::SeqCst)
+    }
+
     /// Has the waker called once when the descriptor is readable (at once if it is).
     /// Whether the host can watch such a descriptor at all.
     pub fn arm(&self) -> bool {

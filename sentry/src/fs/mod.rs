@@ -6,6 +6,7 @@
 pub mod atime;
 pub mod context;
 pub mod dev;
+pub mod devpts;
 pub mod epoll;
 pub mod eventfd;
 pub mod fd_table;
@@ -15,6 +16,7 @@ pub mod host_file;
 pub mod host_watch;
 pub mod inotify;
 pub mod locks;
+mod mapped;
 pub mod memfd;
 pub mod overlay;
 pub mod pipe;
@@ -23,7 +25,9 @@ pub mod pseudo;
 pub mod seals;
 pub mod sys;
 pub mod tmpfs;
+pub mod tty;
 pub mod vfs;
+pub mod write_access;
 
 pub use context::FsContext;
 pub use fd_table::FdTable;

@@ -104,12 +104,7 @@ fn try_take(t: &Task, addr: u64, others_wait: bool, mark: bool) -> Result<Try> {
 }
 
 /// `FUTEX_LOCK_PI`: takes the lock or waits for it until `deadline` (monotonic).
-pub fn lock(
-    t: &Arc<Task>,
-    addr: u64,
-    scope: Scope,
-    deadline: Option<Duration>,
-) -> SysResult<i64> {
+pub fn lock(t: &Arc<Task>, addr: u64, scope: Scope, deadline: Option<Duration>) -> SysResult<i64> {
     let key = Key::of(t, addr, scope)?;
     t.mm().load_u32(addr)?;
     let waiter = Waiter::new(t, key, u32::MAX, true);

@@ -251,10 +251,7 @@ impl Task {
 
     /// Puts a signal back at the head of the thread's queue.
     pub(crate) fn put_back(&self, taken: Taken) {
-        self.sig
-            .lock()
-            .pending
-            .push_front(taken.signal, taken.info);
+        self.sig.lock().pending.push_front(taken.signal, taken.info);
         self.attention.store(true, Ordering::SeqCst);
     }
 
@@ -286,12 +283,7 @@ impl Task {
     }
 
     /// Builds the handler's frame; a stack that cannot take it is a SIGSEGV.
-    fn run_handler(
-        self: &Arc<Task>,
-        regs: platform::Registers,
-        taken: Taken,
-        action: SigAction,
-    ) {
+    fn run_handler(self: &Arc<Task>, regs: platform::Registers, taken: Taken, action: SigAction) {
         let signal = taken.signal;
         if action.flags & SA_RESETHAND != 0 {
             let reset = SigAction {

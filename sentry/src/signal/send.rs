@@ -52,7 +52,14 @@ fn send(
     let mut after = After::default();
     let queued = {
         let mut sig = group.signals.lock();
-        enqueue(group, &tasks, target, (signal, info, origin), &mut sig, &mut after)
+        enqueue(
+            group,
+            &tasks,
+            target,
+            (signal, info, origin),
+            &mut sig,
+            &mut after,
+        )
     };
     if after.continued {
         crate::task::reap::notify_parent_of_job(group);
@@ -84,7 +91,11 @@ fn enqueue(
         return Ok(false);
     }
     let full = {
-        let queued = sig.pending.len() + tasks.iter().map(|t| t.sig.lock().pending.len()).sum::<usize>();
+        let queued = sig.pending.len()
+            + tasks
+                .iter()
+                .map(|t| t.sig.lock().pending.len())
+                .sum::<usize>();
         queued as u64 >= group.limit(Resource::Sigpending).soft
     };
     if full && signal.is_realtime() && info.code < 0 {

@@ -56,12 +56,15 @@ impl Task {
     /// share the memory.
     fn clear_tid(self: &Arc<Task>) {
         let addr = self.clear_child_tid.swap(0, Ordering::SeqCst);
-        if addr == 0 || self.thread_group().is_exiting() && self.thread_group().thread_count() == 1 {
+        if addr == 0 || self.thread_group().is_exiting() && self.thread_group().thread_count() == 1
+        {
             return;
         }
         if self.mm().copy_out(addr, &0u32.to_ne_bytes()).is_ok() {
-            let _: crate::Result<usize> = futex::wake(self, addr, futex::Scope::Shared, 1, u32::MAX);
-            let _: crate::Result<usize> = futex::wake(self, addr, futex::Scope::Private, 1, u32::MAX);
+            let _: crate::Result<usize> =
+                futex::wake(self, addr, futex::Scope::Shared, 1, u32::MAX);
+            let _: crate::Result<usize> =
+                futex::wake(self, addr, futex::Scope::Private, 1, u32::MAX);
         }
     }
 
@@ -180,7 +183,9 @@ fn adopt(group: &Arc<ThreadGroup>) -> Vec<Arc<ThreadGroup>> {
     let children = std::mem::take(&mut group.rel.lock().children);
     let reaper = reaper_for(group);
     for child in &children {
-        child.rel.lock().parent = reaper.as_ref().map_or_else(Default::default, Arc::downgrade);
+        child.rel.lock().parent = reaper
+            .as_ref()
+            .map_or_else(Default::default, Arc::downgrade);
         // An adopted child always announces itself by SIGCHLD.
         child
             .exit_signal

@@ -53,17 +53,12 @@ impl Resource {
             R::Rtprio,
             R::Rttime,
         ];
-        usize::try_from(nr)
-            .ok()
-            .and_then(|i| ALL.get(i))
-            .copied()
+        usize::try_from(nr).ok().and_then(|i| ALL.get(i)).copied()
     }
 }
 
 /// A soft and a hard limit (`struct rlimit64`).
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RLimit {
     /// What is enforced.

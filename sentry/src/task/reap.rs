@@ -99,8 +99,7 @@ fn eligible(child: &ThreadGroup, what: &WaitFor) -> bool {
         Which::Pgrp(pgid) => child.pgrp().pgid() == *pgid,
         Which::Group(g) => std::ptr::eq(&**g, child),
     };
-    let clone =
-        child.exit_signal.load(Ordering::Relaxed) != i32::from(Signal::SIGCHLD.raw());
+    let clone = child.exit_signal.load(Ordering::Relaxed) != i32::from(Signal::SIGCHLD.raw());
     chosen && (what.all || clone == what.clone_only)
 }
 
@@ -179,8 +178,7 @@ pub(super) fn announce(group: &ThreadGroup, parent: Option<&Arc<ThreadGroup>>) -
         return false;
     }
     let action = parent.sighand().get(Signal::SIGCHLD);
-    let unwanted = action.handler == SIG_IGN || action.flags & SA_NOCLDWAIT != 0;
-    unwanted
+    action.handler == SIG_IGN || action.flags & SA_NOCLDWAIT != 0
 }
 
 /// Sends the exit signal to the parent.

@@ -131,12 +131,7 @@ impl PosixTimer {
     }
 
     /// Sets it; 0 disarms. Returns what was left and the interval (`timer_settime(2)`).
-    pub fn set(
-        &self,
-        value: Duration,
-        interval: Duration,
-        absolute: bool,
-    ) -> (Duration, Duration) {
+    pub fn set(&self, value: Duration, interval: Duration, absolute: bool) -> (Duration, Duration) {
         let old = self.get();
         let Some(group) = self.group.upgrade() else {
             return old;

@@ -162,7 +162,10 @@ impl ThreadGroup {
 
 /// The first of `at + n * interval` (n ≥ 1) after `now`.
 pub(crate) fn next_after(at: Duration, interval: Duration, now: Duration) -> Duration {
-    at.saturating_add(times(interval, overruns(at, interval, now).saturating_add(1)))
+    at.saturating_add(times(
+        interval,
+        overruns(at, interval, now).saturating_add(1),
+    ))
 }
 
 /// How many whole intervals lie between `at` and `now`.

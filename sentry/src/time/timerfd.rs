@@ -66,12 +66,7 @@ impl TimerFd {
     }
 
     /// Sets it; 0 disarms. Returns what was left and the interval (`timerfd_settime(2)`).
-    pub fn set(
-        &self,
-        value: Duration,
-        interval: Duration,
-        absolute: bool,
-    ) -> (Duration, Duration) {
+    pub fn set(&self, value: Duration, interval: Duration, absolute: bool) -> (Duration, Duration) {
         let old = self.get();
         let now = self.clock.now(&self.kernel);
         let at = match (value.is_zero(), absolute) {

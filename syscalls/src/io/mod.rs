@@ -58,8 +58,3 @@ pub fn check_writable(file: &File) -> Result<()> {
     }
     Ok(())
 }
-
-/// The number of the task's process, as record locks report it.
-fn own_pid(t: &Arc<Task>) -> i32 {
-    i32::try_from(t.cookie).unwrap_or(i32::MAX)
-}
