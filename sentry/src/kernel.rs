@@ -15,6 +15,7 @@ use crate::fs::memfd::MemfdMount;
 use crate::fs::vfs::DeviceTable;
 use crate::fs::vfs::fs_type::FsTypes;
 use crate::futex::FutexTable;
+use crate::ipc::IpcNs;
 use crate::mm::frames::Frames;
 use crate::net::NetNs;
 use crate::sync::{Mutex, RwLock};
@@ -77,6 +78,8 @@ pub struct Kernel {
     pub devices: DeviceTable,
     /// Host descriptors waited on.
     pub host_watch: HostWatch,
+    /// The IPC namespace.
+    pub ipc: IpcNs,
     /// The network namespace.
     pub net: NetNs,
     /// Pseudoterminals and the console.
@@ -123,6 +126,7 @@ impl Kernel {
             clock: config.clock,
             dispatcher: config.dispatcher,
             host_watch: HostWatch::default(),
+            ipc: IpcNs::default(),
             net: NetNs::default(),
             terminals: Terminals::default(),
             epoll_nesting: Mutex::default(),
