@@ -491,6 +491,23 @@ fn exec_like() -> Result<(), Any> {
     Ok(())
 }
 
+/// Making and dropping the platform itself.
+fn start_up() -> Result<(), Any> {
+    let count = 50;
+    let (mut made, mut dropped) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..count {
+        let start = Instant::now();
+        let rig = Rig::new(2)?;
+        made += start.elapsed();
+        let start = Instant::now();
+        drop(rig);
+        dropped += start.elapsed();
+    }
+    row("platform made", per(made, count), "165,000");
+    row("platform dropped", per(dropped, count), "");
+    Ok(())
+}
+
 fn interrupt() -> Result<(), Any> {
     let count = 20_000;
     let mut rig = Rig::new(1)?;
@@ -520,6 +537,9 @@ fn main() -> Result<(), Any> {
     let chosen: Vec<String> = std::env::args().skip(1).collect();
     let wants = |name: &str| chosen.is_empty() || chosen.iter().any(|c| name.contains(c.as_str()));
     println!("{:<46} {:>12}   reference", "", "ns");
+    if wants("start") {
+        start_up()?;
+    }
     if wants("null") {
         null(1, 1, "3,860 (4,260 with 2 workers)")?;
         null(1, 2, "4,260")?;

@@ -118,7 +118,8 @@ pub enum Resume {
     /// Go on with the registers as they are (after `set_regs`, a fault or an interruption).
     Regs,
     /// Let the host execute the guest's own trapped call, unchanged. Only for calls that act
-    /// on the host thread itself and whose every argument the kernel has checked.
+    /// on the host thread itself and whose every argument the kernel has checked. After
+    /// `exit(2)` the next event is [`Exit::Gone`]. Not possible where registers are available.
     Passthrough,
 }
 
@@ -169,6 +170,11 @@ pub trait AddressSpace: Send + Sync {
     ) -> Result<Arc<dyn Context>, PlatformError>;
     /// Kills every context of the space at once, whatever they do.
     fn kill(&self);
+    /// Whether, after [`AddressSpace::kill`], no guest code of the space runs any more. Only
+    /// then may memory that is mapped in it be given to others.
+    fn ended(&self) -> bool {
+        true
+    }
     /// Where the platform's own time functions image (an ELF vDSO usable by the guest)
     /// stands in this space, if it has one: base address and length.
     fn vdso(&self) -> Option<(u64, u64)>;

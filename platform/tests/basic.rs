@@ -302,8 +302,10 @@ fn vdso_works_in_a_stub() {
     let (space, _, data) = rig.space(&code.0);
     for space in [space.clone(), space.fork().unwrap()] {
         rig.set_word(data, 0);
-        let _context = rig.start(&space, 1);
+        let context = rig.start(&space, 1);
         assert_eq!(syscall_of(rig.guest()).0, 39);
+        drop(context);
+        assert_eq!(rig.guest().1, Exit::Gone { signo: 0 });
         let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
         let seconds = rig.word(data).cast_signed();
         assert!((now.tv_sec() - 2..=now.tv_sec()).contains(&seconds));

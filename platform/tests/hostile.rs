@@ -258,6 +258,38 @@ fn doorbell_with_a_wild_frame_is_a_call() {
     }
 }
 
+/// A thread that keeps writing the word by which new threads say that they are ready.
+#[test]
+fn forged_ready_word() {
+    let rig = Rig::new(1);
+    let ready = rig.platform.guest_range().1 + 0x43000;
+    for value in [0u64, 1, 5, (-12i64).cast_unsigned()] {
+        let code = Asm::new().mov(R::Rax, value).store_rax(ready).jmp_to(10);
+        let (space, _, _) = rig.space(&code.0);
+        let _forger = rig.start(&space, 1);
+        let start = Instant::now();
+        for n in 2..12 {
+            // It may cost the guest its life, but not us our time.
+            if let Ok(context) = space.new_context(&regs_at(CODE), n, W0) {
+                let _ = context.resume(Resume::Regs);
+            }
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "{value}: {:?}",
+            start.elapsed()
+        );
+        space.kill();
+    }
+    let (mut witness, _space) = Witness::new(&rig);
+    for _ in 0..100 {
+        match rig.guest() {
+            (WITNESS, exit) => witness.check(exit),
+            (_, exit) => assert!(matches!(exit, Exit::Gone { .. }), "{exit:?}"),
+        }
+    }
+}
+
 /// Stubs are stopped, continued and killed at random while calls run.
 #[test]
 fn stopped_continued_killed() {

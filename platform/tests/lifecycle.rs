@@ -60,6 +60,47 @@ fn fork_copies_mappings() {
 }
 
 #[test]
+fn a_new_thread_gets_the_whole_register_file() {
+    let rig = Rig::new(1);
+    let code = Asm::new()
+        .mov(R::Rax, 0x1234_5678)
+        .raw(&[0xc4, 0xe1, 0xf9, 0x6e, 0xd8]) // vmovq xmm3, rax
+        .raw(&[0xc4, 0xe3, 0x65, 0x18, 0xe3, 0x01]) // vinsertf128 ymm4, ymm3, xmm3, 1
+        .call(57, &[])
+        .raw(&[0xc4, 0xe3, 0x7d, 0x19, 0xe5, 0x01]) // vextractf128 xmm5, ymm4, 1
+        .raw(&[0xc4, 0xe1, 0xf9, 0x7e, 0xe8]) // vmovq rax, xmm5
+        .store_rax(DATA)
+        .raw(&[0x64, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0]) // mov rax, fs:[0]
+        .store_rax(DATA + 8)
+        .raw(&[0x65, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0]) // mov rax, gs:[0]
+        .store_rax(DATA + 16)
+        .call(39, &[]);
+    let (space, _, data) = rig.space(&code.0);
+    let parent = rig.start(&space, 1);
+    assert_eq!(nr_of(rig.guest().1), 57);
+    let mut regs = parent.regs().unwrap();
+    regs.gp.fs_base = DATA + 0x100;
+    regs.gp.gs_base = DATA + 0x200;
+    rig.set_word(data + 0x100, 0x77);
+    rig.set_word(data + 0x200, 0x88);
+    let child = space.new_context(&regs, 2, W0).unwrap();
+    assert_eq!(child.regs().unwrap().gp.rip, regs.gp.rip);
+    child.resume(Resume::Regs).unwrap();
+    assert_eq!(rig.guest().0, 2);
+    let words: Vec<u64> = (0..3).map(|n| rig.word(data + 8 * n)).collect();
+    assert_eq!(words, [0x1234_5678, 0x77, 0x88]);
+    // The bases stay through an interruption.
+    child.interrupt();
+    child.resume(Resume::Return(0)).unwrap();
+    assert_eq!(rig.guest(), (2, Exit::Interrupted));
+    let now = child.regs().unwrap();
+    assert_eq!(
+        (now.gp.fs_base, now.gp.gs_base),
+        (DATA + 0x100, DATA + 0x200)
+    );
+}
+
+#[test]
 fn interrupt_in_user_code() {
     let rig = Rig::new(1);
     let code = Asm::new().mov(R::Rbx, 0x77).raw(&[0xeb, 0xfe]); // jmp .

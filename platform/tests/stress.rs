@@ -190,7 +190,6 @@ impl World {
                         len: 0x1000,
                     },
                 ]);
-                return;
             }
             10..14 => {
                 let space = spaces[index].clone();

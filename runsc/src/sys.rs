@@ -127,21 +127,21 @@ pub fn drop_capabilities() -> io::Result<()> {
     check(ret as libc::c_int).map(drop)
 }
 
-/// Marks every descriptor from `first` on close-on-exec, or closes it.
-pub fn close_from(first: u32, only_on_exec: bool) -> io::Result<()> {
-    let flags = if only_on_exec {
-        libc::CLOSE_RANGE_CLOEXEC
-    } else {
-        0
-    };
-    // SAFETY: takes integers only. Callers that close (not mark) do so in a fresh child
-    // that owns no descriptor above `first`.
-    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
-    check(ret as libc::c_int).map(drop)
-}
-
-/// Closes one inherited descriptor by number, in a fresh child that does not own it.
-pub fn close_raw(fd: RawFd) {
-    // SAFETY: takes an integer; used on numbers no `OwnedFd` of this process will touch.
-    unsafe { libc::close(fd) };
+/// Closes every descriptor whose number is not in `keep`, in a fresh child. The values
+/// that own them must never be dropped there: the child ends by [`exit_now`].
+pub fn close_all_but(keep: &[RawFd]) {
+    let mut keep = keep.to_vec();
+    keep.sort_unstable();
+    let mut from: libc::c_uint = 0;
+    for fd in keep {
+        let fd = fd as libc::c_uint;
+        if fd > from {
+            // SAFETY: takes integers only; no value of this process that owns one of the
+            // descriptors is used or dropped afterwards.
+            unsafe { libc::syscall(libc::SYS_close_range, from, fd - 1, 0) };
+        }
+        from = fd + 1;
+    }
+    // SAFETY: as above.
+    unsafe { libc::syscall(libc::SYS_close_range, from, u32::MAX, 0) };
 }

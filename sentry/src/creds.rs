@@ -119,4 +119,93 @@ impl Creds {
     pub fn in_group(&self, gid: u32) -> bool {
         self.fsgid == gid || self.groups.contains(&gid)
     }
+
+    /// What `execve(2)` leaves, with the owner of a set-user-id and the group of a
+    /// set-group-id file (`capabilities(7)`, "Transformation of capabilities").
+    #[must_use]
+    pub fn after_exec(&self, set_uid: Option<u32>, set_gid: Option<u32>) -> Creds {
+        let mut new = self.clone();
+        new.euid = set_uid.unwrap_or(self.euid);
+        new.egid = set_gid.unwrap_or(self.egid);
+        let privileged = new.euid != self.euid || new.egid != self.egid;
+        (new.suid, new.fsuid) = (new.euid, new.euid);
+        (new.sgid, new.fsgid) = (new.egid, new.egid);
+        if privileged {
+            new.ambient = CapSet::default();
+        }
+        let (mut file_permitted, mut file_inheritable) = (CapSet::default(), CapSet::default());
+        let mut file_effective = false;
+        if self.securebits & SECBIT_NOROOT == 0 {
+            if new.uid == 0 || new.euid == 0 {
+                (file_permitted, file_inheritable) = (CapSet::ALL, CapSet::ALL);
+            }
+            file_effective = new.euid == 0;
+        }
+        let permitted = (self.inheritable.0 & file_inheritable.0)
+            | (file_permitted.0 & self.bounding.0)
+            | new.ambient.0;
+        new.permitted = CapSet(permitted);
+        new.effective = if file_effective {
+            new.permitted
+        } else {
+            new.ambient
+        };
+        // SECBIT_KEEP_CAPS does not outlive a program.
+        new.securebits &= !SECBIT_KEEP_CAPS;
+        new
+    }
+
+    /// The rules for capabilities when user ids change (`capabilities(7)`, "Effect of user
+    /// ID changes on capabilities"); `self` has the new ids.
+    pub fn fix_caps_after_setuid(&mut self, old: &Creds) {
+        if self.securebits & SECBIT_NO_SETUID_FIXUP != 0 {
+            return;
+        }
+        let any_root = |c: &Creds| c.uid == 0 || c.euid == 0 || c.suid == 0;
+        if any_root(old) && !any_root(self) {
+            if self.securebits & SECBIT_KEEP_CAPS == 0 {
+                self.permitted = CapSet::default();
+                self.effective = CapSet::default();
+            }
+            self.ambient = CapSet::default();
+        }
+        if old.euid == 0 && self.euid != 0 {
+            self.effective = CapSet::default();
+        }
+        if old.euid != 0 && self.euid == 0 {
+            self.effective = self.permitted;
+        }
+    }
+
+    /// The same for the file-system user id.
+    pub fn fix_caps_after_setfsuid(&mut self, old: &Creds) {
+        if self.securebits & SECBIT_NO_SETUID_FIXUP != 0 {
+            return;
+        }
+        if old.fsuid == 0 && self.fsuid != 0 {
+            self.effective = CapSet(self.effective.0 & !FS_CAPS);
+        }
+        if old.fsuid != 0 && self.fsuid == 0 {
+            self.effective = CapSet(self.effective.0 | (self.permitted.0 & FS_CAPS));
+        }
+    }
 }
+
+/// `SECBIT_NOROOT`.
+pub const SECBIT_NOROOT: u32 = 1;
+/// `SECBIT_NO_SETUID_FIXUP`.
+pub const SECBIT_NO_SETUID_FIXUP: u32 = 1 << 2;
+/// `SECBIT_KEEP_CAPS`.
+pub const SECBIT_KEEP_CAPS: u32 = 1 << 4;
+/// `SECBIT_NO_CAP_AMBIENT_RAISE`.
+pub const SECBIT_NO_CAP_AMBIENT_RAISE: u32 = 1 << 6;
+
+/// Capabilities that go with the file-system user id.
+const FS_CAPS: u64 = 1 << Cap::Chown as u64
+    | 1 << Cap::DacOverride as u64
+    | 1 << Cap::DacReadSearch as u64
+    | 1 << Cap::Fowner as u64
+    | 1 << Cap::Fsetid as u64
+    | 1 << Cap::LinuxImmutable as u64
+    | 1 << Cap::Mknod as u64
+    | 1 << Cap::MacOverride as u64;

@@ -1,5 +1,6 @@
 //! The kernel value: everything of one sandbox.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -34,6 +35,8 @@ pub struct HostInfo {
     pub cpus: u32,
     /// Memory in bytes: the host's, or the limit if that is lower.
     pub memory: u64,
+    /// The container's memory limit in bytes, if it has one.
+    pub memory_limit: Option<u64>,
 }
 
 /// What a kernel is made from.
@@ -82,8 +85,6 @@ pub struct Kernel {
     pub ipc: IpcNs,
     /// The network namespace.
     pub net: NetNs,
-    /// Pseudoterminals and the console.
-    pub terminals: Terminals,
     /// Held while an epoll set is made to watch another.
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
@@ -92,8 +93,18 @@ pub struct Kernel {
     pub lock_waits: LockWaits,
     /// Tasks by cookie.
     tasks: RwLock<Cookies>,
+    /// `uname(2)`'s release.
+    pub release: String,
+    /// `uname(2)`'s version.
+    pub version: String,
+    /// Pseudoterminals and the console.
+    pub terminals: Terminals,
     /// Futexes.
     pub futexes: FutexTable,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// Settings written under `/proc/sys`.
+    sysctls: Mutex<BTreeMap<String, String>>,
     /// Last inode number given to a namespace.
     ns_ino: AtomicU64,
     /// Workers are to end.
@@ -112,6 +123,8 @@ impl Kernel {
     /// A kernel with no tasks and no file systems.
     pub fn new(config: KernelConfig) -> Arc<Kernel> {
         let workers = config.platform.workers();
+        let frames = Frames::new(config.memory.clone());
+        frames.set_total(config.host.memory);
         let started = (config.clock.realtime(), config.clock.boottime());
         let kernel = Arc::new(Kernel {
             host: config.host,
@@ -119,7 +132,7 @@ impl Kernel {
             timers: Timers::new(workers),
             workers: Workers::new(workers),
             platform: config.platform,
-            frames: Frames::new(config.memory.clone()),
+            frames,
             fs_types: FsTypes::default(),
             memfds: MemfdMount::default(),
             memory: config.memory,
@@ -128,13 +141,17 @@ impl Kernel {
             host_watch: HostWatch::default(),
             ipc: IpcNs::default(),
             net: NetNs::default(),
-            terminals: Terminals::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
             devices: DeviceTable::default(),
             lock_waits: LockWaits::default(),
             tasks: RwLock::default(),
+            release: "6.12.0".to_owned(),
+            version: "#1 SMP PREEMPT_DYNAMIC".to_owned(),
+            terminals: Terminals::default(),
             futexes: FutexTable::default(),
+            boot_id: crate::fs::proc::uuid(),
+            sysctls: Mutex::default(),
             ns_ino: AtomicU64::new(0xf000_0000),
             stopping: AtomicBool::new(false),
             turn: AtomicUsize::new(0),
@@ -156,6 +173,18 @@ impl Kernel {
             .iter()
             .filter_map(|(_, t)| t.upgrade())
             .collect()
+    }
+
+    /// The value written to a setting, if one was.
+    pub fn sysctl(&self, path: &str) -> Option<String> {
+        self.sysctls.lock().get(path).cloned()
+    }
+
+    /// Stores a setting.
+    pub fn set_sysctl(&self, path: &str, value: &str) {
+        self.sysctls
+            .lock()
+            .insert(path.to_owned(), value.to_owned());
     }
 
     /// The task an event's cookie means.

@@ -24,6 +24,7 @@ pub mod signal;
 pub mod sync;
 pub mod task;
 pub mod time;
+pub mod trace;
 pub mod wait;
 pub mod worker;
 

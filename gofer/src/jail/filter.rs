@@ -13,7 +13,7 @@ pub const ALLOWED: &[(c_long, &str)] = &[
     (libc::SYS_recvfrom, "take a request"),
     (libc::SYS_sendmsg, "reply, donate a descriptor"),
     (libc::SYS_shutdown, "end a session"),
-    (libc::SYS_poll, "wait for events"),
+    (libc::SYS_ppoll, "wait for events"),
     (libc::SYS_read, "inotify events"),
     (libc::SYS_write, "event pipe, panic message"),
     (libc::SYS_close, "drop descriptors"),

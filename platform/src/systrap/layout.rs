@@ -96,6 +96,8 @@ pub const CONST_ZEROS: u64 = CONSTS + 64;
 pub const CONST_CAP_HEADER: u64 = CONSTS + 128;
 /// Constants page: our signal action.
 pub const CONST_ACTION: u64 = CONSTS + 160;
+/// Constants page: the stubs' process name.
+pub const CONST_NAME: u64 = CONSTS + 192;
 /// Constants page: the reply table, 512 words of 16 bits.
 pub const CONST_TABLE: u64 = CONSTS + 1024;
 /// Constants page: the filters' instructions.

@@ -134,6 +134,7 @@ fn write_text(text: &Window, layout: &Layout, trap: &[u32]) -> Result<(), Platfo
     text.set64(l::CONST_FULL_MASK, u64::MAX);
     // _LINUX_CAPABILITY_VERSION_3, pid 0.
     text.set64(l::CONST_CAP_HEADER, 0x2008_0522);
+    text.copy_in(l::CONST_NAME, b"guest\0");
     let flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART | 0x0400_0000;
     let action = [
         base + entries.handler,
@@ -180,6 +181,7 @@ fn strip(base: u64, fds: [&OwnedFd; 4], pieces: &[Piece]) -> Vec<Op> {
         ),
         prctl(libc::PR_SET_DUMPABLE, 1),
         Op::lenient(libc::SYS_setsid, [0; 6]),
+        prctl(libc::PR_SET_NAME, at(l::CONST_NAME)),
         prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64),
         prctl(libc::PR_SET_NO_NEW_PRIVS, 1),
         Op::new(

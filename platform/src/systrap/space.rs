@@ -21,7 +21,7 @@ use super::raw;
 use crate::{AddressSpace, Context, Cookie, MapOp, PlatformError, Prot, Registers, WorkerId};
 
 /// How long a stub may take to show a new thread's listener.
-const BIRTH_LIMIT: Duration = Duration::from_secs(20);
+const BIRTH_LIMIT: Duration = Duration::from_secs(10);
 /// Flags of a guest thread's clone: VM, FS, FILES, SIGHAND, THREAD, SYSVSEM.
 const THREAD_FLAGS: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
 /// Flags of a stub's clone: PARENT, SIGCHLD.
@@ -401,31 +401,21 @@ impl Stub {
         let ready = mapper.first_chunk() + l::READY;
         window.set32(ready, 0);
         let stack = area.addr + l::AREA_BIRTH;
-        let clone = Op::new(
-            libc::SYS_clone,
-            [THREAD_FLAGS, stack, 0, 0, 0, l::CHILD_THREAD],
-        );
-        let ops: smallvec::SmallVec<[Op; 2]> = map.into_iter().chain([clone]).collect();
-        if let Err(failure) = mapper.run(&ops, 0) {
+        if let Err(failure) = self.clone_thread(&mut mapper, stack, map) {
             mapper.free_areas.push(area_index);
             return Err(match failure {
                 Failure::Gone => PlatformError::Gone,
                 Failure::Call { errno, .. } => what(errno),
             });
         }
-        let listener = match self.listener(&mut mapper, ready) {
-            Ok(listener) => listener,
-            Err(errno) => {
-                // The thread exits by itself when it could not install its filter; anything
-                // else is a stub that does not do its part.
-                if errno != libc::ENOMEM && errno != libc::EAGAIN {
-                    self.kill();
-                }
-                mapper.free_areas.push(area_index);
-                return Err(what(errno));
-            }
-        };
+        // Whatever happens, the stub's copy has that number; it must be free again.
+        let listener = self.listener(&mut mapper, ready);
         mapper.stale_listener = true;
+        let listener = listener.map_err(|errno| {
+            // The thread may be there nevertheless: what the stub says can be forged.
+            self.kill();
+            what(errno)
+        })?;
         drop(mapper);
         let parts = Parts {
             stub: self.clone(),
@@ -450,6 +440,25 @@ impl Stub {
             thread.stub_ended(libc::SIGKILL as u8);
         }
         Ok(thread)
+    }
+
+    /// Has the mapper map a new chunk, if one is needed, and clone a thread on `stack`.
+    fn clone_thread(
+        &self,
+        mapper: &mut Mapper,
+        stack: u64,
+        map: Option<Op>,
+    ) -> Result<(), Failure> {
+        let args = [THREAD_FLAGS, stack, 0, 0, 0, l::CHILD_THREAD];
+        let clone = Op::new(libc::SYS_clone, args);
+        let new_chunk = map.is_some();
+        let ops: smallvec::SmallVec<[Op; 2]> = map.into_iter().chain([clone]).collect();
+        let result = mapper.run(&ops, 0).map(drop);
+        if new_chunk && matches!(result, Err(Failure::Call { index: 0, .. })) {
+            // The chunk was not mapped.
+            mapper.chunks.pop();
+        }
+        result
     }
 
     /// Finds an area for a new thread; an operation when its chunk must be mapped first.
@@ -493,27 +502,36 @@ impl Stub {
         ))
     }
 
-    /// Waits for a new thread's listener and fetches it. The word it sets is only a hint.
+    /// Waits for a new thread's listener and fetches it. The word the thread sets can be
+    /// changed by guest code: it only says when to try.
     fn listener(&self, mapper: &mut Mapper, ready: u64) -> Result<OwnedFd, i32> {
         let window = self.core.control.window();
         let until = Instant::now() + BIRTH_LIMIT;
+        let mut pause = Duration::from_millis(1);
         loop {
-            match window.get32(ready).cast_signed() {
-                0 => {}
-                errno @ -4095..0 => return Err(errno.saturating_neg()),
-                _ if self.core.by_socket.load(Ordering::Relaxed) => {
-                    return mapper.fetch_listener();
-                }
-                _ => return raw::pidfd_getfd(self.pidfd.as_fd(), l::FD_FREE),
+            if window.get32(ready) == 0 {
+                window.futex_wait(ready, 0, pause);
             }
-            if self.is_killed() || Instant::now() >= until {
-                return Err(libc::ETIMEDOUT);
+            let fetched = if self.core.by_socket.load(Ordering::Relaxed) {
+                mapper.fetch_listener()
+            } else {
+                raw::pidfd_getfd(self.pidfd.as_fd(), l::FD_FREE)
+            };
+            match fetched {
+                Err(libc::EBADF) => {}
+                result => return result,
             }
-            window.futex_wait(ready, 0, Duration::from_millis(100));
-            let ended = raw::poll(self.pidfd.as_fd(), libc::POLLIN, Duration::ZERO);
-            if window.get32(ready) == 0 && ended.is_ok_and(|flags| flags != 0) {
-                return Err(libc::ESRCH);
+            // Not there yet, or it never will be.
+            let said = window.get32(ready).cast_signed();
+            if said < 0 || self.is_killed() || Instant::now() >= until {
+                return Err(if said < 0 {
+                    said.saturating_neg()
+                } else {
+                    libc::ESRCH
+                });
             }
+            pause = (pause * 2).min(Duration::from_millis(20));
+            window.set32(ready, 0);
         }
     }
 }
@@ -569,6 +587,11 @@ impl AddressSpace for Space {
 
     fn kill(&self) {
         self.0.kill();
+    }
+
+    fn ended(&self) -> bool {
+        // The pidfd is readable once the last thread has ended.
+        self.0.reaped.load(Ordering::Acquire) || crate::host::poll_now(self.0.pidfd.as_fd()).0
     }
 
     fn vdso(&self) -> Option<(u64, u64)> {

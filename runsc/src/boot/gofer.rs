@@ -1,12 +1,12 @@
 //! Starts the Gofer: a child of the leader that keeps the host's files and nothing else.
 
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use anyhow::Context;
 use gofer::{Exports, MountRoot};
 use nix::fcntl::{OFlag, open};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::Mode;
 
 use crate::bundle::mounts::HostRoot;
@@ -16,24 +16,25 @@ use crate::sys;
 #[derive(Debug)]
 pub struct Ends {
     /// The session.
-    pub session: UnixStream,
+    pub session: OwnedFd,
     /// Hangs up when the Gofer is gone; before that it may hold one sentence.
-    pub life: UnixStream,
+    pub life: PipeReader,
 }
 
 /// Forks the Gofer. It opens its roots in the mount namespace of the caller, which must
 /// not leave that before [`ready`] has returned.
-pub fn fork(roots: &[HostRoot], keep: &[i32]) -> anyhow::Result<Ends> {
-    let (session, theirs) = UnixStream::pair()?;
-    let (life, word) = UnixStream::pair()?;
+pub fn fork(roots: &[HostRoot]) -> anyhow::Result<Ends> {
+    let kind = SockType::SeqPacket;
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let (session, theirs) = socketpair(AddressFamily::Unix, kind, None, flags)?;
+    let (life, word) = std::io::pipe()?;
     if sys::fork()?.is_some() {
         return Ok(Ends { session, life });
     }
-    drop((session, life));
-    for fd in keep {
-        sys::close_raw(*fd);
-    }
-    if let Err(e) = serve(roots, theirs.into(), &word) {
+    // What the leader holds (the guest's descriptors, the control socket) is not ours to
+    // keep open.
+    sys::close_all_but(&[0, 1, 2, theirs.as_raw_fd(), word.as_raw_fd()]);
+    if let Err(e) = serve(roots, theirs, &word) {
         // The Sentry may be gone first; then nobody reads this.
         let _ = (&word).write_all(format!("gofer: {e:#}").as_bytes());
         sys::exit_now(1);
@@ -41,7 +42,7 @@ pub fn fork(roots: &[HostRoot], keep: &[i32]) -> anyhow::Result<Ends> {
     sys::exit_now(0)
 }
 
-fn serve(roots: &[HostRoot], session: OwnedFd, word: &UnixStream) -> anyhow::Result<()> {
+fn serve(roots: &[HostRoot], session: OwnedFd, word: &PipeWriter) -> anyhow::Result<()> {
     // A label only.
     let _ = nix::sys::prctl::set_name(c"runsc-gofer");
     let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
@@ -70,7 +71,14 @@ pub fn ready(ends: &mut Ends) -> anyhow::Result<()> {
         n => {
             let mut rest = String::from_utf8_lossy(first.get(..n).unwrap_or_default()).into_owned();
             ends.life.read_to_string(&mut rest)?;
-            anyhow::bail!("{}", if rest.is_empty() { "the gofer ended" } else { &rest })
+            anyhow::bail!(
+                "{}",
+                if rest.is_empty() {
+                    "the gofer ended"
+                } else {
+                    &rest
+                }
+            )
         }
     }
 }

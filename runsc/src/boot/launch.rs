@@ -29,7 +29,10 @@ pub fn launch(
     let (ours, theirs) = Sync::pair()?;
     let home = File::open("/proc/self/ns/pid")?;
     unshare(CloneFlags::CLONE_NEWPID).map_err(|e| {
-        Failure::new(1, format!("cannot make a pid namespace: {}", reason(&e.into())))
+        Failure::new(
+            1,
+            format!("cannot make a pid namespace: {}", reason(&e.into())),
+        )
     })?;
     let forked = sys::fork();
     let Some(pid) = forked? else {
@@ -84,9 +87,8 @@ fn follow(
 fn write_id_maps(pid: Pid) -> Result<(), Failure> {
     let map = format!("{SENTRY_ID} {SENTRY_ID} 1\n");
     for file in ["uid_map", "gid_map"] {
-        std::fs::write(format!("/proc/{pid}/{file}"), &map).map_err(|e| {
-            Failure::new(1, format!("write {file} of the sandbox: {}", reason(&e)))
-        })?;
+        std::fs::write(format!("/proc/{pid}/{file}"), &map)
+            .map_err(|e| Failure::new(1, format!("write {file} of the sandbox: {}", reason(&e))))?;
     }
     Ok(())
 }

@@ -189,10 +189,19 @@ mod tests {
     fn frames_carry_descriptors() {
         let (a, b) = UnixStream::pair().expect("pair");
         let null = std::fs::File::open("/dev/null").expect("open");
-        let request = Request::Kill { signal: 9, all: true };
+        let request = Request::Kill {
+            signal: 9,
+            all: true,
+        };
         send(&a, &request, &[null.as_fd()]).expect("send");
         let (got, fds) = receive::<Request>(&b).expect("receive").expect("frame");
-        assert!(matches!(got, Request::Kill { signal: 9, all: true }));
+        assert!(matches!(
+            got,
+            Request::Kill {
+                signal: 9,
+                all: true
+            }
+        ));
         assert_eq!(fds.len(), 1);
         drop(a);
         assert!(receive::<Request>(&b).expect("receive").is_none());

@@ -14,7 +14,7 @@ mod leader;
 pub mod message;
 mod sync;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::LinuxNamespace;
@@ -86,4 +86,20 @@ pub struct Plan {
     pub trace: Option<Trace>,
     /// Where the sandbox's own last words go.
     pub log: Option<OwnedFd>,
+    /// Log what the kernel does.
+    pub debug: bool,
+}
+
+impl Plan {
+    /// Numbers of all descriptors in it.
+    pub fn descriptors(&self) -> Vec<i32> {
+        let mut all: Vec<i32> = self.preserved.iter().map(AsRawFd::as_raw_fd).collect();
+        match &self.stdio {
+            Stdio::Files(files) => all.extend(files.iter().map(AsRawFd::as_raw_fd)),
+            Stdio::Terminal(tty) => all.push(tty.as_raw_fd()),
+        }
+        all.extend(self.trace.iter().map(|t| t.output.as_raw_fd()));
+        all.extend(self.log.iter().map(AsRawFd::as_raw_fd));
+        all
+    }
 }

@@ -1,6 +1,7 @@
 //! The talk between a command and the leader it forks: stages, permissions to go on, and
 //! the one sentence of a failure.
 
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,11 @@ impl Sync {
         Ok((Sync(a), Sync(b)))
     }
 
+    /// The descriptor's number.
+    pub fn as_raw_fd(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+
     /// Leader: reports a stage.
     pub fn report(&self, stage: &Stage) -> std::io::Result<()> {
         message::send(&self.0, stage, &[])
@@ -41,7 +47,9 @@ impl Sync {
     pub fn wait(&self) -> std::io::Result<()> {
         match message::receive::<()>(&self.0)? {
             Some(_) => Ok(()),
-            None => Err(std::io::Error::other("the command that made this sandbox is gone")),
+            None => Err(std::io::Error::other(
+                "the command that made this sandbox is gone",
+            )),
         }
     }
 

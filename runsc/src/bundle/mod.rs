@@ -78,7 +78,10 @@ fn rootfs(dir: &Path, spec: &Spec) -> Result<PathBuf, Failure> {
         )
     })?;
     if !found.is_dir() {
-        let text = format!("invalid rootfs: root.path {} is not a directory", full.display());
+        let text = format!(
+            "invalid rootfs: root.path {} is not a directory",
+            full.display()
+        );
         return Err(Failure::new(1, text));
     }
     Ok(found)
@@ -140,9 +143,14 @@ mod tests {
     fn messages_name_the_field() {
         assert_eq!(error("{"), "unexpected EOF");
         assert!(error(r#"{"ociVersion": 3}"#).contains("ociVersion"));
-        let args = r#"{"ociVersion":"1.0.2","process":{"cwd":"/","user":{"uid":0,"gid":0},"args":"x"}}"#;
+        let args =
+            r#"{"ociVersion":"1.0.2","process":{"cwd":"/","user":{"uid":0,"gid":0},"args":"x"}}"#;
         assert!(error(args).contains("process.args"));
         let ns = r#"{"ociVersion":"1.0.2","linux":{"namespaces":[{"type":"foo"}]}}"#;
-        assert!(error(ns).contains("linux.namespaces[0].type"), "{}", error(ns));
+        assert!(
+            error(ns).contains("linux.namespaces[0].type"),
+            "{}",
+            error(ns)
+        );
     }
 }

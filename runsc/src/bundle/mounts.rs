@@ -201,8 +201,9 @@ impl Options {
                 "noexec" | "rnoexec" => o.flags.noexec = true,
                 "exec" | "rexec" => o.flags.noexec = false,
                 "noatime" | "rnoatime" => o.flags.noatime = true,
-                "atime" | "ratime" | "relatime" | "rrelatime" | "strictatime"
-                | "rstrictatime" => o.flags.noatime = false,
+                "atime" | "ratime" | "relatime" | "rrelatime" | "strictatime" | "rstrictatime" => {
+                    o.flags.noatime = false
+                }
                 // Propagation and flags without a meaning inside: the guest's mounts are
                 // never shared with the host's.
                 "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave"
@@ -236,7 +237,10 @@ pub fn guest_devices(spec: &Spec) -> Vec<GuestDevice> {
         node("/dev/random", 8, 1),
         node("/dev/urandom", 9, 1),
     ];
-    let asked = spec.linux().iter().flat_map(|l| l.devices().iter().flatten());
+    let asked = spec
+        .linux()
+        .iter()
+        .flat_map(|l| l.devices().iter().flatten());
     for d in asked {
         let kind = match d.typ() {
             LinuxDeviceType::B => libc::S_IFBLK,

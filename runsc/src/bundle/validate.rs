@@ -63,7 +63,9 @@ pub fn process(p: &Process) -> Result<(), Failure> {
     if let Some(score) = p.oom_score_adj()
         && !(-1000..=1000).contains(&score)
     {
-        return fail(format!("process.oomScoreAdj {score} is not within -1000..1000"));
+        return fail(format!(
+            "process.oomScoreAdj {score} is not within -1000..1000"
+        ));
     }
     Ok(())
 }
@@ -107,10 +109,16 @@ fn mounts(spec: &Spec, warnings: &mut Vec<String>) -> Result<(), Failure> {
 
 fn namespaces(spec: &Spec) -> Result<(), Failure> {
     let mut seen = Vec::new();
-    let all = spec.linux().iter().flat_map(|l| l.namespaces().iter().flatten());
+    let all = spec
+        .linux()
+        .iter()
+        .flat_map(|l| l.namespaces().iter().flatten());
     for n in all {
         if seen.contains(&n.typ()) {
-            return fail(format!("malformed spec file: duplicated ns {:?}", n.typ().to_string()));
+            return fail(format!(
+                "malformed spec file: duplicated ns {:?}",
+                n.typ().to_string()
+            ));
         }
         seen.push(n.typ());
         if let Some(path) = n.path()
@@ -137,7 +145,10 @@ fn sysctls(spec: &Spec) -> Result<(), Failure> {
         "kernel.shmmax",
         "kernel.shmmni",
     ];
-    let all = spec.linux().iter().flat_map(|l| l.sysctl().iter().flatten());
+    let all = spec
+        .linux()
+        .iter()
+        .flat_map(|l| l.sysctl().iter().flatten());
     for (key, _) in all {
         let dotted = key.replace('/', ".");
         let needs = if IPC.contains(&dotted.as_str())

@@ -16,7 +16,9 @@ pub fn apply(paths: &Paths, r: &LinuxResources) -> Result<(), String> {
     {
         for (file, value) in all {
             if file.contains('/') {
-                return Err(format!("unified resource {file:?} must be a file name (no slashes)"));
+                return Err(format!(
+                    "unified resource {file:?} must be a file name (no slashes)"
+                ));
             }
             write(dir, file, value)?;
         }
@@ -29,7 +31,13 @@ fn memory(paths: &Paths, r: &LinuxResources) -> Result<(), String> {
         return Ok(());
     };
     if paths.unified() {
-        let text = |n: i64| if n < 0 { "max".to_string() } else { n.to_string() };
+        let text = |n: i64| {
+            if n < 0 {
+                "max".to_string()
+            } else {
+                n.to_string()
+            }
+        };
         if let Some(limit) = m.limit().filter(|l| *l != 0) {
             write(dir, "memory.max", &text(limit))?;
         }
@@ -96,7 +104,11 @@ fn cpu(paths: &Paths, r: &LinuxResources) -> Result<(), String> {
                 Some(q) if q > 0 => q.to_string(),
                 _ => "max".to_string(),
             };
-            write(dir, "cpu.max", &format!("{q} {}", period.unwrap_or(100_000)))?;
+            write(
+                dir,
+                "cpu.max",
+                &format!("{q} {}", period.unwrap_or(100_000)),
+            )?;
         }
         return Ok(());
     }

@@ -39,7 +39,10 @@ impl Paths {
 
     /// The folder of a controller.
     pub fn of(&self, controller: &str) -> Option<&Path> {
-        self.0.get(controller).or_else(|| self.0.get("")).map(PathBuf::as_path)
+        self.0
+            .get(controller)
+            .or_else(|| self.0.get(""))
+            .map(PathBuf::as_path)
     }
 
     /// All folders by controller.
@@ -100,8 +103,13 @@ fn remove_tree(dir: &Path) -> Result<(), String> {
 /// Writes a control file.
 pub fn write(dir: &Path, file: &str, value: &str) -> Result<(), String> {
     let path = dir.join(file);
-    std::fs::write(&path, value)
-        .map_err(|e| format!("failed to write {value:?}: write {}: {}", path.display(), reason(&e)))
+    std::fs::write(&path, value).map_err(|e| {
+        format!(
+            "failed to write {value:?}: write {}: {}",
+            path.display(),
+            reason(&e)
+        )
+    })
 }
 
 /// Whether the host has only version 2.
@@ -152,7 +160,10 @@ pub fn create(asked: Option<&Path>, id: &str, systemd: bool, warnings: &mut Vec<
 /// `slice:prefix:name` as the folder systemd would make of it.
 fn systemd_path(text: &str, id: &str) -> PathBuf {
     let mut parts = text.split(':');
-    let slice = parts.next().filter(|s| !s.is_empty()).unwrap_or("system.slice");
+    let slice = parts
+        .next()
+        .filter(|s| !s.is_empty())
+        .unwrap_or("system.slice");
     let prefix = parts.next().unwrap_or_default();
     let name = parts.next().unwrap_or(id);
     let mut path = PathBuf::from("/");
@@ -183,7 +194,9 @@ fn place(mount: &Path, controller: &str, path: &Path) -> PathBuf {
     if path.is_absolute() {
         return mount.join(clean(path));
     }
-    mount.join(clean(Path::new(&own_path(controller)))).join(clean(path))
+    mount
+        .join(clean(Path::new(&own_path(controller))))
+        .join(clean(path))
 }
 
 fn own_path(controller: &str) -> String {
@@ -205,8 +218,8 @@ fn own_path(controller: &str) -> String {
 /// Makes the folder and turns the controllers on for each folder on the way.
 fn make_unified(dir: &Path) -> Result<(), String> {
     std::fs::create_dir_all(dir).map_err(|e| format!("{}: {}", dir.display(), reason(&e)))?;
-    let available = std::fs::read_to_string(Path::new(MOUNT).join("cgroup.controllers"))
-        .unwrap_or_default();
+    let available =
+        std::fs::read_to_string(Path::new(MOUNT).join("cgroup.controllers")).unwrap_or_default();
     let mut at = PathBuf::from(MOUNT);
     let below = dir.strip_prefix(MOUNT).unwrap_or(Path::new(""));
     for part in below.components() {

@@ -50,7 +50,10 @@ pub fn stats(paths: &Paths, tasks: u64, tasks_limit: Option<u64>) -> Value {
 
 fn cpu(paths: &Paths) -> Value {
     if paths.unified() {
-        let t = paths.of("").map(|d| table(d, "cpu.stat")).unwrap_or_default();
+        let t = paths
+            .of("")
+            .map(|d| table(d, "cpu.stat"))
+            .unwrap_or_default();
         return json!({
             "usage": {
                 "total": get(&t, "usage_usec").saturating_mul(1000),
@@ -67,7 +70,10 @@ fn cpu(paths: &Paths) -> Value {
     const TICK_NS: u64 = 10_000_000;
     let acct = paths.of("cpuacct");
     let t = acct.map(|d| table(d, "cpuacct.stat")).unwrap_or_default();
-    let throttled = paths.of("cpu").map(|d| table(d, "cpu.stat")).unwrap_or_default();
+    let throttled = paths
+        .of("cpu")
+        .map(|d| table(d, "cpu.stat"))
+        .unwrap_or_default();
     let percpu: Vec<u64> = acct
         .and_then(|d| std::fs::read_to_string(d.join("cpuacct.usage_percpu")).ok())
         .unwrap_or_default()

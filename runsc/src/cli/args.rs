@@ -7,7 +7,11 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Open Container Initiative runtime with a kernel of its own in user space.
 #[derive(Debug, Parser)]
-#[command(name = "runsc", disable_version_flag = true, subcommand_required = false)]
+#[command(
+    name = "runsc",
+    disable_version_flag = true,
+    subcommand_required = false
+)]
 pub struct Cli {
     /// Options before the command.
     #[command(flatten)]
@@ -242,7 +246,11 @@ pub struct ExecArgs {
     #[arg(value_name = "CONTAINER-ID")]
     pub id: String,
     /// Command and its arguments
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "COMMAND",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     pub command: Vec<String>,
 }
 
@@ -284,7 +292,11 @@ pub struct PsArgs {
     #[arg(value_name = "CONTAINER-ID")]
     pub id: String,
     /// Options of ps(1)
-    #[arg(value_name = "PS-OPTIONS", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "PS-OPTIONS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     pub ps_args: Vec<String>,
 }
 
@@ -343,7 +355,12 @@ pub struct DoArgs {
     #[arg(long, value_name = "N")]
     pub pids_limit: Option<i64>,
     /// Command and its arguments
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "COMMAND",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     pub command: Vec<String>,
 }
 

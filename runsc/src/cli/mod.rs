@@ -29,7 +29,7 @@ use clap::error::ErrorKind;
 
 use crate::debug::log::{Format, Log};
 
-pub use args::{Global, NetworkMode, PlatformKind};
+pub use args::{Global, NetworkMode};
 
 /// The newest version of the runtime specification whose fields are known here.
 pub const SPEC_VERSION: &str = "1.2.0";
@@ -137,9 +137,12 @@ impl App {
             other => return Err(Failure::new(1, format!("invalid log-format: {other}"))),
         };
         let log = match &global.log {
-            Some(path) if !path.as_os_str().is_empty() && path != std::path::Path::new("/dev/stderr") => {
-                Log::to_file(path, format, global.debug)
-                    .map_err(|e| Failure::new(1, format!("open {}: {}", path.display(), reason(&e))))?
+            Some(path)
+                if !path.as_os_str().is_empty() && path != std::path::Path::new("/dev/stderr") =>
+            {
+                Log::to_file(path, format, global.debug).map_err(|e| {
+                    Failure::new(1, format!("open {}: {}", path.display(), reason(&e)))
+                })?
             }
             _ => Log::stderr(format, global.debug),
         };

@@ -15,9 +15,8 @@ use crate::cli::{Failure, reason};
 pub fn run(hooks: &[Hook], state: &Shown) -> Result<(), Failure> {
     let input = serde_json::to_string(state)?;
     for (i, hook) in hooks.iter().enumerate() {
-        run_one(hook, &input).map_err(|text| {
-            Failure::new(1, format!("error running hook #{i}: {text}"))
-        })?;
+        run_one(hook, &input)
+            .map_err(|text| Failure::new(1, format!("error running hook #{i}: {text}")))?;
     }
     Ok(())
 }
@@ -45,7 +44,10 @@ fn run_one(hook: &Hook, input: &str) -> Result<(), String> {
         // A hook that does not read its state is no failure (EPIPE).
         let _ = stdin.write_all(input.as_bytes());
     }
-    let limit = hook.timeout().and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0);
+    let limit = hook
+        .timeout()
+        .and_then(|s| u64::try_from(s).ok())
+        .filter(|s| *s > 0);
     let status = wait(&mut child, limit.map(Duration::from_secs))?;
     if status.success() {
         return Ok(());
@@ -62,7 +64,9 @@ fn run_one(hook: &Hook, input: &str) -> Result<(), String> {
         Some(code) => format!("exit status {code}"),
         None => status.to_string(),
     };
-    Err(format!("error running hook: {why}, stdout: {stdout}, stderr: {stderr}"))
+    Err(format!(
+        "error running hook: {why}, stdout: {stdout}, stderr: {stderr}"
+    ))
 }
 
 fn wait(child: &mut Child, limit: Option<Duration>) -> Result<ExitStatus, String> {

@@ -58,16 +58,20 @@ impl Folder {
         check_id(id)?;
         let mut builder = DirBuilder::new();
         builder.mode(0o711);
-        builder.recursive(true).create(root).map_err(|e| {
-            Failure::new(1, format!("mkdir {}: {}", root.display(), reason(&e)))
-        })?;
+        builder
+            .recursive(true)
+            .create(root)
+            .map_err(|e| Failure::new(1, format!("mkdir {}: {}", root.display(), reason(&e))))?;
         let dir = root.join(id);
-        builder.recursive(false).create(&dir).map_err(|e| match e.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                Failure::new(1, "container with given ID already exists")
-            }
-            _ => Failure::new(1, format!("mkdir {}: {}", dir.display(), reason(&e))),
-        })?;
+        builder
+            .recursive(false)
+            .create(&dir)
+            .map_err(|e| match e.kind() {
+                std::io::ErrorKind::AlreadyExists => {
+                    Failure::new(1, "container with given ID already exists")
+                }
+                _ => Failure::new(1, format!("mkdir {}: {}", dir.display(), reason(&e))),
+            })?;
         let lock = lock(&dir)?;
         Ok(Folder { dir, _lock: lock })
     }
@@ -143,7 +147,12 @@ pub fn list(root: &Path) -> Result<Vec<String>, Failure> {
     let entries = match std::fs::read_dir(root) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(Failure::new(1, format!("open {}: {}", root.display(), reason(&e)))),
+        Err(e) => {
+            return Err(Failure::new(
+                1,
+                format!("open {}: {}", root.display(), reason(&e)),
+            ));
+        }
     };
     let mut ids: Vec<String> = entries
         .flatten()
@@ -172,10 +181,14 @@ mod tests {
     fn an_id_is_taken_once() {
         let root = tempfile::tempdir().expect("temporary folder");
         let first = Folder::create(root.path(), "c").unwrap_or_else(|e| panic!("{e:?}"));
-        let again = Folder::create(root.path(), "c").map(|_| ()).expect_err("taken");
+        let again = Folder::create(root.path(), "c")
+            .map(|_| ())
+            .expect_err("taken");
         assert_eq!(again.message, "container with given ID already exists");
         first.remove().unwrap_or_else(|e| panic!("{e:?}"));
-        let gone = Folder::open(root.path(), "c").map(|_| ()).expect_err("gone");
+        let gone = Folder::open(root.path(), "c")
+            .map(|_| ())
+            .expect_err("gone");
         assert_eq!(gone.message, "container does not exist");
     }
 }

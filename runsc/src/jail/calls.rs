@@ -9,7 +9,10 @@ pub struct Row {
     /// Its arguments.
     pub args: Args,
     /// Why the Sentry needs it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "read by people and by the test"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "read by people and by the test")
+    )]
     pub why: &'static str,
 }
 
@@ -86,7 +89,10 @@ pub const ALLOWED: &[Row] = &[
         "seccomp notifications; queue length and window size of stdio",
     ),
     any(libc::SYS_epoll_wait, "wait for guest events"),
-    any(libc::SYS_epoll_pwait2, "wait for guest events with a timeout"),
+    any(
+        libc::SYS_epoll_pwait2,
+        "wait for guest events with a timeout",
+    ),
     any(libc::SYS_epoll_ctl, "listeners and descriptors of a worker"),
     one(
         libc::SYS_futex,
@@ -125,7 +131,11 @@ pub const ALLOWED: &[Row] = &[
         "guest memory windows, the heap, thread stacks; never executable",
     ),
     any(libc::SYS_munmap, "the same"),
-    one(libc::SYS_mprotect, &[&[Within(2, RW)]], "heap and stack guards; never executable"),
+    one(
+        libc::SYS_mprotect,
+        &[&[Within(2, RW)]],
+        "heap and stack guards; never executable",
+    ),
     any(libc::SYS_mremap, "the heap"),
     any(libc::SYS_brk, "the heap"),
     one(
@@ -142,20 +152,28 @@ pub const ALLOWED: &[Row] = &[
         ],
         "give memory back; huge pages; populate",
     ),
-    any(libc::SYS_fallocate, "punch and reserve in the memory file and donated files"),
+    any(
+        libc::SYS_fallocate,
+        "punch and reserve in the memory file and donated files",
+    ),
     // Donated files and the caller's stdio.
     any(libc::SYS_read, "files, pipes, terminals, counters"),
     any(libc::SYS_write, "the same"),
-    any(libc::SYS_readv, "the same"),
     any(libc::SYS_writev, "the same"),
     any(libc::SYS_pread64, "donated files"),
     any(libc::SYS_pwrite64, "donated files"),
     any(libc::SYS_preadv, "donated files into guest memory"),
     any(libc::SYS_pwritev, "guest memory into donated files"),
-    any(libc::SYS_lseek, "holes and data; positions of the caller's stdio"),
+    any(
+        libc::SYS_lseek,
+        "holes and data; positions of the caller's stdio",
+    ),
     any(libc::SYS_ftruncate, "sizes of donated files"),
     any(libc::SYS_fstat, "donated files and stdio"),
-    any(libc::SYS_statx, "donated files and stdio, by descriptor: there is nothing to name"),
+    any(
+        libc::SYS_statx,
+        "donated files and stdio, by descriptor: there is nothing to name",
+    ),
     any(libc::SYS_fsync, "donated files"),
     any(libc::SYS_fdatasync, "donated files"),
     any(libc::SYS_close, "descriptors"),
@@ -170,9 +188,15 @@ pub const ALLOWED: &[Row] = &[
         "duplicates and flags of descriptors",
     ),
     // The gofer and the control socket.
-    any(libc::SYS_sendmsg, "messages with descriptors on connected sockets"),
+    any(
+        libc::SYS_sendmsg,
+        "messages with descriptors on connected sockets",
+    ),
     any(libc::SYS_recvmsg, "the same"),
-    any(libc::SYS_sendto, "messages on connected sockets; there is no name to send to"),
+    any(
+        libc::SYS_sendto,
+        "messages on connected sockets; there is no name to send to",
+    ),
     any(libc::SYS_recvfrom, "the same"),
     any(libc::SYS_accept4, "the control socket"),
     any(libc::SYS_poll, "the control loop"),
@@ -181,21 +205,39 @@ pub const ALLOWED: &[Row] = &[
     // Threads, time, the C library.
     one(
         libc::SYS_clone,
-        &[&[Masked(0, !(THREAD | 0x0100_0000), 0), Masked(0, THREAD, THREAD)]],
+        &[&[
+            Masked(0, !(THREAD | 0x0100_0000), 0),
+            Masked(0, THREAD, THREAD),
+        ]],
         "threads of this process, nothing else",
     ),
-    any(libc::SYS_clone3, "answered ENOSYS by the filter of refusals"),
+    any(
+        libc::SYS_clone3,
+        "answered ENOSYS by the filter of refusals",
+    ),
     one(
         libc::SYS_prctl,
         &[&[Is(0, libc::PR_SET_NAME as u64)]],
         "thread names",
     ),
-    any(libc::SYS_sigaltstack, "a stack for overflow reports of a new thread"),
+    any(
+        libc::SYS_sigaltstack,
+        "a stack for overflow reports of a new thread",
+    ),
     any(libc::SYS_rt_sigprocmask, "a new thread's mask"),
-    any(libc::SYS_rt_sigreturn, "return from the handler of guest memory faults"),
+    any(libc::SYS_rseq, "a new thread's restartable sequences"),
+    any(libc::SYS_set_robust_list, "a new thread's robust futexes"),
+    any(libc::SYS_sched_getaffinity, "a new thread's stack bounds"),
+    any(
+        libc::SYS_rt_sigreturn,
+        "return from the handler of guest memory faults",
+    ),
     any(libc::SYS_sched_yield, "contended locks"),
     any(libc::SYS_gettid, "identity for signals to itself"),
-    any(libc::SYS_clock_gettime, "clocks that the vDSO does not serve"),
+    any(
+        libc::SYS_clock_gettime,
+        "clocks that the vDSO does not serve",
+    ),
     any(libc::SYS_getrandom, "keys and the guest's random bytes"),
     any(libc::SYS_exit, "end of a thread"),
     any(libc::SYS_exit_group, "end of the sandbox"),

@@ -56,6 +56,12 @@ pub fn empty_root() -> anyhow::Result<()> {
         chroot(".").context("chroot to an empty root")?;
     }
     chdir("/")?;
-    mount(NONE, "/", NONE, flags | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, NONE)
-        .context("make the empty root read-only")
+    mount(
+        NONE,
+        "/",
+        NONE,
+        flags | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY,
+        NONE,
+    )
+    .context("make the empty root read-only")
 }

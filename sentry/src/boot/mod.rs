@@ -1,20 +1,46 @@
 //! Making containers: from a [`spec::ContainerSpec`] to a tree of mounts and a held first
 //! process, then start, exec and signals for those who control it.
 
+mod mounts;
+mod process;
 pub mod spec;
 
+use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
+use abi::Errno;
 use abi::signal::Signal;
 
+use crate::fs::FsContext;
+use crate::fs::gofer::Session;
+use crate::fs::vfs::MountNamespace;
 use crate::kernel::Kernel;
+use crate::signal::{info, send};
+use crate::sync::Mutex;
+use crate::task::group::ThreadGroup;
+use crate::task::pid::PidNamespace;
+use crate::task::uts::UtsNamespace;
 use spec::{BootError, ContainerSpec, ExitStatus, ProcessSpec};
+
+pub use process::Terminal;
 
 /// A container in this kernel. The first process is held until [`Container::start`].
 pub struct Container {
     kernel: Arc<Kernel>,
     /// Its id.
     pub id: String,
+    mounts: Arc<MountNamespace>,
+    pids: Arc<PidNamespace>,
+    uts: Arc<UtsNamespace>,
+    init: Mutex<Option<Arc<ThreadGroup>>>,
+    terminals: Mutex<HashMap<i32, Terminal>>,
+}
+
+impl fmt::Debug for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Container({})", self.id)
+    }
 }
 
 /// Told once when a process ends.
@@ -25,48 +51,103 @@ impl Container {
     /// `on_exit` hears of its end; all other processes of the container are killed then.
     pub fn create(
         kernel: &Arc<Kernel>,
-        _gofer: Arc<gofer::client::Client>,
+        gofer: Arc<gofer::client::Client>,
         spec: ContainerSpec,
-        _on_exit: OnExit,
+        on_exit: OnExit,
     ) -> Result<Arc<Container>, BootError> {
-        Ok(Arc::new(Container {
+        let (host, domain) = (spec.hostname.as_bytes(), spec.domainname.as_bytes());
+        let uts = Arc::new(UtsNamespace::new(kernel.next_ns_ino(), host, domain));
+        let pids = PidNamespace::new(kernel.next_ns_ino());
+        if let Some(max) = spec.pids_limit {
+            pids.set_max(max);
+        }
+        let mounts = mounts::build(kernel, &Session::with_kernel(kernel, gofer), (&pids, &uts), &spec)?;
+        for (name, value) in &spec.sysctls {
+            let path = name.replace('.', "/");
+            crate::fs::proc::set_sysctl(kernel, &path, value)
+                .map_err(|_| BootError::Sysctl(name.clone()))?;
+        }
+        let container = Arc::new(Container {
             kernel: kernel.clone(),
             id: spec.id,
-        }))
+            mounts,
+            pids,
+            uts,
+            init: Mutex::new(None),
+            terminals: Mutex::default(),
+        });
+        let init = container.launch(spec.process, on_exit, true)?;
+        *container.init.lock() = Some(init);
+        Ok(container)
     }
 
-    /// Lets the first process run.
+    /// Lets the first process run; `ESRCH` when it has ended already.
     pub fn start(&self) -> Result<(), BootError> {
-        let _ = &self.kernel;
+        let init = self.init.lock().clone().filter(|i| !i.is_zombie());
+        let what = || "starting the container".to_owned();
+        let init = init.ok_or_else(|| BootError::Other {
+            what: what(),
+            errno: Errno::ESRCH,
+        })?;
+        init.start();
         Ok(())
     }
 
     /// Runs another process in the container; returns its pid in the container.
-    pub fn exec(&self, _spec: ProcessSpec, _on_exit: OnExit) -> Result<i32, BootError> {
-        Ok(0)
+    pub fn exec(&self, spec: ProcessSpec, on_exit: OnExit) -> Result<i32, BootError> {
+        let group = self.launch(spec, on_exit, false)?;
+        group.start();
+        Ok(group.pid())
     }
 
     /// Sends a signal to a process by its pid in the container (1 is the first); `false`
-    /// when there is no such process.
-    pub fn signal(&self, _pid: i32, _signal: Signal) -> bool {
-        false
+    /// when there is no such process. `SIGKILL` reaches init too, as from outside.
+    pub fn signal(&self, pid: i32, signal: Signal) -> bool {
+        let Some(group) = self.pids.group(pid).filter(|g| !g.is_zombie()) else {
+            return false;
+        };
+        if signal == Signal::SIGKILL {
+            group.kill();
+            return true;
+        }
+        send::to_group(&group, info::user(signal, 0, 0), send::Origin::Kernel).is_ok()
     }
 
     /// Sends a signal to every process of the container.
-    pub fn signal_all(&self, _signal: Signal) {}
+    pub fn signal_all(&self, signal: Signal) {
+        for group in self.pids.groups() {
+            self.signal(group.pid(), signal);
+        }
+    }
 
     /// Stops all its guest code until [`Container::resume`].
-    pub fn pause(&self) {}
+    pub fn pause(&self) {
+        let _ = &self.kernel;
+    }
 
     /// Lets it run on.
     pub fn resume(&self) {}
 
     /// Tells the terminal of a process started with one that its window changed.
-    pub fn resize(&self, _pid: i32, _rows: u16, _cols: u16) {}
+    pub fn resize(&self, pid: i32, rows: u16, cols: u16) {
+        if let Some(terminal) = self.terminals.lock().get(&pid) {
+            terminal.resize(rows, cols);
+        }
+    }
 
-    /// Its processes: pid, parent pid, user, command line; for `ps`.
+    /// Its processes, for `ps`.
     pub fn processes(&self) -> Vec<ProcessInfo> {
-        Vec::new()
+        let groups = self.pids.groups();
+        groups
+            .iter()
+            .filter(|g| !g.is_zombie())
+            .map(|g| ProcessInfo::of(g))
+            .collect()
+    }
+
+    fn context(&self, umask: u32) -> FsContext {
+        let root = self.mounts.root();
+        FsContext::new(root.clone(), root, umask)
     }
 }
 
@@ -81,4 +162,19 @@ pub struct ProcessInfo {
     /// CPU time, user and system together, in nanoseconds.
     pub cpu_ns: u64,
     pub command: String,
+}
+
+impl ProcessInfo {
+    fn of(g: &ThreadGroup) -> ProcessInfo {
+        ProcessInfo {
+            pid: g.pid(),
+            ppid: g.ppid(),
+            uid: g.owner().0,
+            threads: g.thread_count(),
+            cpu_ns: u64::try_from(g.cpu_times().total().as_nanos()).unwrap_or(u64::MAX),
+            command: String::from_utf8_lossy(&g.comm())
+                .escape_default()
+                .to_string(),
+        }
+    }
 }

@@ -192,6 +192,9 @@ pub enum BootError {
     /// The program may not be executed (exit code 126).
     #[error("exec: \"{0}\": permission denied")]
     NotExecutable(String),
+    /// The program is a directory (exit code 126).
+    #[error("exec: \"{0}\": is a directory")]
+    IsDirectory(String),
     /// The program cannot be executed (exit code 126).
     #[error("exec {program}: {errno}")]
     Exec {

@@ -1,6 +1,11 @@
 //! Where a process stands in the tree (`struct fs_struct`): root, current directory, umask.
 
-use super::vfs::Path;
+use std::sync::Arc;
+
+use abi::Errno;
+
+use super::vfs::{MountNamespace, Path};
+use crate::Result;
 use crate::sync::RwLock;
 
 /// Shared by `CLONE_FS`. Lock rank: leaf.
@@ -13,13 +18,20 @@ struct Inner {
     root: Path,
     cwd: Path,
     umask: u32,
+    /// Keeps the mounts in place.
+    mounts: Option<Arc<MountNamespace>>,
 }
 
 impl FsContext {
     /// A context that stands at `root`.
     pub fn new(root: Path, cwd: Path, umask: u32) -> FsContext {
         FsContext {
-            inner: RwLock::new(Inner { root, cwd, umask }),
+            inner: RwLock::new(Inner {
+                mounts: root.mount.namespace(),
+                root,
+                cwd,
+                umask,
+            }),
         }
     }
     /// A copy (`fork`).
@@ -35,6 +47,28 @@ impl FsContext {
     /// The current directory.
     pub fn cwd(&self) -> Path {
         self.inner.read().cwd.clone()
+    }
+    /// The mount namespace; `None` for a root outside any.
+    pub fn mounts(&self) -> Option<Arc<MountNamespace>> {
+        self.inner.read().mounts.clone()
+    }
+    /// Gives the context a mount namespace of its own, a copy of the one it is in
+    /// (`CLONE_NEWNS`); the context must not be shared. `EINVAL` outside any namespace.
+    pub fn unshare_mounts(&self) -> Result<()> {
+        let old = self.inner.read().clone();
+        let mounts = old.mounts.ok_or(Errno::EINVAL)?.duplicate();
+        let root = mounts.translate(&old.root).ok_or(Errno::EINVAL)?;
+        // A directory on a mount that was detached stays where it is.
+        let cwd = mounts.translate(&old.cwd).unwrap_or(old.cwd);
+        let new = Inner {
+            root,
+            cwd,
+            umask: old.umask,
+            mounts: Some(mounts),
+        };
+        let gone = std::mem::replace(&mut *self.inner.write(), new);
+        drop(gone);
+        Ok(())
     }
     /// Changes the root directory.
     pub fn set_root(&self, root: Path) {

@@ -7,14 +7,16 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use abi::Errno;
 use abi::fs::PollEvents;
 
 use super::inotify::{self, Mask};
+use super::locks::{self, FileLocks};
 use super::vfs::{Attr, DirSink, Inode, Path, SetAttr};
+use super::write_access::WriteAccess;
 use crate::io::{IoDst, IoSrc};
 use crate::mm::Mappable;
 use crate::sync::Mutex;
@@ -221,6 +223,9 @@ pub struct File {
     pub offset: Mutex<u64>,
     /// Who is told of readiness by a signal (`F_SETOWN`, `F_SETSIG`).
     pub signal_owner: Mutex<SignalOwner>,
+    /// Locks of a file without an inode.
+    own_locks: OnceLock<Arc<FileLocks>>,
+    _write_access: Option<WriteAccess>,
 }
 
 /// Receiver of signal-driven I/O (`fcntl(2)`, "Managing signals").
@@ -242,6 +247,16 @@ impl File {
 
     /// A description of something opened by path.
     pub fn new(ops: Arc<dyn FileOps>, flags: OpenFlags, path: Option<Path>) -> Arc<File> {
+        File::with_access(ops, flags, path, None)
+    }
+
+    /// As [`File::new`], holding the right to write that was taken for it.
+    pub fn with_access(
+        ops: Arc<dyn FileOps>,
+        flags: OpenFlags,
+        path: Option<Path>,
+        access: Option<WriteAccess>,
+    ) -> Arc<File> {
         let keep = !(OpenFlags::CREAT
             | OpenFlags::EXCL
             | OpenFlags::NOCTTY
@@ -253,6 +268,8 @@ impl File {
             flags: AtomicU32::new((flags & keep).bits()),
             offset: Mutex::new(0),
             signal_owner: Mutex::default(),
+            own_locks: OnceLock::new(),
+            _write_access: access,
         })
     }
 
@@ -273,6 +290,19 @@ impl File {
     /// The inode, if it was opened by path.
     pub fn inode(&self) -> Option<Arc<dyn Inode>> {
         self.path.as_ref().and_then(|p| p.dentry.inode())
+    }
+
+    /// The file's locks.
+    pub fn locks(&self) -> Arc<FileLocks> {
+        match self.inode() {
+            Some(inode) => locks::of_inode(&inode),
+            None => self.own_locks.get_or_init(Arc::default).clone(),
+        }
+    }
+
+    /// The locks of a file without an inode, if it ever had one.
+    pub(super) fn existing_locks(&self) -> Option<Arc<FileLocks>> {
+        self.own_locks.get().cloned()
     }
 
     /// The operations as a concrete type.
@@ -298,7 +328,7 @@ impl fmt::Debug for File {
 
 impl Drop for File {
     fn drop(&mut self) {
-        super::locks::release_description(self);
+        locks::release_description(self);
         if let Some(path) = &self.path
             && !self.flags().contains(OpenFlags::PATH)
         {

@@ -319,6 +319,11 @@ fn tell(inode: &Arc<dyn Inode>, mask: Mask, name: &[u8], cookie: u32, unlinked: 
         return;
     };
     let event = mask & (Mask::EVENTS | Mask::UNMOUNT);
+    let mask = if event.intersects(Mask::MOVE_SELF | Mask::DELETE_SELF) {
+        mask - Mask::ISDIR
+    } else {
+        mask
+    };
     let mut found = Vec::new();
     set.0.lock().retain(|w| {
         let hit = w.mask.intersects(event) || event.contains(Mask::UNMOUNT);

@@ -192,7 +192,10 @@ fn carve(records: &mut Vec<RecordLock>, range: &RecordLock) {
 }
 
 fn existing(file: &File) -> Option<Arc<FileLocks>> {
-    file.inode()?.extra().get::<FileLocks>()
+    match file.inode() {
+        Some(inode) => inode.extra().get::<FileLocks>(),
+        None => file.existing_locks(),
+    }
 }
 
 /// A descriptor of `file` was closed by the table `owner`: its record locks are gone.

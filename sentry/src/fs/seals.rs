@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use abi::Errno;
+use abi::{Errno, PAGE_SIZE};
 
 use crate::Result;
 
@@ -66,11 +66,12 @@ impl Seals {
             return Err(Errno::EPERM);
         }
         if seals & F_SEAL_GROW != 0 && pos.saturating_add(len) > size {
-            let page_end = size.saturating_sub(pos);
-            return if page_end == 0 {
+            // Whole pages below the end may still be written.
+            let whole = (size - size % PAGE_SIZE).saturating_sub(pos);
+            return if whole == 0 {
                 Err(Errno::EPERM)
             } else {
-                Ok(page_end)
+                Ok(whole)
             };
         }
         Ok(len)

@@ -23,3 +23,12 @@ pub struct IpcNs {
     /// POSIX message queues by name.
     pub mqueue: mqueue::Names,
 }
+
+impl IpcNs {
+    /// The process `pid` ended.
+    pub fn exit(&self, pid: i32) {
+        for (_, set) in self.sem.all() {
+            set.exit(pid);
+        }
+    }
+}

@@ -10,7 +10,7 @@ use super::{Program, StartInfo};
 use crate::Result;
 use crate::fs::file::File;
 use crate::mm::map::{MapRequest, Placement};
-use crate::mm::{MapProt, Mappable, Mm, VmaFlags};
+use crate::mm::{MapProt, Mappable, Mm};
 
 /// A file as loaded.
 pub struct Image {
@@ -104,7 +104,7 @@ fn map_segments(
     bias: u64,
     info: &StartInfo<'_>,
 ) -> Result<()> {
-    let mappable = file.ops.mappable().map_err(|_| Errno::ENOEXEC)?;
+    let mappable = file.mappable().map_err(|_| Errno::ENOEXEC)?;
     for s in &elf.segments {
         map_segment(mm, &mappable, s, bias, info)?;
     }
@@ -126,12 +126,10 @@ fn map_segment(
     let page_end = |n: u64| n.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::ENOMEM);
     let mut zero_from = start;
     if s.filesz > 0 {
-        let mut flags = VmaFlags::empty();
-        flags.set(VmaFlags::MAYWRITE, false);
         let request = MapRequest {
             place: Placement::Fixed(start),
             file: Some((Arc::clone(file), s.offset - s.offset % PAGE_SIZE)),
-            flags,
+            copy_now: true,
             ..MapRequest::anon(Placement::Hint(0), data_end - start, s.prot)
         };
         mm.map(request, &info.limits)?;

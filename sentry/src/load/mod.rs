@@ -89,6 +89,18 @@ impl Program {
         name: Vec<u8>,
         argv: Vec<Vec<u8>>,
     ) -> Result<Program> {
+        Program::open_with(file, name, argv, |name| {
+            open_exec(cx, &cx.cwd, name, WalkFlags::empty())
+        })
+    }
+
+    /// The same with `opener` to open interpreters.
+    pub fn open_with(
+        file: Arc<File>,
+        name: Vec<u8>,
+        argv: Vec<Vec<u8>>,
+        opener: impl Fn(&[u8]) -> Result<Arc<File>>,
+    ) -> Result<Program> {
         let (mut file, mut argv) = (file, argv);
         if argv.is_empty() {
             // As Linux since 5.18: nobody need meet an empty argv.
@@ -99,7 +111,7 @@ impl Program {
             let head = read_at(&file, 0, script::HEAD)?;
             let Some(line) = script::parse(&head)? else {
                 let elf = Elf::read(&file, Errno::ENOEXEC)?;
-                let interpreter = open_interpreter(cx, &file, &elf)?;
+                let interpreter = open_interpreter(&opener, &file, &elf)?;
                 return Ok(Program {
                     file,
                     argv,
@@ -114,7 +126,7 @@ impl Program {
                 argv.insert(0, argument);
             }
             argv.insert(0, line.interpreter.clone());
-            file = open_exec(cx, &cx.cwd, &line.interpreter, WalkFlags::empty())?;
+            file = opener(&line.interpreter)?;
             script_name = line.interpreter;
         }
         Err(Errno::ELOOP)
@@ -123,7 +135,7 @@ impl Program {
 
 /// Opens what `PT_INTERP` names.
 fn open_interpreter(
-    cx: &WalkCx<'_>,
+    opener: impl Fn(&[u8]) -> Result<Arc<File>>,
     file: &Arc<File>,
     elf: &Elf,
 ) -> Result<Option<(Arc<File>, Elf)>> {
@@ -135,7 +147,7 @@ fn open_interpreter(
         return Err(Errno::ENOEXEC);
     }
     name.truncate(name.iter().position(|b| *b == 0).unwrap_or(name.len()));
-    let interpreter = open_exec(cx, &cx.cwd, &name, WalkFlags::empty())?;
+    let interpreter = opener(&name)?;
     let elf = Elf::read(&interpreter, Errno::ELIBBAD)?;
     Ok(Some((interpreter, elf)))
 }

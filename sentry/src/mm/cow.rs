@@ -13,6 +13,9 @@ use crate::Result;
 /// Size and alignment of what one write copies.
 const CLUSTER: u64 = 16 * PAGE_SIZE;
 
+/// Longest mapping whose data is copied when it is made.
+const COPY_NOW: u64 = 128 << 10;
+
 /// Why a page cannot be made present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotPresent {
@@ -177,6 +180,33 @@ impl Mm {
         }
         self.put_in_place(state, vma, &place, batch);
         Ok(())
+    }
+
+    /// Gives a new private file mapping its own copy of the file's data, if it is writable
+    /// and small. What cannot be copied now is left to faults.
+    pub(super) fn copy_data(&self, state: &mut State, vma: &Vma) {
+        let Some(map) = vma.file() else { return };
+        let size = page_up(map.file().size()).unwrap_or(u64::MAX);
+        let end = vma
+            .end
+            .min(vma.start.saturating_add(size.saturating_sub(vma.offset)));
+        let write = vma.prot.contains(MapProt::WRITE) && !vma.shared();
+        if !write || end <= vma.start || end - vma.start > COPY_NOW {
+            return;
+        }
+        let Ok(range) = self.frames.alloc(end - vma.start) else {
+            return;
+        };
+        let place = Place {
+            start: vma.start,
+            end,
+            offset: range.offset,
+        };
+        if self.read_file(vma, &place).is_ok() {
+            insert_pma(state, place.start, place.end, place.offset);
+        } else {
+            self.give_back(&place);
+        }
     }
 
     /// Copies the file's data for `place` there. What is past its end stays zero.

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use abi::{Errno, PAGE_SIZE};
 use guestmem::{MemoryFile, Slice};
 
+use super::state::Grave;
 use crate::Result;
 use crate::sync::Mutex;
 
@@ -30,6 +31,8 @@ pub struct Frames {
     file: Arc<MemoryFile>,
     state: Mutex<State>,
     ids: AtomicU64,
+    graves: Mutex<Vec<Grave>>,
+    total: AtomicU64,
 }
 
 #[derive(Default)]
@@ -182,7 +185,21 @@ impl Frames {
             file,
             state: Mutex::new(state),
             ids: AtomicU64::new(1),
+            graves: Mutex::default(),
+            total: AtomicU64::new(u64::MAX),
         })
+    }
+
+    /// Tells how much memory there is; one private mapping longer than that is refused
+    /// (the heuristic of `vm.overcommit_memory` 0). 0 means unknown.
+    pub fn set_total(&self, bytes: u64) {
+        let total = if bytes == 0 { u64::MAX } else { bytes };
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    /// How much memory there is, in bytes.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
     }
 
     /// A number not given before, to name address spaces by.
@@ -204,6 +221,42 @@ impl Frames {
             .ok_or(Errno::ENOMEM)?;
         let offset = self.state.lock().take(len).ok_or(Errno::ENOMEM)?;
         Ok(FrameRange { offset, len })
+    }
+
+    /// Releases what a dead address space held: now if its guest has ended, else when it
+    /// has, at the latest when the next one is buried.
+    pub(super) fn bury(&self, grave: Grave) {
+        if grave.space.ended() {
+            self.release_all(&grave);
+        } else {
+            self.graves.lock().push(grave);
+        }
+        self.tidy();
+    }
+
+    /// Releases what dead address spaces held whose guests have ended meanwhile.
+    pub fn tidy(&self) {
+        let mut done = Vec::new();
+        {
+            let mut graves = self.graves.lock();
+            let mut i = 0;
+            while i < graves.len() {
+                if graves.get(i).is_some_and(|g| g.space.ended()) {
+                    done.push(graves.swap_remove(i));
+                } else {
+                    i += 1;
+                }
+            }
+        }
+        for grave in &done {
+            self.release_all(grave);
+        }
+    }
+
+    fn release_all(&self, grave: &Grave) {
+        for range in &grave.ranges {
+            self.release(*range);
+        }
     }
 
     /// One more owner of every page of the range.

@@ -41,6 +41,9 @@ pub struct MapRequest {
     pub file: Option<(Arc<dyn Mappable>, u64)>,
     /// Makes all pages present (`MAP_POPULATE`, `MAP_LOCKED`).
     pub populate: bool,
+    /// Copies the data of a small private writable file mapping now instead of at the first
+    /// writes: for segments of programs, which are written to soon.
+    pub copy_now: bool,
     /// Name in `/proc/PID/maps`.
     pub name: VmaName,
 }
@@ -55,6 +58,7 @@ impl MapRequest {
             flags: VmaFlags::empty(),
             file: None,
             populate: false,
+            copy_now: false,
             name: VmaName::None,
         }
     }
@@ -69,6 +73,11 @@ impl Mm {
         let len = page_up(request.len).ok_or(Errno::ENOMEM)?;
         if len > self.range.1 {
             return Err(Errno::ENOMEM);
+        }
+        let mut request = request;
+        heed_seals(&mut request)?;
+        if request.file.as_ref().is_some_and(|(file, _)| file.anonymous()) {
+            request.file = None;
         }
         let object = self.object_of(&request, len)?;
         let offset = request.file.as_ref().map_or(0, |(_, offset)| *offset);
@@ -95,6 +104,9 @@ impl Mm {
         self.check_limits(state, &vma, limits)?;
         let populate = request.populate || locked_now(flags);
         self.unmap_range(state, vma.start, vma.end, &mut batch);
+        if request.copy_now {
+            self.copy_data(state, &vma);
+        }
         let made = self.insert_mapping(state, vma, &mut batch);
         self.commit(state, &mut batch);
         made?;
@@ -149,7 +161,7 @@ impl Mm {
     }
 
     /// Chooses the address.
-    pub(super) fn place(&self, state: &State, place: Placement, len: u64) -> Result<u64> {
+    pub(super) fn place(&self, state: &mut State, place: Placement, len: u64) -> Result<u64> {
         let (low, high) = self.range;
         let fits = |a: u64| a >= low && a.checked_add(len).is_some_and(|e| e <= high);
         match place {
@@ -190,8 +202,11 @@ impl Mm {
                         return Ok(hint);
                     }
                 }
+                let below = state
+                    .vmas
+                    .find_free_below(len, low, state.mmap_base, GUARD_GAP);
                 let vmas = &state.vmas;
-                vmas.find_free_below(len, low, state.mmap_base, GUARD_GAP)
+                below
                     .or_else(|| vmas.find_free_above(len, low.max(high / 3), high, GUARD_GAP))
                     .or_else(|| vmas.find_free_above(len, low, high, GUARD_GAP))
                     .ok_or(Errno::ENOMEM)
@@ -208,6 +223,12 @@ impl Mm {
             .sum();
         let total = state.vmas.total().saturating_sub(replaced);
         if total.saturating_add(vma.len()) > limits.address_space {
+            return Err(Errno::ENOMEM);
+        }
+        if vma.is_data()
+            && !vma.flags.contains(VmaFlags::NORESERVE)
+            && vma.len() > self.frames.total()
+        {
             return Err(Errno::ENOMEM);
         }
         if limits.data != u64::MAX
@@ -275,6 +296,21 @@ impl Mm {
         self.commit(&state, &mut batch);
         drop(state);
     }
+}
+
+/// A file sealed against writes may be shared, but not to be written.
+fn heed_seals(request: &mut MapRequest) -> Result<()> {
+    let write = VmaFlags::SHARED | VmaFlags::MAYWRITE;
+    if let Some((file, _)) = &request.file
+        && request.flags.contains(write)
+        && let Err(e) = file.may_write()
+    {
+        if request.prot.contains(MapProt::WRITE) {
+            return Err(e);
+        }
+        request.flags.remove(VmaFlags::MAYWRITE);
+    }
+    Ok(())
 }
 
 /// Whether a mapping with these flags is made present at once.

@@ -31,7 +31,7 @@ use abi::Errno;
 
 use crate::Result;
 
-pub use file_map::{FileMap, Mappers, SharedMemory};
+pub use file_map::{FileMap, Mappers, SharedMemory, Zeroes};
 pub use frames::{FrameRange, Frames};
 pub use state::{Mm, MmLimits};
 pub use vma::{MapProt, VmaFlags, VmaName};
@@ -53,6 +53,9 @@ impl From<UserFault> for Errno {
 
 /// What `mmap(2)` can map: the data of a file.
 pub trait Mappable: Send + Sync + 'static {
+    /// Called with an address space's map lock held, and in the middle of copies to and from
+    /// guest memory: `frames` and `size` take no lock that is held over such a copy.
+    ///
     /// Where `len` bytes at page-aligned `offset` stand, for a mapping that may be written
     /// when `write` (a shared writable one). The answer may cover less than `len`.
     fn frames(&self, offset: u64, len: u64, write: bool) -> Result<Backing>;
@@ -63,6 +66,14 @@ pub trait Mappable: Send + Sync + 'static {
     /// A mapping of it was made or went away (`+1`/`-1`); shared writable ones only when
     /// `shared_write`.
     fn mapped(&self, _delta: i32, _shared_write: bool) {}
+    /// Whether a shared mapping that may be written can be made (seals); `EPERM`.
+    fn may_write(&self) -> Result<()> {
+        Ok(())
+    }
+    /// Whether mapping it means anonymous memory (`/dev/zero`).
+    fn anonymous(&self) -> bool {
+        false
+    }
     /// Where address spaces that map it are noted, for a file whose `frames` may change.
     fn mappers(&self) -> Option<&Mappers> {
         None

@@ -161,6 +161,7 @@ impl Mm {
             auxv: Vec::new(),
             peak: 0,
         };
+        frames.tidy();
         Mm::with_state(space, frames, range, state)
     }
 
@@ -312,11 +313,27 @@ impl Drop for Mm {
     fn drop(&mut self) {
         self.space.kill();
         let state = self.state.get_mut();
-        for range in state.pmas.iter().map(|s| s.frames()) {
-            self.frames.release(range);
-        }
-        for range in state.reserve.iter().map(|s| s.frames()) {
-            self.frames.release(range);
-        }
+        let grave = Grave {
+            space: Arc::clone(&self.space),
+            vmas: std::mem::take(&mut state.vmas),
+            ranges: state
+                .pmas
+                .iter()
+                .map(|s| s.frames())
+                .chain(state.reserve.iter().map(|s| s.frames()))
+                .collect(),
+        };
+        self.frames.bury(grave);
     }
+}
+
+/// What is left of an address space whose last thread may still be on its way out. Its
+/// memory goes to nobody else before that has ended.
+pub(super) struct Grave {
+    pub space: Arc<dyn AddressSpace>,
+    /// Keep the memory of files.
+    #[expect(dead_code, reason = "held, not read")]
+    pub vmas: VmaSet,
+    /// Private memory.
+    pub ranges: Vec<FrameRange>,
 }

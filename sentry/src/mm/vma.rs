@@ -146,6 +146,11 @@ impl Vma {
         self.end - self.start
     }
 
+    /// Never true.
+    pub fn is_empty(&self) -> bool {
+        self.start >= self.end
+    }
+
     /// Whether it is shared.
     pub fn shared(&self) -> bool {
         self.flags.contains(VmaFlags::SHARED)
@@ -203,6 +208,9 @@ impl Vma {
 pub struct VmaSet {
     map: BTreeMap<u64, Vma>,
     total: u64,
+    /// No free range of `.1` bytes or more lies between `.0` and the address `.2` that a
+    /// search began from.
+    full: Option<(u64, u64, u64)>,
 }
 
 impl VmaSet {
@@ -272,6 +280,14 @@ impl VmaSet {
 
     /// Takes out what is mapped in `start..end`, cutting at its ends.
     pub fn remove(&mut self, start: u64, end: u64) -> Vec<Vma> {
+        let out = self.take(start, end);
+        if !out.is_empty() && self.full.is_some_and(|(low, ..)| end > low) {
+            self.full = None;
+        }
+        out
+    }
+
+    fn take(&mut self, start: u64, end: u64) -> Vec<Vma> {
         self.split(start);
         self.split(end);
         let keys: Vec<u64> = self.map.range(start..end).map(|(k, _)| *k).collect();
@@ -301,7 +317,7 @@ impl VmaSet {
 
     /// Changes every mapping in `start..end` by `change`, cutting and joining as needed.
     pub fn update(&mut self, start: u64, end: u64, mut change: impl FnMut(&mut Vma)) {
-        for mut v in self.remove(start, end) {
+        for mut v in self.take(start, end) {
             change(&mut v);
             self.insert(v);
         }
@@ -314,7 +330,26 @@ impl VmaSet {
 
     /// The highest free range of `len` bytes below `high` and not below `low`, keeping
     /// `guard` bytes under a mapping that grows down.
-    pub fn find_free_below(&self, len: u64, low: u64, high: u64, guard: u64) -> Option<u64> {
+    pub fn find_free_below(&mut self, len: u64, low: u64, high: u64, guard: u64) -> Option<u64> {
+        let known = self.full.filter(|(below, n, from)| {
+            let guarded = self
+                .map
+                .get(below)
+                .is_some_and(|v| lower_bound(v, guard) < v.start);
+            *n <= len && *from == high && !guarded
+        });
+        let from = known.map_or(high, |(below, ..)| below);
+        let found = self.search_below(len, low, from, guard)?;
+        match known {
+            // Only a neighbour extends what is known for shorter lengths.
+            Some((below, n, _)) if found + len == below => self.full = Some((found, n, high)),
+            Some(_) => {}
+            None => self.full = Some((found, len, high)),
+        }
+        Some(found)
+    }
+
+    fn search_below(&self, len: u64, low: u64, high: u64, guard: u64) -> Option<u64> {
         let mut top = high;
         for v in self.map.range(..high).rev().map(|(_, v)| v) {
             if v.end <= top && top - v.end >= len {

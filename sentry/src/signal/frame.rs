@@ -6,7 +6,7 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::signal::{SigAction, SigInfo, SigSet, StackT};
 use platform::{GpRegs, Registers, XState};
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::action::{SA_ONSTACK, SA_RESTORER};
 use super::{SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, Taken};
@@ -228,10 +228,11 @@ fn context_of(t: &Task, gp: &GpRegs, mask: SigSet, fpstate: u64) -> SigContext {
 pub fn pop(t: &Arc<Task>) -> Result<()> {
     let ctx = t.context()?;
     let mut regs = ctx.regs().ok_or(Errno::EFAULT)?;
-    let mut uc = UContext::new_zeroed();
+    let mut bytes = [0u8; size_of::<UContext>()];
     let mm = t.mm();
     // The handler's return has popped the restorer's address.
-    mm.copy_in(regs.gp.rsp, uc.as_mut_bytes())?;
+    mm.copy_in(regs.gp.rsp, &mut bytes)?;
+    let uc = UContext::read_from_bytes(&bytes).map_err(|_| Errno::EFAULT)?;
     let m = uc.mcontext;
     let xstate = read_xstate(t, m.fpstate)?;
 

@@ -42,7 +42,7 @@ const fn bit(flag: u32) -> u64 {
     flag as u64
 }
 
-/// Namespaces a kernel may be built without; only the uts namespace is there.
+/// Namespaces a kernel may be built without; only mount and uts namespaces are there.
 const NAMESPACES: u64 = bit(raw::CLONE_NEWNS)
     | bit(raw::CLONE_NEWCGROUP)
     | bit(raw::CLONE_NEWUTS)
@@ -90,7 +90,9 @@ pub fn check_namespaces(t: &Task, flags: u64) -> Result<()> {
     if wanted & bit(raw::CLONE_NEWUSER) == 0 && !t.creds().capable(Cap::SysAdmin) {
         return Err(Errno::EPERM);
     }
-    if wanted & !bit(raw::CLONE_NEWUTS) != 0 {
+    let there = bit(raw::CLONE_NEWUTS) | bit(raw::CLONE_NEWNS);
+    let mounts = wanted & bit(raw::CLONE_NEWNS) == 0 || t.fs().mounts().is_some();
+    if wanted & !there != 0 || !mounts {
         return Err(Errno::EINVAL);
     }
     Ok(())
@@ -287,6 +289,10 @@ impl Task {
         } else {
             Arc::new(fs.duplicate())
         };
+        if args.has(raw::CLONE_NEWNS) {
+            // Cannot fail: that there is a namespace was checked.
+            let _ = fs.unshare_mounts();
+        }
         let uts = if args.has(raw::CLONE_NEWUTS) {
             self.copy_uts()
         } else {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use abi::Errno;
 use abi::signal::SigSet;
 
-use super::exec::{self, Program};
+use super::exec::{self, ExecRequest};
 use super::group::{NewGroup, ThreadGroup};
 use super::limits::Limits;
 use super::pid::PidNamespace;
@@ -15,8 +15,10 @@ use super::uts::UtsNamespace;
 use super::{NewTask, Task};
 use crate::Result;
 use crate::creds::Creds;
+use crate::fs::vfs::walk::{WalkCx, WalkFlags};
 use crate::fs::{FdTable, FsContext};
 use crate::kernel::Kernel;
+use crate::load;
 use crate::signal::action::SigHand;
 
 /// What a process that enters from outside is made from.
@@ -91,13 +93,22 @@ impl Kernel {
             exit_signal: 0,
         });
         group.signals.lock().unkillable = pid == 1;
-        let creds = Arc::new(spec.creds);
-        let program = Program {
-            path: spec.path,
+        let cx = WalkCx {
+            root: spec.fs.root(),
+            cwd: spec.fs.cwd(),
+            creds: Arc::new(spec.creds),
+            umask: spec.fs.umask(),
+            task: None,
+            devices: None,
+        };
+        let file = load::open_exec(&cx, &cx.cwd, &spec.path, WalkFlags::empty())?;
+        let request = ExecRequest {
+            file,
+            name: spec.path,
             argv: spec.argv,
             envp: spec.envp,
         };
-        let loaded = exec::load(self, &spec.fs, &creds, &spec.limits, program)?;
+        let loaded = exec::load(self, &cx, &spec.limits, 0, request)?;
         let task = Task::new(
             self,
             NewTask {

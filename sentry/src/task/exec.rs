@@ -9,29 +9,42 @@ use abi::signal::{Signal, StackT};
 use platform::{Context, Registers};
 
 use super::Task;
-use super::limits::Limits;
+use super::limits::{Limits, Resource};
 use crate::Result;
-use crate::creds::Creds;
-use crate::fs::FsContext;
-use crate::fs::vfs::Path;
+use crate::creds::{Cap, Creds};
+use crate::fs::File;
+use crate::fs::vfs::walk::WalkCx;
+use crate::fs::vfs::{MountFlags, Path};
+use crate::fs::write_access::WriteAccess;
 use crate::futex;
 use crate::kernel::Kernel;
-use crate::mm::Mm;
+use crate::load::{self, Program, StartInfo};
+use crate::mm::{Mm, MmLimits};
 use crate::signal::SS_DISABLE;
 use crate::wait::{OnSignal, Operation, Registration, Share, Stop, SysResult};
 
 /// The program a process runs.
 #[derive(Clone)]
 pub struct ExeInfo {
-    /// Where its file is (`/proc/PID/exe`).
-    pub path: Path,
+    /// Its open file (`/proc/PID/exe`).
+    pub file: Arc<File>,
+    /// Keeps it from being written while it runs.
+    pub(crate) _deny_write: Option<Arc<WriteAccess>>,
+}
+
+impl ExeInfo {
+    /// Where the file is.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.path.as_ref()
+    }
 }
 
 /// What is to be run.
-#[derive(Clone, Debug)]
-pub struct Program {
-    /// Path, relative to the current directory.
-    pub path: Vec<u8>,
+pub struct ExecRequest {
+    /// The executable, which [`crate::load::open_exec`] gave.
+    pub file: Arc<File>,
+    /// The path it was asked for by.
+    pub name: Vec<u8>,
     /// Arguments.
     pub argv: Vec<Vec<u8>>,
     /// Environment.
@@ -47,15 +60,80 @@ pub(crate) struct Loaded {
     pub(crate) exe: Option<ExeInfo>,
 }
 
-/// Loads a program into a new address space.
+/// `ADDR_NO_RANDOMIZE` of `personality(2)`.
+const NO_RANDOMIZE: u32 = 0x0040_0000;
+
+/// Loads a program into a new address space, for whoever `cx` stands for.
 pub(crate) fn load(
-    _kernel: &Arc<Kernel>,
-    _fs: &FsContext,
-    _creds: &Arc<Creds>,
-    _limits: &Limits,
-    _program: Program,
+    kernel: &Arc<Kernel>,
+    cx: &WalkCx<'_>,
+    limits: &Limits,
+    personality: u32,
+    request: ExecRequest,
 ) -> Result<Loaded> {
-    Err(Errno::ENOEXEC)
+    let comm = comm_of(&request.name);
+    let program = Program::open(cx, request.file, request.name, request.argv)?;
+    let inode = program.file.inode().ok_or(Errno::EACCES)?;
+    let deny_write = WriteAccess::deny(&inode)?.map(Arc::new);
+    let (creds, secure) = creds_for(&cx.creds, &program.file)?;
+    let space = kernel
+        .platform
+        .new_address_space()
+        .map_err(|_| Errno::ENOMEM)?;
+    let mm = Mm::new(space, kernel.frames.clone(), kernel.platform.guest_range());
+    let info = StartInfo {
+        envp: &request.envp,
+        creds: &creds,
+        secure,
+        limits: mm_limits(limits, &creds),
+        randomise: personality & NO_RANDOMIZE == 0,
+    };
+    let regs = load::load(&mm, &program, &info)?;
+    Ok(Loaded {
+        mm,
+        regs,
+        creds,
+        comm,
+        exe: Some(ExeInfo {
+            file: program.file,
+            _deny_write: deny_write,
+        }),
+    })
+}
+
+/// The limits an address space heeds.
+pub fn mm_limits(limits: &Limits, creds: &Creds) -> MmLimits {
+    let soft = |r| limits.get(r).soft;
+    MmLimits {
+        address_space: soft(Resource::As),
+        data: soft(Resource::Data),
+        stack: soft(Resource::Stack),
+        memlock: soft(Resource::Memlock),
+        may_lock: creds.capable(Cap::IpcLock),
+    }
+}
+
+/// The last component of a path.
+fn comm_of(name: &[u8]) -> Vec<u8> {
+    name.rsplit(|b| *b == b'/').next().unwrap_or(name).to_vec()
+}
+
+/// Credentials a program starts with: set-id bits, capabilities; and whether it gained
+/// privilege.
+fn creds_for(old: &Creds, file: &Arc<File>) -> Result<(Creds, bool)> {
+    let inode = file.inode().ok_or(Errno::EACCES)?;
+    let attr = inode.attr()?;
+    let nosuid = file
+        .path
+        .as_ref()
+        .is_none_or(|p| p.mount.flags().contains(MountFlags::NOSUID));
+    let honour = !nosuid && !old.no_new_privs;
+    let set_uid = (honour && attr.perm & 0o4000 != 0).then_some(attr.uid);
+    // Set-group-id without group execute was mandatory locking, not a privilege.
+    let set_gid = (honour && attr.perm & 0o2010 == 0o2010).then_some(attr.gid);
+    let new = old.after_exec(set_uid, set_gid);
+    let secure = new.euid != old.uid || new.egid != old.gid;
+    Ok((new, secure))
 }
 
 /// An `execve` past its point of no return: waits for the other threads to end.
@@ -97,10 +175,17 @@ impl Operation for ExecOp {
 
 impl Task {
     /// `execve(2)`: on success the task goes on in the new program.
-    pub fn exec(self: &Arc<Task>, program: Program) -> SysResult<i64> {
+    pub fn exec(self: &Arc<Task>, request: ExecRequest) -> SysResult<i64> {
         let limits = self.thread_group().all_limits();
-        let loaded = load(&self.kernel, &self.fs(), &self.creds(), &limits, program)?;
+        let personality = self.personality.load(Ordering::Relaxed);
+        let cx = WalkCx::of(self);
+        let loaded = load(&self.kernel, &cx, &limits, personality, request)?;
         self.exec_loaded(loaded)
+    }
+
+    /// The limits this task's address space heeds.
+    pub fn mm_limits(&self) -> MmLimits {
+        mm_limits(&self.thread_group().all_limits(), &self.creds())
     }
 
     pub(crate) fn exec_loaded(self: &Arc<Task>, loaded: Loaded) -> SysResult<i64> {

@@ -6,6 +6,7 @@ use abi::signal::Signal;
 use platform::{Access, FaultKind};
 
 use super::Task;
+use crate::mm::fault::FaultOutcome;
 use crate::signal::{info, send};
 
 /// Trap number of a page fault.
@@ -28,12 +29,16 @@ impl Task {
     }
 
     fn resolve(&self, addr: u64, access: Access, kind: FaultKind) -> Option<(Signal, i32)> {
-        let _ = access;
-        let _ = addr;
-        Some(match kind {
-            FaultKind::Page => (Signal::SIGSEGV, info::SEGV_MAPERR),
-            FaultKind::Bus => (Signal::SIGBUS, info::BUS_ADRERR),
-        })
+        match self.mm().fault(addr, access, kind) {
+            FaultOutcome::Resolved => None,
+            FaultOutcome::NotMapped => Some((Signal::SIGSEGV, info::SEGV_MAPERR)),
+            FaultOutcome::NotAllowed => Some((Signal::SIGSEGV, info::SEGV_ACCERR)),
+            FaultOutcome::Bus => Some((Signal::SIGBUS, info::BUS_ADRERR)),
+            FaultOutcome::NoMemory => {
+                self.thread_group().kill();
+                None
+            }
+        }
     }
 
     /// Raises the signal of a CPU exception; `host` is what the host said it is.

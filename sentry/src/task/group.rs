@@ -9,13 +9,15 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use abi::signal::{SigInfo, Signal};
+use abi::Errno;
+use abi::signal::{SigAction, SigInfo, SigSet, Signal};
 
 use super::Task;
 use super::limits::{Limits, RLimit, Resource};
 use super::pid::PidNamespace;
 use super::session::{ProcessGroup, Session};
 use super::times::CpuTimes;
+use crate::Result;
 use crate::kernel::Kernel;
 use crate::signal::action::SigHand;
 use crate::signal::{GroupSignals, WaitStatus, send};
@@ -79,12 +81,15 @@ pub struct ThreadGroup {
     /// A thread was removed (`execve` waits for the others).
     pub(crate) thread_gone: Pollee,
     pub(crate) subreaper: AtomicBool,
+    pub(crate) dumpable: AtomicBool,
     /// Has called `execve` since it was forked (`setpgid(2)`).
     pub(crate) did_exec: AtomicBool,
     /// Interval and POSIX timers.
     pub timers: ProcessTimers,
     /// Start on the boot-time clock.
     pub start: Duration,
+    /// `/proc/PID/oom_score_adj`.
+    pub oom_score_adj: AtomicI32,
     /// Called once with the status when the process ends.
     pub(crate) on_exit: Mutex<Option<ExitHook>>,
 }
@@ -134,8 +139,10 @@ impl ThreadGroup {
             signal_event: Pollee::new(),
             thread_gone: Pollee::new(),
             subreaper: AtomicBool::new(false),
+            dumpable: AtomicBool::new(true),
             did_exec: AtomicBool::new(false),
             timers: ProcessTimers::default(),
+            oom_score_adj: AtomicI32::new(0),
             on_exit: Mutex::new(None),
         })
     }
@@ -236,6 +243,41 @@ impl ThreadGroup {
         self.limits.lock().get(resource)
     }
 
+    /// Replaces a limit: `EPERM` to raise the hard one without `may_raise`.
+    pub fn set_limit(&self, resource: Resource, new: RLimit, may_raise: bool) -> Result<()> {
+        let mut limits = self.limits.lock();
+        if new.hard > limits.get(resource).hard && !may_raise {
+            return Err(Errno::EPERM);
+        }
+        limits.set(resource, new);
+        Ok(())
+    }
+
+    /// Replaces a disposition; signals that are ignored now are no longer pending.
+    pub fn set_action(&self, signal: Signal, action: SigAction) -> SigAction {
+        let sighand = self.sighand();
+        let old = sighand.set(signal, action);
+        if sighand.ignores(signal) {
+            let set = SigSet::of(signal);
+            let mut sig = self.signals.lock();
+            sig.pending.flush(set);
+            for t in self.tasks() {
+                t.sig.lock().pending.flush(set);
+            }
+        }
+        old
+    }
+
+    /// `PR_GET_DUMPABLE`.
+    pub fn dumpable(&self) -> bool {
+        self.dumpable.load(Ordering::Relaxed)
+    }
+
+    /// `PR_SET_DUMPABLE`.
+    pub fn set_dumpable(&self, on: bool) {
+        self.dumpable.store(on, Ordering::Relaxed);
+    }
+
     /// All resource limits.
     pub fn all_limits(&self) -> Limits {
         *self.limits.lock()
@@ -283,7 +325,7 @@ impl ThreadGroup {
     /// Queues a signal from the kernel for the process.
     pub fn post_signal(&self, info: SigInfo) {
         let Some(group) = self.arc() else { return };
-        let _: crate::Result<()> = send::to_group(&group, info, send::Origin::Kernel);
+        let _: Result<()> = send::to_group(&group, info, send::Origin::Kernel);
     }
 
     /// Ends the process with SIGKILL whatever it is (the runtime's `kill`; init too).

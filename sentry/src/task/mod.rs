@@ -27,7 +27,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use abi::Errno;
-use abi::signal::{SigInfo, SigSet};
+use abi::signal::{SigInfo, SigSet, StackT};
 use platform::Context;
 
 use crate::creds::Creds;
@@ -54,6 +54,7 @@ pub const TRAPPED: &[u32] = &[
     abi::nr::execveat,
     abi::nr::rt_sigreturn,
     abi::nr::arch_prctl,
+    abi::nr::sigaltstack,
 ];
 
 /// Longest name of a thread in bytes, without its NUL (`TASK_COMM_LEN`).
@@ -325,6 +326,10 @@ impl Task {
     /// Blocked signals.
     pub fn sigmask(&self) -> SigSet {
         self.sig.lock().mask
+    }
+    /// The alternate stack.
+    pub fn altstack(&self) -> StackT {
+        self.sig.lock().altstack
     }
     /// Signals pending for the thread and for its process.
     pub fn pending_signals(&self) -> (SigSet, SigSet) {

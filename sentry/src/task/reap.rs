@@ -178,8 +178,7 @@ pub(super) fn announce(group: &ThreadGroup, parent: Option<&Arc<ThreadGroup>>) -
         return false;
     }
     let action = parent.sighand().get(Signal::SIGCHLD);
-    let unwanted = action.handler == SIG_IGN || action.flags & SA_NOCLDWAIT != 0;
-    unwanted
+    action.handler == SIG_IGN || action.flags & SA_NOCLDWAIT != 0
 }
 
 /// Sends the exit signal to the parent.

@@ -4,11 +4,14 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
+use abi::Errno;
 use abi::signal::SigInfo;
 
 use super::group::ThreadGroup;
+use crate::Result;
 use crate::sync::Mutex;
 
 /// A terminal as its session sees it.
@@ -135,5 +138,63 @@ impl ProcessGroup {
     /// Whether a live member is stopped.
     pub(crate) fn has_stopped(&self) -> bool {
         self.members().iter().any(|m| m.is_stopped())
+    }
+}
+
+impl ThreadGroup {
+    /// `setsid(2)`: `EPERM` for the leader of a process group.
+    pub fn new_session(&self) -> Result<i32> {
+        let me = self.arc().ok_or(Errno::ESRCH)?;
+        let _tree = self.ns.tree();
+        if self.ns.pgrp(self.pid()).is_some() {
+            return Err(Errno::EPERM);
+        }
+        let session = Session::new(self.pid());
+        let pgrp = ProcessGroup::new(self.pid(), session.clone());
+        self.ns.add_session(&session);
+        self.ns.add_pgrp(&pgrp);
+        pgrp.join(&me);
+        let old = std::mem::replace(&mut self.rel.lock().pgrp, pgrp);
+        old.leave(self);
+        Ok(self.pid())
+    }
+
+    /// `setpgid(2)` by this process on itself or a child: `ESRCH` for other processes,
+    /// `EACCES` for a child that has executed a program, `EPERM` across sessions.
+    pub fn move_to_pgrp(&self, target: &Arc<ThreadGroup>, pgid: i32) -> Result<()> {
+        let _tree = self.ns.tree();
+        let myself = std::ptr::eq(&**target, self);
+        let my_child = target.parent().is_some_and(|p| std::ptr::eq(&*p, self));
+        if !myself && !my_child {
+            return Err(Errno::ESRCH);
+        }
+        let session = target.session();
+        if my_child {
+            if session.sid != self.session().sid {
+                return Err(Errno::EPERM);
+            }
+            if target.did_exec.load(Ordering::Relaxed) {
+                return Err(Errno::EACCES);
+            }
+        }
+        if session.sid == target.pid() {
+            return Err(Errno::EPERM);
+        }
+        let pgrp = match self.ns.pgrp(pgid) {
+            Some(p) if p.session.sid == session.sid => p,
+            None if pgid == target.pid() => {
+                let p = ProcessGroup::new(pgid, session);
+                self.ns.add_pgrp(&p);
+                p
+            }
+            _ => return Err(Errno::EPERM),
+        };
+        if target.pgrp().pgid == pgid {
+            return Ok(());
+        }
+        pgrp.join(target);
+        let old = std::mem::replace(&mut target.rel.lock().pgrp, pgrp);
+        old.leave(target);
+        Ok(())
     }
 }

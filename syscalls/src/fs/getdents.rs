@@ -22,6 +22,24 @@ struct Records {
     too_small: bool,
 }
 
+impl Records {
+    /// The records that lie whole in the first `len` bytes: their length, and the position
+    /// behind the last; `None` when there is none.
+    fn whole(&self, len: usize) -> Option<(usize, u64)> {
+        let (mut at, mut found) = (0, None);
+        while let Some([off @ .., a, b]) = self.bytes.get(at + 8..at + 18)
+            && let Ok(off) = <[u8; 8]>::try_from(off)
+        {
+            at += usize::from(u16::from_ne_bytes([*a, *b]));
+            if at > len {
+                break;
+            }
+            found = Some((at, u64::from_ne_bytes(off)));
+        }
+        found
+    }
+}
+
 impl DirSink for Records {
     fn entry(&mut self, e: DirEntry<'_>) -> bool {
         // ino, off, reclen, then type and name, or name and type at the very end.
@@ -66,10 +84,17 @@ fn read_dir(t: &Arc<Task>, fd: Fd, buf: UserBuf, count: u32, old: bool) -> SysRe
     if records.too_small {
         return Err(Errno::EINVAL.into());
     }
-    buf.write(t, &records.bytes)?;
+    let len = match t.mm().copy_out(buf.0, &records.bytes) {
+        Ok(()) => records.bytes.len(),
+        Err(fault) => {
+            let (len, next) = records.whole(fault.done).ok_or(fault.errno)?;
+            pos = next;
+            len
+        }
+    };
     *offset = pos;
     io::transfer::tell(&file, Mask::ACCESS);
-    Ok(records.bytes.len())
+    Ok(len)
 }
 
 /// `getdents64(2)`.

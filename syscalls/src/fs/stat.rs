@@ -5,7 +5,7 @@ use std::sync::Arc;
 use abi::fs::{Stat, Statx, StatxTime};
 use abi::time::Timespec;
 use sentry::fs::File;
-use sentry::fs::vfs::{Attr, Path};
+use sentry::fs::vfs::{Attr, Path, lookup};
 use sentry::{Result, SysResult, Task};
 
 use super::at::{self, AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW};
@@ -46,7 +46,14 @@ pub fn newfstatat(
     flags: u32,
 ) -> SysResult<()> {
     at::check(flags, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)?;
-    let attr = at::find(t, dirfd, path, flags)?.inode()?.attr()?;
+    let name = at::read_path(t, path, flags)?;
+    let attr = if name.is_empty() && dirfd != DirFd::CWD {
+        of_file(&*t.files().get(dirfd.0)?)?
+    } else {
+        let start = at::start(t, dirfd, &name)?;
+        let flags = at::walk_flags(flags);
+        at::with(t, |cx| lookup(cx, &start, &name, flags)?.inode()?.attr())?
+    };
     Ok(out.write(t, &attr.to_stat())?)
 }
 

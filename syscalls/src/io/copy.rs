@@ -170,13 +170,16 @@ pub fn sendfile(
     retry(t, send, None)
 }
 
-/// A regular file for `copy_file_range`: `EISDIR`, `EINVAL`.
-fn regular(file: &File) -> Result<()> {
-    match file.inode().map(|i| i.kind()) {
-        Some(FileType::Regular) => Ok(()),
-        Some(FileType::Directory) => Err(Errno::EISDIR),
-        _ => Err(Errno::EINVAL),
+/// Both files of `copy_file_range` must be regular: `EISDIR`, `EINVAL`.
+fn regular(files: [&File; 2]) -> Result<()> {
+    let kinds = files.map(|f| f.inode().map(|i| i.kind()));
+    if kinds.contains(&Some(FileType::Directory)) {
+        return Err(Errno::EISDIR);
     }
+    if kinds.iter().any(|k| *k != Some(FileType::Regular)) {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
 }
 
 /// The position given by a pointer, or the file's own.
@@ -212,8 +215,7 @@ pub fn copy_file_range(
     if flags != 0 {
         return Err(Errno::EINVAL.into());
     }
-    regular(&source)?;
-    regular(&target)?;
+    regular([&source, &target])?;
     super::check_readable(&source)?;
     super::check_writable(&target)?;
     if target.flags().contains(OpenFlags::APPEND) {
@@ -225,6 +227,10 @@ pub fn copy_file_range(
         (Some(a), Some(b)) => (a, b),
         _ => return Err(Errno::EOVERFLOW.into()),
     };
+    let size = source.inode().map_or(Ok(0), |i| i.attr().map(|a| a.size))?;
+    let (from_end, to_end) = (from_end.min(size.max(from_at)), to_end);
+    let len = len.min(usize::try_from(from_end - from_at).unwrap_or(usize::MAX));
+    let to_end = to_end.min(to_at.saturating_add(len as u64));
     let same = match (source.inode(), target.inode()) {
         (Some(a), Some(b)) => a.dev() == b.dev() && a.attr()?.ino == b.attr()?.ino,
         _ => false,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::fs::Flock;
 use sentry::fs::file::SignalOwner;
-use sentry::fs::vfs::perm;
+use sentry::fs::pipe::PipeEnd;
+use sentry::fs::vfs::{FileType, perm};
 use sentry::fs::{File, OpenFlags};
 use sentry::task::limits::Resource;
 use sentry::{Result, SysResult, Task};
@@ -34,6 +35,10 @@ const F_SETLEASE: u32 = 1024;
 const F_GETLEASE: u32 = 1025;
 const F_DUPFD_QUERY: u32 = 1027;
 const F_DUPFD_CLOEXEC: u32 = 1030;
+const F_NOTIFY: u32 = 1026;
+const F_SETPIPE_SZ: u32 = 1031;
+const F_GETPIPE_SZ: u32 = 1032;
+const F_GET_RW_HINT: u32 = 1035;
 
 /// `fcntl(2)`.
 pub fn fcntl(t: &Arc<Task>, fd: Fd, cmd: u32, arg: u64) -> SysResult<i64> {
@@ -70,6 +75,20 @@ pub fn fcntl(t: &Arc<Task>, fd: Fd, cmd: u32, arg: u64) -> SysResult<i64> {
         }
         F_SETOWN | F_GETOWN | F_SETSIG | F_GETSIG | F_SETOWN_EX | F_GETOWN_EX => {
             signal_owner(t, &file, cmd, arg)
+        }
+        F_GETPIPE_SZ | F_SETPIPE_SZ if file.downcast::<PipeEnd>().is_none() => {
+            Err(Errno::EBADF.into())
+        }
+        F_NOTIFY => {
+            let dir = file
+                .inode()
+                .is_some_and(|i| i.kind() == FileType::Directory);
+            Err(if dir { Errno::EINVAL } else { Errno::ENOTDIR }.into())
+        }
+        // Hints about the life of data: there is nothing to do with them.
+        F_GET_RW_HINT if file.inode().is_some() => {
+            UserPtr::<u64, Out>::at(arg).write(t, &0)?;
+            Ok(0)
         }
         // Leases are not there; a kernel without them refuses so.
         F_SETLEASE => Err(Errno::EINVAL.into()),
@@ -109,6 +128,18 @@ fn set_flags(t: &Arc<Task>, file: &Arc<File>, arg: u64) -> Result<()> {
     Ok(())
 }
 
+/// `ESRCH` for an owner that is nobody; 0 takes the owner off.
+fn owner_exists(t: &Arc<Task>, kind: i32, id: i32) -> Result<()> {
+    let ns = t.pid_ns();
+    let found = match kind {
+        _ if id == 0 => true,
+        0 => ns.task(id).is_some(),
+        1 => ns.group(id).is_some(),
+        _ => ns.pgrp(id).is_some(),
+    };
+    if found { Ok(()) } else { Err(Errno::ESRCH) }
+}
+
 /// Who is told by a signal; stored and given back.
 fn signal_owner(t: &Arc<Task>, file: &Arc<File>, cmd: u32, arg: u64) -> SysResult<i64> {
     let now = *file.signal_owner.lock();
@@ -120,6 +151,7 @@ fn signal_owner(t: &Arc<Task>, file: &Arc<File>, cmd: u32, arg: u64) -> SysResul
             } else {
                 (1, raw)
             };
+            owner_exists(t, kind, id)?;
             let new = SignalOwner { kind, id, ..now };
             *file.signal_owner.lock() = new;
         }
@@ -140,6 +172,7 @@ fn signal_owner(t: &Arc<Task>, file: &Arc<File>, cmd: u32, arg: u64) -> SysResul
             if !(0..=2).contains(&kind) {
                 return Err(Errno::EINVAL.into());
             }
+            owner_exists(t, kind, id)?;
             *file.signal_owner.lock() = SignalOwner { kind, id, ..now };
         }
         _ => {

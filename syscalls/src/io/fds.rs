@@ -29,9 +29,8 @@ pub fn close_range(t: &Arc<Task>, first: u32, last: u32, flags: u32) -> SysResul
     if flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 || first > last {
         return Err(Errno::EINVAL.into());
     }
-    // Two references are the task's and ours: nobody shares the table.
-    if flags & CLOSE_RANGE_UNSHARE != 0 && Arc::strong_count(&t.files()) > 2 {
-        return Err(Errno::EINVAL.into());
+    if flags & CLOSE_RANGE_UNSHARE != 0 {
+        t.set_files(t.files().duplicate());
     }
     if flags & CLOSE_RANGE_CLOEXEC != 0 {
         t.files().set_cloexec_range(first, last);

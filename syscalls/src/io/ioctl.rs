@@ -26,8 +26,20 @@ pub fn ioctl(t: &Arc<Task>, fd: Fd, request: u32, arg: u64) -> SysResult<i64> {
             t.files().set_cloexec(fd.0, request == FIOCLEX)?;
             return Ok(0);
         }
-        FIONBIO => return toggle(t, &file, arg, OpenFlags::NONBLOCK),
-        FIOASYNC => return toggle(t, &file, arg, OpenFlags::ASYNC),
+        FIONBIO => {
+            let on = UserPtr::<i32, In>::at(arg).read(t)? != 0;
+            set(&file, on, OpenFlags::NONBLOCK)?;
+            return Ok(0);
+        }
+        FIOASYNC => {
+            let on = UserPtr::<i32, In>::at(arg).read(t)? != 0;
+            let changes = on != file.flags().contains(OpenFlags::ASYNC);
+            if changes && file.ops.pollee().is_none() {
+                return Err(Errno::ENOTTY.into());
+            }
+            set(&file, on, OpenFlags::ASYNC)?;
+            return Ok(0);
+        }
         _ => {}
     }
     if let Some(inode) = file.inode() {
@@ -53,14 +65,9 @@ pub fn ioctl(t: &Arc<Task>, fd: Fd, request: u32, arg: u64) -> SysResult<i64> {
     file.ops.ioctl(&file.cx(Some(t)), request, arg)
 }
 
-fn toggle(t: &Arc<Task>, file: &Arc<File>, arg: u64, flag: OpenFlags) -> SysResult<i64> {
-    let on = UserPtr::<i32, In>::at(arg).read(t)? != 0;
+/// Sets or clears one status flag.
+fn set(file: &Arc<File>, on: bool, flag: OpenFlags) -> Result<()> {
     let value = if on { flag } else { OpenFlags::empty() };
-    tell(file, flag, value)?;
-    Ok(0)
-}
-
-fn tell(file: &Arc<File>, flag: OpenFlags, value: OpenFlags) -> Result<(), Errno> {
     file.ops.set_flags((file.flags() - flag) | value)?;
     file.set_status(flag, value);
     Ok(())

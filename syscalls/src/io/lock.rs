@@ -5,7 +5,7 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::fs::{Flock, PollEvents};
 use sentry::fs::File;
-use sentry::fs::locks::{self, FileLocks, LockOwner, RecordLock};
+use sentry::fs::locks::{FileLocks, LockOwner, RecordLock};
 use sentry::retry::{Attempt, Registrations, retry, watch_one};
 use sentry::wait::Waker;
 use sentry::{OnSignal, Result, SysResult, Task};
@@ -21,12 +21,6 @@ const LOCK_SH: u32 = 1;
 const LOCK_EX: u32 = 2;
 const LOCK_NB: u32 = 4;
 const LOCK_UN: u32 = 8;
-
-/// The locks of a file; files without an inode have their own nowhere and need none.
-fn locks_of(file: &Arc<File>) -> Result<Arc<FileLocks>> {
-    let inode = file.inode().ok_or(Errno::EBADF)?;
-    Ok(locks::of_inode(&inode))
-}
 
 /// The range of a `struct flock` as first and last byte: `EINVAL`, `EOVERFLOW`.
 fn range(file: &File, raw: &Flock) -> Result<(u64, u64)> {
@@ -61,7 +55,7 @@ fn wanted(t: &Arc<Task>, file: &Arc<File>, raw: &Flock, ofd: bool) -> Result<Rec
         } else {
             LockOwner::Table(t.files().owner_id())
         },
-        pid: if ofd { -1 } else { super::own_pid(t) },
+        pid: if ofd { -1 } else { t.pid() },
         start,
         end,
         exclusive: raw.kind == F_WRLCK,
@@ -74,7 +68,7 @@ pub fn get(t: &Arc<Task>, file: &Arc<File>, raw: &Flock, ofd: bool) -> Result<Fl
         return Err(Errno::EINVAL);
     }
     let lock = wanted(t, file, raw, ofd)?;
-    let Some(there) = locks_of(file)?.blocker(&lock) else {
+    let Some(there) = file.locks().blocker(&lock) else {
         return Ok(Flock {
             kind: F_UNLCK,
             ..*raw
@@ -156,9 +150,7 @@ pub fn set(
     let lock = wanted(t, &file, raw, ofd)?;
     match raw.kind {
         F_UNLCK => {
-            if let Ok(locks) = locks_of(&file) {
-                locks.unset(&lock);
-            }
+            file.locks().unset(&lock);
             return Ok(0);
         }
         F_RDLCK => super::check_readable(&file)?,
@@ -166,7 +158,7 @@ pub fn set(
         _ => return Err(Errno::EINVAL.into()),
     }
     let mut set = SetRecord {
-        locks: locks_of(&file)?,
+        locks: file.locks(),
         file,
         lock,
         fd,
@@ -207,7 +199,7 @@ pub fn flock(t: &Arc<Task>, fd: Fd, operation: u32) -> SysResult<i64> {
         return Err(Errno::EINVAL.into());
     }
     let file = file(t, fd)?;
-    let locks = locks_of(&file)?;
+    let locks = file.locks();
     if kind == LOCK_UN {
         locks.unlock_whole(Arc::as_ptr(&file).addr());
         return Ok(0);

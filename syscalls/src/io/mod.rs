@@ -58,8 +58,3 @@ pub fn check_writable(file: &File) -> Result<()> {
     }
     Ok(())
 }
-
-/// The number of the task's process, as record locks report it.
-fn own_pid(t: &Arc<Task>) -> i32 {
-    t.pid()
-}

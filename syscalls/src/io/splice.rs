@@ -30,11 +30,14 @@ struct End {
 }
 
 impl End {
-    /// `ESPIPE` for a position in something without one.
+    /// `ESPIPE` for a position in a pipe, `EINVAL` in other things without one.
     fn new(t: &Arc<Task>, file: Arc<File>, offset: &UserPtr<i64, InOut>) -> Result<End> {
         let report = (!offset.is_null()).then_some(offset.addr());
-        if report.is_some() && !file.ops.seekable() {
+        if report.is_some() && file.downcast::<PipeEnd>().is_some() {
             return Err(Errno::ESPIPE);
+        }
+        if report.is_some() && !file.ops.seekable() {
+            return Err(Errno::EINVAL);
         }
         let pos = match report {
             Some(addr) => {

@@ -60,12 +60,11 @@ fn ended(e: Errno, done: usize) -> SysResult<i64> {
     Err(e.into())
 }
 
-/// The end of a range must be a position too; `EOVERFLOW`, `EINVAL` for a bad start.
+/// The end of a range must be a position too; `EINVAL`.
 fn check_range(pos: u64, len: usize) -> Result<()> {
-    let pos = i64::try_from(pos).map_err(|_| Errno::EINVAL)?;
-    let len = i64::try_from(len).map_err(|_| Errno::EINVAL)?;
-    pos.checked_add(len).ok_or(Errno::EOVERFLOW)?;
-    Ok(())
+    let end = pos.checked_add(len as u64);
+    end.and_then(|e| i64::try_from(e).ok())
+        .map_or(Err(Errno::EINVAL), |_| Ok(()))
 }
 
 struct Read {

@@ -99,6 +99,8 @@ pub fn mmap(
         flags: vma_flags | common(flags),
         file,
         populate: populates(flags),
+        // What the dynamic linker passes for a library's segments.
+        copy_now: flags.contains(MapFlags::MAP_DENYWRITE | MapFlags::MAP_FIXED),
         ..MapRequest::anon(placement(t, addr.0, flags)?, len, prot.map_prot())
     };
     Ok(t.mm().map(request, &limits)?)
@@ -194,7 +196,7 @@ fn check_file(
         }
         v.insert(VmaFlags::NOEXEC);
     }
-    let mappable = file.ops.mappable()?;
+    let mappable = file.mappable()?;
     if flags.contains(MapFlags::MAP_GROWSDOWN) {
         return Err(Errno::EINVAL);
     }

@@ -1,3 +1,18 @@
 //! Calls on tasks, processes and credentials.
 
+pub mod arch_prctl;
+pub mod capget;
+pub mod clone;
+pub mod execve;
+pub mod exit;
+pub mod futex;
 pub mod getpid;
+pub mod groups;
+pub mod pidfd;
+pub mod prctl;
+pub mod rlimit;
+pub mod rusage;
+pub mod setsid;
+pub mod setuid;
+pub mod unshare;
+pub mod wait4;

@@ -1,1 +1,5 @@
 //! Calls on the system as a whole.
+
+pub mod getrandom;
+pub mod sysinfo;
+pub mod uname;

@@ -1,1 +1,183 @@
-//! The `sysfs` file system: `/sys`.
+//! The `sysfs` file system, `/sys`, as far as programs look into it, and the `cgroup2` tree.
+
+use std::sync::{Arc, Weak};
+
+use super::pseudo::{Dir, Node, PseudoFs, Static, Text};
+use super::vfs::{Inode, Owner};
+use crate::kernel::Kernel;
+use crate::task::Task;
+use crate::task::pid::PidNamespace;
+use abi::Errno;
+
+/// `SYSFS_MAGIC`.
+const SYSFS_MAGIC: u64 = 0x6265_6572;
+/// `CGROUP2_SUPER_MAGIC`.
+const CGROUP2_MAGIC: u64 = 0x6367_7270;
+
+const ROOT: Owner = Owner { uid: 0, gid: 0 };
+
+type Make = fn(&Kernel) -> String;
+
+/// Builds the fixed trees.
+struct Builder {
+    kernel: Weak<Kernel>,
+    dev: u64,
+}
+
+impl Builder {
+    fn file(&self, place: &str, make: Make) -> Arc<dyn Inode> {
+        let kernel = self.kernel.clone();
+        Text::new(
+            Node::new(self.dev, &place, 0o444, ROOT),
+            move |_: Option<&Arc<Task>>| {
+                let kernel = kernel.upgrade().ok_or(Errno::EIO)?;
+                let mut text = make(&kernel);
+                text.push('\n');
+                Ok(text.into_bytes())
+            },
+        )
+    }
+
+    fn dir(&self, place: &str, children: Vec<(&'static str, Arc<dyn Inode>)>) -> Arc<dyn Inode> {
+        Dir::new(
+            Node::new(self.dev, &place, 0o755, ROOT),
+            Static::new(children),
+        )
+    }
+}
+
+fn cpu_range(k: &Kernel) -> String {
+    match k.host.cpus.max(1) {
+        1 => "0".to_owned(),
+        n => format!("0-{}", n - 1),
+    }
+}
+
+/// A new `sysfs` instance.
+pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Arc<PseudoFs> {
+    let b = Builder {
+        kernel: Arc::downgrade(kernel),
+        dev,
+    };
+    let empty = |place| b.dir(place, Vec::new());
+    let cpu = b.dir(
+        "cpu",
+        vec![
+            (
+                "kernel_max",
+                b.file("cpu/kernel_max", |k| (k.host.cpus.max(1) - 1).to_string()),
+            ),
+            ("online", b.file("cpu/online", cpu_range)),
+            ("possible", b.file("cpu/possible", cpu_range)),
+            ("present", b.file("cpu/present", cpu_range)),
+        ],
+    );
+    let node0 = b.dir(
+        "node0",
+        vec![("cpulist", b.file("node0/cpulist", cpu_range))],
+    );
+    let node = b.dir(
+        "node",
+        vec![
+            ("node0", node0),
+            ("online", b.file("node/online", |_| "0".to_owned())),
+            ("possible", b.file("node/possible", |_| "0".to_owned())),
+        ],
+    );
+    let system = b.dir("system", vec![("cpu", cpu), ("node", node)]);
+    let devices = b.dir(
+        "devices",
+        vec![("system", system), ("virtual", empty("virtual"))],
+    );
+    let hugepage = b.dir(
+        "thp",
+        vec![
+            (
+                "enabled",
+                b.file("thp/enabled", |_| "always madvise [never]".to_owned()),
+            ),
+            (
+                "hpage_pmd_size",
+                b.file("thp/size", |_| "2097152".to_owned()),
+            ),
+        ],
+    );
+    let mm = b.dir("mm", vec![("transparent_hugepage", hugepage)]);
+    let kernel_dir = b.dir("kernel", vec![("mm", mm)]);
+    let fs = b.dir("fs", vec![("cgroup", empty("cgroup"))]);
+    let class = b.dir("class", vec![("net", empty("net"))]);
+    let root = Dir::new(
+        Node::root(dev),
+        Static::new(vec![
+            ("block", empty("block")),
+            ("bus", empty("bus")),
+            ("class", class),
+            ("dev", empty("dev")),
+            ("devices", devices),
+            ("firmware", empty("firmware")),
+            ("fs", fs),
+            ("kernel", kernel_dir),
+            ("module", empty("module")),
+            ("power", empty("power")),
+        ]),
+    );
+    PseudoFs::new("sysfs", SYSFS_MAGIC, dev, root)
+}
+
+/// The `cgroup2` tree as the container sees it: its own group as the root.
+pub fn cgroup(kernel: &Arc<Kernel>, pids: &Arc<PidNamespace>, dev: u64) -> Arc<PseudoFs> {
+    let b = Builder {
+        kernel: Arc::downgrade(kernel),
+        dev,
+    };
+    let of_pids = |place: &str, make: fn(&PidNamespace) -> String| -> Arc<dyn Inode> {
+        let pids = pids.clone();
+        Text::new(
+            Node::new(dev, &place, 0o444, ROOT),
+            move |_: Option<&Arc<Task>>| Ok(format!("{}\n", make(&pids)).into_bytes()),
+        )
+    };
+    let root = Dir::new(
+        Node::root(dev),
+        Static::new(vec![
+            (
+                "cgroup.controllers",
+                b.file("controllers", |_| "memory pids".to_owned()),
+            ),
+            ("cgroup.procs", of_pids("procs", procs)),
+            ("cgroup.type", b.file("type", |_| "domain".to_owned())),
+            (
+                "memory.current",
+                b.file("memory.current", |k| k.memory.resident_bytes().to_string()),
+            ),
+            ("memory.max", b.file("memory.max", memory_max)),
+            (
+                "pids.current",
+                of_pids("pids.current", |p| p.count().to_string()),
+            ),
+            ("pids.max", of_pids("pids.max", pids_max)),
+        ]),
+    );
+    PseudoFs::new("cgroup2", CGROUP2_MAGIC, dev, root)
+}
+
+fn procs(pids: &PidNamespace) -> String {
+    pids.groups()
+        .iter()
+        .map(|g| g.pid().to_string())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn memory_max(k: &Kernel) -> String {
+    k.host
+        .memory_limit
+        .map_or_else(|| "max".to_owned(), |n| n.to_string())
+}
+
+fn pids_max(pids: &PidNamespace) -> String {
+    match pids.max() {
+        u64::MAX => "max".to_owned(),
+        n => n.to_string(),
+    }
+}

@@ -2,8 +2,8 @@
 //!
 //! What `read`, `write` and `mmap` see are the same frames. A copy between guest and frames
 //! runs without the state lock, because it may fault on a mapping of this very file; a pin
-//! keeps frames from being given up meanwhile: while pinned, or owned by a mapping too,
-//! they are zeroed in place instead. Writes are serialised by their own lock, above the
+//! keeps frames from being given up meanwhile: while pinned or mapped they are zeroed in
+//! place instead. Writes are serialised by their own lock, above the
 //! state lock.
 
 use std::collections::BTreeMap;
@@ -15,8 +15,8 @@ use abi::{Errno, PAGE_SIZE};
 use super::super::seals::Seals;
 use crate::Result;
 use crate::io::{IoDst, IoSrc};
-use crate::mm::Backing;
 use crate::mm::frames::{FrameRange, Frames};
+use crate::mm::{Backing, Mappers};
 use crate::sync::{Mutex, RwLock};
 
 /// Largest file.
@@ -93,7 +93,10 @@ pub struct Data {
     state: RwLock<State>,
     write: Mutex<()>,
     pins: AtomicU32,
+    maps: AtomicI32,
     shared_writers: AtomicI32,
+    /// Who maps it.
+    pub mappers: Mappers,
     /// Seals (`F_ADD_SEALS`).
     pub seals: Seals,
 }
@@ -189,7 +192,9 @@ impl Data {
             state: RwLock::default(),
             write: Mutex::new(()),
             pins: AtomicU32::new(0),
+            maps: AtomicI32::new(0),
             shared_writers: AtomicI32::new(0),
+            mappers: Mappers::default(),
             seals,
         }
     }
@@ -215,9 +220,12 @@ impl Data {
         self.shared_writers.load(Ordering::SeqCst)
     }
 
-    /// Counts shared writable mappings.
-    pub fn add_shared_writers(&self, delta: i32) {
-        self.shared_writers.fetch_add(delta, Ordering::SeqCst);
+    /// Counts mappings.
+    pub fn mapped(&self, delta: i32, shared_write: bool) {
+        self.maps.fetch_add(delta, Ordering::SeqCst);
+        if shared_write {
+            self.shared_writers.fetch_add(delta, Ordering::SeqCst);
+        }
     }
 
     fn pin(&self) -> Pin<'_> {
@@ -372,7 +380,13 @@ impl Data {
         let mut state = self.state.write();
         self.seals.check_resize(state.size, size)?;
         let old = state.size;
+        state.size = size;
         if size < old {
+            // Who maps the tail must fault (SIGBUS) from now on; frames are asked for anew.
+            drop(state);
+            let gone = size.next_multiple_of(PAGE_SIZE);
+            self.mappers.invalidate(gone, u64::MAX - gone);
+            state = self.state.write();
             self.drop_pages(&mut state, size.div_ceil(PAGE_SIZE), u64::MAX / PAGE_SIZE);
         }
         // What stands in the last page beyond the end must read as zero later.
@@ -381,7 +395,6 @@ impl Data {
             size.min(old),
             size.min(old).next_multiple_of(PAGE_SIZE),
         );
-        state.size = size;
         Ok(())
     }
 
@@ -398,7 +411,7 @@ impl Data {
 
     /// Gives up the pages `from..to`, or zeroes them where somebody else looks at them.
     fn drop_pages(&self, state: &mut State, from: u64, to: u64) {
-        let keep_all = self.pins.load(Ordering::SeqCst) != 0;
+        let busy = self.pins.load(Ordering::SeqCst) != 0 || self.maps.load(Ordering::SeqCst) > 0;
         let mut at = from;
         while let Some((first, run)) = state.runs_from(at, to) {
             let start = first.max(at);
@@ -407,7 +420,7 @@ impl Data {
             let mem = run.mem + (start - first) * PAGE_SIZE;
             let len = (end - start) * PAGE_SIZE;
             let (sole, upto) = self.frames.sole(mem, len);
-            if keep_all || !sole || upto < len {
+            if busy || !sole || upto < len {
                 let _ = self.frames.file().punch(mem, len);
                 continue;
             }
@@ -491,10 +504,7 @@ impl Data {
     }
 
     /// Where `len` bytes at `offset` stand, for a mapping; `ENXIO` beyond the end.
-    pub fn backing(&self, offset: u64, len: u64, write: bool) -> Result<Backing> {
-        if write {
-            self.seals.check_map_write()?;
-        }
+    pub fn backing(&self, offset: u64, len: u64) -> Result<Backing> {
         let mut state = self.state.write();
         let end = state.size.div_ceil(PAGE_SIZE).saturating_mul(PAGE_SIZE);
         let len = len.min(end.saturating_sub(offset));

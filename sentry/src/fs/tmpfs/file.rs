@@ -10,6 +10,7 @@ use super::inode::TmpInode;
 use crate::fs::file::{FileOps, IoCx, OpenFlags, Whence};
 use crate::fs::vfs::{Attr, Inode};
 use crate::io::{IoDst, IoSrc};
+use crate::mm::Mappers;
 use crate::mm::{Backing, MapIdentity, Mappable};
 use crate::{Result, SysResult};
 
@@ -25,16 +26,12 @@ const F_GET_SEALS: u32 = 1034;
 /// An open regular file; also what is mapped.
 pub struct OpenFile {
     inode: Arc<TmpInode>,
-    path: Vec<u8>,
 }
 
 impl OpenFile {
     /// Opens `inode`, a regular file.
     pub fn new(inode: Arc<TmpInode>) -> OpenFile {
-        OpenFile {
-            inode,
-            path: Vec::new(),
-        }
+        OpenFile { inode }
     }
 
     fn data(&self) -> Result<&Data> {
@@ -53,7 +50,9 @@ impl FileOps for OpenFile {
     }
     fn write(&self, _cx: &IoCx<'_>, src: &mut dyn IoSrc, pos: u64) -> Result<usize> {
         let n = self.data()?.write(src, pos)?;
-        self.inode.modified();
+        if n > 0 {
+            self.inode.modified();
+        }
         Ok(n)
     }
     fn append(&self, _cx: &IoCx<'_>, src: &mut dyn IoSrc) -> Result<(usize, u64)> {
@@ -122,22 +121,31 @@ impl FileOps for OpenFile {
 }
 
 impl Mappable for OpenFile {
-    fn frames(&self, offset: u64, len: u64, write: bool) -> Result<Backing> {
-        self.data()?.backing(offset, len, write)
+    fn frames(&self, offset: u64, len: u64, _write: bool) -> Result<Backing> {
+        self.data()?.backing(offset, len)
     }
     fn size(&self) -> u64 {
         self.inode.data().map_or(0, Data::size)
     }
     fn identity(&self) -> MapIdentity {
         MapIdentity {
-            path: self.path.clone(),
+            path: Vec::new(),
             dev: self.inode.dev(),
             ino: self.inode.number(),
         }
     }
     fn mapped(&self, delta: i32, shared_write: bool) {
-        if shared_write && let Some(data) = self.inode.data() {
-            data.add_shared_writers(delta);
+        if let Some(data) = self.inode.data() {
+            data.mapped(delta, shared_write);
         }
+    }
+    fn may_write(&self) -> Result<()> {
+        self.data()?.seals.check_map_write()
+    }
+    fn mappers(&self) -> Option<&Mappers> {
+        self.inode.data().map(|d| &d.mappers)
+    }
+    fn discard(&self, offset: u64, len: u64) -> Result<()> {
+        self.data()?.punch(offset, len)
     }
 }

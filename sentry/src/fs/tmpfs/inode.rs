@@ -247,13 +247,11 @@ impl TmpInode {
 /// Whether tmpfs stores attributes of this name space.
 fn storable(name: &[u8]) -> Result<()> {
     let spaces: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
-    if spaces
-        .iter()
-        .any(|s| name.starts_with(s) && name.len() > s.len())
-    {
-        return Ok(());
+    match spaces.iter().find(|s| name.starts_with(s)) {
+        Some(space) if name.len() == space.len() => Err(Errno::EINVAL),
+        Some(_) => Ok(()),
+        None => Err(Errno::EOPNOTSUPP),
     }
-    Err(Errno::EOPNOTSUPP)
 }
 
 impl Inode for TmpInode {

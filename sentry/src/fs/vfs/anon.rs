@@ -16,6 +16,10 @@ use crate::task::Task;
 
 /// Magic of `anon_inodefs`, `<linux/magic.h>`.
 const ANON_INODE_FS_MAGIC: u64 = 0x0904_1934;
+/// Magic of `pipefs`.
+const PIPE_FS_MAGIC: u64 = 0x5049_5045;
+/// Magic of `sockfs`.
+const SOCK_FS_MAGIC: u64 = 0x534f_434b;
 
 /// The file system of one description.
 struct AnonFs {
@@ -71,8 +75,13 @@ impl FileSystem for AnonFs {
         }))
     }
     fn statfs(&self) -> Result<StatFs> {
+        let kind = match self.file.ops.attr()?.kind {
+            FileType::Fifo => PIPE_FS_MAGIC,
+            FileType::Socket => SOCK_FS_MAGIC,
+            _ => ANON_INODE_FS_MAGIC,
+        };
         Ok(StatFs {
-            kind: ANON_INODE_FS_MAGIC,
+            kind,
             bsize: abi::PAGE_SIZE,
             namelen: abi::NAME_MAX as u64,
             ..StatFs::default()

@@ -12,6 +12,7 @@ use super::attr::{Attr, FileType};
 use super::dentry::Dentry;
 use super::inode::{Inode, Owner};
 use super::mount::Path;
+use super::open::Linkable;
 use super::perm::{self, Access};
 use super::walk::{self, Last, WalkCx, WalkFlags, Walker};
 use crate::Result;
@@ -198,6 +199,9 @@ pub fn link(cx: &WalkCx<'_>, old: &Path, start: &Path, name: &[u8]) -> Result<()
     NewFile::check(cx, &dir, &parent, 0, false)?;
     if target.kind() == FileType::Directory {
         return Err(Errno::EPERM);
+    }
+    if target.attr()?.nlink == 0 && target.extra().get::<Linkable>().is_none() {
+        return Err(Errno::ENOENT);
     }
     parent.link(&name, &target)?;
     dir.dentry.insert(&name, Some(target.clone()));

@@ -120,7 +120,7 @@ pub trait Inode: Send + Sync + 'static {
     }
     /// Creates a regular file that does not exist.
     fn create(&self, _name: &[u8], _perm: u32, _owner: Owner) -> Result<Arc<dyn Inode>> {
-        Err(Errno::EPERM)
+        Err(Errno::EACCES)
     }
     /// Creates an unnamed regular file in this directory (`O_TMPFILE`).
     fn tmpfile(&self, _perm: u32, _owner: Owner) -> Result<Arc<dyn Inode>> {

@@ -16,6 +16,7 @@ use crate::Result;
 use crate::fs::dev;
 use crate::fs::file::{File, FileOps, OpenFlags};
 use crate::fs::inotify::{self, Mask};
+use crate::fs::write_access::WriteAccess;
 
 /// How to open.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,7 +96,9 @@ pub fn open_at(cx: &WalkCx<'_>, path: &Path, flags: OpenFlags) -> Result<Opened>
         return Ok(Opened::Fifo(path.clone()));
     }
     let file = open_inode(cx, path, &inode, flags)?;
+    inotify::event(path, Mask::OPEN);
     if flags.contains(OpenFlags::TRUNC) && kind == FileType::Regular {
+        let _access = WriteAccess::write(&inode)?;
         inode.set_attr(&SetAttr {
             size: Some(0),
             perm: killed_perm(&cx.creds, &inode.attr()?),
@@ -104,7 +107,6 @@ pub fn open_at(cx: &WalkCx<'_>, path: &Path, flags: OpenFlags) -> Result<Opened>
         })?;
         inotify::event(path, Mask::MODIFY);
     }
-    inotify::event(path, Mask::OPEN);
     Ok(Opened::File(file))
 }
 
@@ -115,6 +117,11 @@ fn open_inode(
     inode: &Arc<dyn Inode>,
     flags: OpenFlags,
 ) -> Result<Arc<File>> {
+    let access = if flags.writable() {
+        WriteAccess::write(inode)?
+    } else {
+        None
+    };
     let own = || inode.clone().open(flags, cx.task);
     let ops = match inode.kind() {
         _ if anon::file_of(path).is_some() => own()?,
@@ -130,7 +137,7 @@ fn open_inode(
             }
         }
     };
-    Ok(File::new(ops, flags, Some(path.clone())))
+    Ok(File::with_access(ops, flags, Some(path.clone()), access))
 }
 
 fn open_create(cx: &WalkCx<'_>, start: &Path, name: &[u8], how: &OpenHow) -> Result<Opened> {
@@ -207,6 +214,9 @@ fn open_tmpfile(cx: &WalkCx<'_>, dir: &Path, how: &OpenHow) -> Result<Arc<File>>
     let parent = dir.inode()?;
     let new = NewFile::check(cx, dir, &parent, how.perm & 0o7777, false)?;
     let inode = parent.tmpfile(new.perm, new.owner)?;
+    if !how.flags.contains(OpenFlags::EXCL) {
+        inode.extra().get_or_insert(Linkable::default);
+    }
     let name = format!("#{}", inode.attr()?.ino);
     let path = Path {
         mount: dir.mount.clone(),
@@ -214,6 +224,10 @@ fn open_tmpfile(cx: &WalkCx<'_>, dir: &Path, how: &OpenHow) -> Result<Arc<File>>
     };
     open_inode(cx, &path, &inode, how.flags)
 }
+
+/// Marks an unnamed file that may be given a name (`O_TMPFILE` without `O_EXCL`).
+#[derive(Default)]
+pub struct Linkable;
 
 /// Operations of an `O_PATH` description: none.
 struct PathOnly;

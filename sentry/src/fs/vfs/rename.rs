@@ -115,6 +115,11 @@ fn locked(cx: &WalkCx<'_>, old: &Side, new: &Side, flags: RenameFlags) -> Result
             Errno::ENOTEMPTY
         });
     }
+    if let Some(other) = &target_inode
+        && same_file(&source_inode, other)?
+    {
+        return Ok(());
+    }
     check(
         cx,
         old,
@@ -123,11 +128,6 @@ fn locked(cx: &WalkCx<'_>, old: &Side, new: &Side, flags: RenameFlags) -> Result
         (&target, target_is_dir),
         exchange,
     )?;
-    if let Some(other) = &target_inode
-        && same_file(&source_inode, other)?
-    {
-        return Ok(());
-    }
     old.inode.rename(&old.name, &new.inode, &new.name, flags)?;
     if exchange {
         source.move_to(&new.dir.dentry, &new.name);

@@ -10,6 +10,7 @@ use super::walk::WalkCx;
 use crate::Result;
 use crate::creds::Cap;
 use crate::fs::inotify::{self, Mask};
+use crate::fs::write_access::WriteAccess;
 
 /// Largest file size there is.
 pub const MAX_SIZE: u64 = i64::MAX as u64;
@@ -118,10 +119,16 @@ pub fn truncate(cx: &WalkCx<'_>, path: &Path, size: u64) -> Result<()> {
     }
     writable(path)?;
     perm::check(&cx.creds, &*inode, Access::W)?;
+    let _access = WriteAccess::write(&inode)?;
+    let attr = inode.attr()?;
+    let perm = killed_perm(&cx.creds, &attr);
+    if attr.size == size && perm.is_none() {
+        return Ok(());
+    }
     inode.set_attr(&SetAttr {
         size: Some(size),
-        perm: killed_perm(&cx.creds, &inode.attr()?),
-        mtime: Some(TimeSet::Now),
+        perm,
+        mtime: (attr.size != size).then_some(TimeSet::Now),
         ..SetAttr::default()
     })?;
     inotify::event(path, Mask::MODIFY);

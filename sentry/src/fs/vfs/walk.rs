@@ -192,7 +192,7 @@ impl<'c, 'a> Walker<'c, 'a> {
         let mut text = name.to_vec();
         let mut pos = 0;
         if text.first() == Some(&b'/') {
-            self.to_root()?;
+            self.go_to_root()?;
         }
         loop {
             let rest = text.get(pos..).unwrap_or_default();
@@ -219,7 +219,7 @@ impl<'c, 'a> Walker<'c, 'a> {
                         if let Some(mut target) = self.link_text(&*link)? {
                             target.extend_from_slice(tail);
                             if target.first() == Some(&b'/') {
-                                self.to_root()?;
+                                self.go_to_root()?;
                             }
                             (text, pos) = (target, 0);
                             continue;
@@ -236,7 +236,7 @@ impl<'c, 'a> Walker<'c, 'a> {
         &self.at
     }
 
-    fn to_root(&mut self) -> Result<()> {
+    fn go_to_root(&mut self) -> Result<()> {
         if self.flags.contains(WalkFlags::BENEATH) {
             return Err(Errno::EXDEV);
         }

@@ -1,0 +1,270 @@
+//! The sandbox's end of the control socket: one loop over the listening socket, the
+//! connections, the Gofer's life line and the terminal's size changes.
+//!
+//! A connection that started a process keeps it: when it hangs up, the process is killed;
+//! when the process ends, the connection is told.
+
+use std::collections::HashMap;
+use std::io::PipeReader;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use abi::signal::Signal;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signalfd::SignalFd;
+use sentry::boot::Container;
+
+use super::Stdio;
+use super::kernel::{boot_failure, ended, process_spec};
+use super::message::{self, Failed, ProcessRow, Reply, Request};
+use crate::bundle::process::GuestProcess;
+use crate::sys;
+
+/// Status of a sandbox that lost its Gofer.
+const BROKEN: i32 = 128 + libc::SIGKILL;
+
+/// A client.
+struct Connection {
+    stream: Arc<UnixStream>,
+    /// The process it started.
+    exec: Option<i32>,
+    /// Whether that process has ended: its number may be another's by now.
+    ended: Arc<AtomicBool>,
+}
+
+/// Serves until the process ends.
+pub fn serve(
+    container: &Arc<Container>,
+    listener: &UnixListener,
+    gofer: &PipeReader,
+    resized: Option<(SignalFd, OwnedFd)>,
+) -> ! {
+    let mut connections: HashMap<i32, Connection> = HashMap::new();
+    loop {
+        let ready = wait(listener, gofer, resized.as_ref(), &connections);
+        if ready.gofer {
+            eprintln!("runsc: the gofer has ended: the container cannot go on");
+            sys::exit_now(BROKEN);
+        }
+        if ready.resized
+            && let Some((signals, tty)) = &resized
+        {
+            while let Ok(Some(_)) = signals.read_signal() {}
+            if let Ok(size) = sys::window_size(tty.as_fd()) {
+                container.resize(1, size.rows, size.cols);
+            }
+        }
+        for fd in ready.connections {
+            let done = match connections.get_mut(&fd) {
+                Some(connection) => !answer(container, connection),
+                None => false,
+            };
+            if done && let Some(connection) = connections.remove(&fd) {
+                close(container, &connection);
+            }
+        }
+        if ready.listener
+            && let Ok((stream, _)) = listener.accept()
+        {
+            // A client that stops in the middle of a message must not hold the others up.
+            let limit = Some(Duration::from_secs(5));
+            let _ = stream.set_read_timeout(limit);
+            let _ = stream.set_write_timeout(limit);
+            let connection = Connection {
+                stream: Arc::new(stream),
+                exec: None,
+                ended: Arc::default(),
+            };
+            connections.insert(connection.stream.as_raw_fd(), connection);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Ready {
+    listener: bool,
+    gofer: bool,
+    resized: bool,
+    connections: Vec<i32>,
+}
+
+fn wait(
+    listener: &UnixListener,
+    gofer: &PipeReader,
+    resized: Option<&(SignalFd, OwnedFd)>,
+    connections: &HashMap<i32, Connection>,
+) -> Ready {
+    let mut fds = vec![
+        PollFd::new(listener.as_fd(), PollFlags::POLLIN),
+        PollFd::new(gofer.as_fd(), PollFlags::POLLIN),
+    ];
+    if let Some((signals, _)) = resized {
+        fds.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));
+    }
+    let first = fds.len();
+    let numbers: Vec<i32> = connections.keys().copied().collect();
+    for connection in connections.values() {
+        fds.push(PollFd::new(connection.stream.as_fd(), PollFlags::POLLIN));
+    }
+    if poll(&mut fds, PollTimeout::NONE).is_err() {
+        return Ready::default();
+    }
+    let hot = |i: usize| fds.get(i).and_then(PollFd::any).unwrap_or(false);
+    Ready {
+        listener: hot(0),
+        gofer: hot(1),
+        resized: first > 2 && hot(2),
+        connections: numbers
+            .into_iter()
+            .enumerate()
+            .filter(|(i, _)| hot(first + i))
+            .map(|(_, fd)| fd)
+            .collect(),
+    }
+}
+
+/// Ends what a vanished client had started.
+fn close(container: &Container, connection: &Connection) {
+    if let Some(pid) = connection.exec
+        && !connection.ended.load(Ordering::Acquire)
+    {
+        container.signal(pid, Signal::SIGKILL);
+    }
+}
+
+/// Takes one request; `false` when the connection is over.
+fn answer(container: &Arc<Container>, connection: &mut Connection) -> bool {
+    let Ok(Some((request, fds))) = message::receive::<Request>(&connection.stream) else {
+        return false;
+    };
+    if let Request::Exec { process } = request {
+        return start_exec(container, connection, *process, fds);
+    }
+    let reply = act(container, connection, request);
+    message::send(&connection.stream, &reply, &[]).is_ok()
+}
+
+fn failed(message: &str) -> Reply {
+    Reply::Failed(Failed {
+        message: message.to_string(),
+        code: 1,
+    })
+}
+
+fn act(container: &Container, connection: &Connection, request: Request) -> Reply {
+    match request {
+        Request::Start => match container.start() {
+            Ok(()) => Reply::Done,
+            Err(e) => {
+                let f = boot_failure(e);
+                Reply::Failed(Failed {
+                    message: f.message,
+                    code: f.code,
+                })
+            }
+        },
+        Request::Kill { signal: 0, .. } => Reply::Done,
+        Request::Kill { signal, all } => {
+            let Some(signal) = u64::try_from(signal).ok().and_then(Signal::new) else {
+                return failed("unable to signal init: invalid argument");
+            };
+            if all {
+                container.signal_all(signal);
+            } else if !container.signal(1, signal) {
+                return failed("container not running");
+            }
+            Reply::Done
+        }
+        Request::Signal { signal } => {
+            let signal = u64::try_from(signal).ok().and_then(Signal::new);
+            if let (Some(pid), Some(signal)) = (connection.exec, signal) {
+                container.signal(pid, signal);
+            }
+            Reply::Done
+        }
+        Request::Resize { size } => {
+            container.resize(connection.exec.unwrap_or(1), size.rows, size.cols);
+            Reply::Done
+        }
+        Request::Ps => Reply::Processes(
+            container
+                .processes()
+                .into_iter()
+                .map(|p| ProcessRow {
+                    pid: p.pid,
+                    ppid: p.ppid,
+                    uid: p.uid,
+                    threads: p.threads as u64,
+                    cpu_ns: p.cpu_ns,
+                    command: p.command,
+                })
+                .collect(),
+        ),
+        Request::Pause => {
+            container.pause();
+            Reply::Done
+        }
+        Request::Resume => {
+            container.resume();
+            Reply::Done
+        }
+        Request::Update { .. } => failed("the limit on processes cannot be changed while running"),
+        Request::Exec { .. } => failed("unexpected request"),
+    }
+}
+
+fn start_exec(
+    container: &Arc<Container>,
+    connection: &mut Connection,
+    process: GuestProcess,
+    fds: Vec<OwnedFd>,
+) -> bool {
+    let mut fds = fds.into_iter();
+    let stdio = if process.terminal {
+        fds.next().map(Stdio::Terminal)
+    } else {
+        match (fds.next(), fds.next(), fds.next()) {
+            (Some(a), Some(b), Some(c)) => Some(Stdio::Files([a, b, c])),
+            _ => None,
+        }
+    };
+    let Some(stdio) = stdio else {
+        return message::send(
+            &connection.stream,
+            &failed("no descriptors came with exec"),
+            &[],
+        )
+        .is_ok();
+    };
+    let spec = process_spec(process, stdio, fds.collect());
+    // The end may come before the answer to the start is on its way: the callback waits
+    // until it is.
+    let (answered, when_answered) = std::sync::mpsc::channel::<()>();
+    let stream = connection.stream.clone();
+    let over = connection.ended.clone();
+    let on_exit = Box::new(move |status| {
+        over.store(true, Ordering::Release);
+        let _ = when_answered.recv();
+        // A client that is gone needs no word.
+        let _ = message::send(&stream, &Reply::Ended(ended(status)), &[]);
+    });
+    let reply = match container.exec(spec, on_exit) {
+        Ok(pid) => {
+            connection.exec = Some(pid);
+            Reply::Started(pid)
+        }
+        Err(e) => {
+            let f = boot_failure(e);
+            Reply::Failed(Failed {
+                message: f.message,
+                code: f.code,
+            })
+        }
+    };
+    let sent = message::send(&connection.stream, &reply, &[]).is_ok();
+    drop(answered);
+    sent
+}

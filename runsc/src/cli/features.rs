@@ -1,0 +1,36 @@
+//! `features`: what this runtime can do, in the form of the runtime specification.
+
+use serde_json::json;
+
+use super::Outcome;
+use crate::bundle::caps;
+
+/// Runs the command.
+pub fn features() -> Outcome {
+    let caps: Vec<String> = caps::NAMES.iter().map(|n| format!("CAP_{n}")).collect();
+    let features = json!({
+        "ociVersionMin": "1.0.0",
+        "ociVersionMax": super::SPEC_VERSION,
+        "hooks": ["prestart", "createRuntime", "createContainer", "poststart", "poststop"],
+        "mountOptions": [
+            "atime", "bind", "defaults", "dev", "exec", "noatime", "nodev", "noexec", "nosuid",
+            "private", "rbind", "relatime", "ro", "rprivate", "rro", "rw", "strictatime", "suid"
+        ],
+        "linux": {
+            "namespaces": ["ipc", "mount", "network", "pid", "uts"],
+            "capabilities": caps,
+            "cgroup": {"v1": true, "v2": true, "systemd": false, "systemdUser": false,
+                       "rdma": false},
+            "seccomp": {"enabled": false},
+            "apparmor": {"enabled": false},
+            "selinux": {"enabled": false},
+            "intelRdt": {"enabled": false}
+        },
+        "annotations": {
+            "org.opencontainers.runc.checkpoint.enabled": "false"
+        },
+        "potentiallyUnsafeConfigAnnotations": []
+    });
+    println!("{}", serde_json::to_string_pretty(&features)?);
+    Ok(0)
+}

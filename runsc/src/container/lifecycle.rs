@@ -1,0 +1,386 @@
+//! A container's making and end on the host.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use oci_spec::runtime::{Hook, LinuxResources, Spec};
+
+use super::hooks;
+use super::state::{Phase, State};
+use super::status::{self, Status};
+use super::store::Folder;
+use crate::boot::client::Client;
+use crate::boot::message::{Reply, Request};
+use crate::boot::{Plan, Stdio, Trace, launch};
+use crate::bundle::{Bundle, mounts, process};
+use crate::cgroup::{self, limits};
+use crate::cli::{App, Failure, reason};
+use crate::debug::time;
+use crate::sys;
+
+/// What `create` and `run` decide about a container's surroundings.
+pub struct Surroundings {
+    /// Standard descriptors of the first process.
+    pub stdio: Stdio,
+    /// Its further descriptors.
+    pub preserved: Vec<OwnedFd>,
+    /// Whether sandbox messages may go to our stderr: we stay as long as the container.
+    pub foreground: bool,
+    /// Put a memory overlay over the root.
+    pub overlay: bool,
+}
+
+/// The caller's standard descriptors.
+pub fn own_stdio() -> Result<Stdio, Failure> {
+    Ok(Stdio::Files([
+        std::io::stdin().as_fd().try_clone_to_owned()?,
+        std::io::stdout().as_fd().try_clone_to_owned()?,
+        std::io::stderr().as_fd().try_clone_to_owned()?,
+    ]))
+}
+
+/// The `count` descriptors from 3 on that the caller left open for the container, after
+/// those of socket activation (LISTEN_FDS).
+pub fn preserved_fds(count: u32) -> Result<Vec<OwnedFd>, Failure> {
+    let listen: u32 = std::env::var("LISTEN_FDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0);
+    let last = i32::try_from(listen.saturating_add(count)).unwrap_or(i32::MAX);
+    (3..last.saturating_add(3))
+        .map(|fd| {
+            sys::adopt_fd(fd).ok_or_else(|| {
+                let text = format!("please check that preserved-fd {fd} is present");
+                Failure::new(1, text)
+            })
+        })
+        .collect()
+}
+
+/// Creates a container from a bundle; returns its leader and locked folder. On a failure
+/// nothing is left behind.
+pub fn create(
+    app: &App,
+    id: &str,
+    bundle: &Bundle,
+    surroundings: Surroundings,
+) -> Result<(Pid, Folder, State), Failure> {
+    let folder = Folder::create(&app.root, id)?;
+    let mut state = new_state(id, bundle);
+    match build(app, bundle, surroundings, &folder, &mut state) {
+        Ok(pid) => Ok((pid, folder, state)),
+        Err(e) => {
+            if let Err(text) = state.cgroups.remove() {
+                app.log.warn(&text);
+            }
+            run_poststop(app, &state);
+            folder.remove()?;
+            Err(e)
+        }
+    }
+}
+
+fn new_state(id: &str, bundle: &Bundle) -> State {
+    let spec = &bundle.spec;
+    let annotations: BTreeMap<String, String> = spec
+        .annotations()
+        .iter()
+        .flatten()
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    State {
+        oci_version: spec.version().clone(),
+        id: id.to_string(),
+        process: None,
+        phase: Phase::Creating,
+        bundle: bundle.dir.clone(),
+        rootfs: bundle.rootfs.clone(),
+        created: time::nanos(SystemTime::now()),
+        owner_uid: nix::unistd::geteuid().as_raw(),
+        annotations,
+        hooks: spec.hooks().clone(),
+        cgroups: cgroup::Paths::default(),
+        process_spec: spec.process().clone(),
+    }
+}
+
+fn resources(spec: &Spec) -> Option<&LinuxResources> {
+    spec.linux().as_ref()?.resources().as_ref()
+}
+
+fn build(
+    app: &App,
+    bundle: &Bundle,
+    surroundings: Surroundings,
+    folder: &Folder,
+    state: &mut State,
+) -> Result<Pid, Failure> {
+    let plan = plan(app, bundle, surroundings, folder, state)?;
+    let mut warnings = Vec::new();
+    let asked = bundle
+        .spec
+        .linux()
+        .as_ref()
+        .and_then(|l| l.cgroups_path().clone());
+    state.cgroups = cgroup::create(
+        asked.as_deref(),
+        &state.id,
+        app.global.systemd_cgroup,
+        &mut warnings,
+    );
+    if let Some(resources) = resources(&bundle.spec)
+        && let Err(text) = limits::apply(&state.cgroups, resources)
+    {
+        if app.global.rootless == "true" || !nix::unistd::geteuid().is_root() {
+            warnings.push(text);
+        } else {
+            return Err(Failure::new(
+                1,
+                format!("unable to apply cgroup configuration: {text}"),
+            ));
+        }
+    }
+    for text in &warnings {
+        app.log.warn(text);
+    }
+    folder.save(state)?;
+    let cgroups = state.cgroups.clone();
+    let pid = launch::launch(
+        plan,
+        |pid| {
+            cgroups.join(pid.as_raw()).map_err(|text| {
+                Failure::new(1, format!("unable to apply cgroup configuration: {text}"))
+            })
+        },
+        |pid| {
+            state.process = status::identify(pid.as_raw());
+            run_create_hooks(state)
+        },
+    )?;
+    state.process = status::identify(pid.as_raw());
+    state.phase = Phase::Created;
+    if let Err(e) = folder.save(state) {
+        let _ = kill(pid, Signal::SIGKILL);
+        return Err(e);
+    }
+    Ok(pid)
+}
+
+/// `prestart`, `createRuntime` and `createContainer`: the namespaces exist, the guest does
+/// not run.
+fn run_create_hooks(state: &State) -> Result<(), Failure> {
+    let Some(all) = &state.hooks else {
+        return Ok(());
+    };
+    let shown = state.for_hooks("creating");
+    #[expect(deprecated, reason = "Docker still uses prestart hooks")]
+    let lists = [all.prestart(), all.create_runtime(), all.create_container()];
+    for list in lists.into_iter().flatten() {
+        hooks::run(list, &shown).map_err(|e| {
+            e.context("unable to start container process: error during container init")
+        })?;
+    }
+    Ok(())
+}
+
+fn plan(
+    app: &App,
+    bundle: &Bundle,
+    surroundings: Surroundings,
+    folder: &Folder,
+    state: &State,
+) -> Result<Plan, Failure> {
+    let spec = &bundle.spec;
+    let mut warnings = Vec::new();
+    let (mounts, mut roots) = mounts::guest_mounts(bundle, &mut warnings)?;
+    for text in &warnings {
+        app.log.warn(text);
+    }
+    if surroundings.overlay
+        && let Some(root) = roots.first_mut()
+    {
+        root.readonly = true;
+    }
+    let oci = spec
+        .process()
+        .as_ref()
+        .ok_or_else(|| Failure::new(1, "process property must not be empty"))?;
+    let linux = spec.linux().as_ref();
+    let resources = resources(spec);
+    let positive = |n: i64| u64::try_from(n).ok().filter(|n| *n > 0);
+    Ok(Plan {
+        id: state.id.clone(),
+        folder: folder.path().to_path_buf(),
+        hostname: spec.hostname().clone().unwrap_or_default(),
+        domainname: spec.domainname().clone().unwrap_or_default(),
+        namespaces: linux
+            .and_then(|l| l.namespaces().clone())
+            .unwrap_or_default(),
+        roots,
+        overlay: surroundings.overlay,
+        mounts,
+        devices: mounts::guest_devices(spec),
+        masked_paths: linux
+            .and_then(|l| l.masked_paths().clone())
+            .unwrap_or_default(),
+        readonly_paths: linux
+            .and_then(|l| l.readonly_paths().clone())
+            .unwrap_or_default(),
+        sysctls: linux
+            .and_then(|l| l.sysctl().clone())
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(k, v)| (k.replace('/', "."), v))
+            .collect(),
+        pids_limit: resources
+            .and_then(|r| r.pids().as_ref())
+            .and_then(|p| positive(p.limit())),
+        memory_limit: resources
+            .and_then(|r| r.memory().as_ref())
+            .and_then(|m| m.limit())
+            .and_then(positive),
+        cpus: limits::cpus(resources),
+        process: process::guest_process(oci, Some(&bundle.rootfs)),
+        stdio: surroundings.stdio,
+        preserved: surroundings.preserved,
+        network: app.global.network,
+        trace: trace(app, surroundings.foreground)?,
+        log: log_fd(app, surroundings.foreground)?,
+        debug: app.global.debug,
+    })
+}
+
+fn log_fd(app: &App, foreground: bool) -> Result<Option<OwnedFd>, Failure> {
+    Ok(match app.log.file() {
+        Some(file) => Some(file.try_clone()?.into()),
+        None if foreground => Some(std::io::stderr().as_fd().try_clone_to_owned()?),
+        None => None,
+    })
+}
+
+fn trace(app: &App, foreground: bool) -> Result<Option<Trace>, Failure> {
+    let Some(calls) = &app.global.strace else {
+        return Ok(None);
+    };
+    let output = match &app.global.strace_log {
+        Some(path) => std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|e| Failure::new(1, format!("open {}: {}", path.display(), reason(&e))))?
+            .into(),
+        None => match log_fd(app, foreground)? {
+            Some(fd) => fd,
+            None => {
+                return Err(Failure::new(
+                    1,
+                    "--strace of a detached container needs --strace-log",
+                ));
+            }
+        },
+    };
+    let calls = match calls.as_str() {
+        "all" => Vec::new(),
+        list => list.split(',').map(str::to_string).collect(),
+    };
+    Ok(Some(Trace { calls, output }))
+}
+
+/// Starts a created container.
+pub fn start(app: &App, folder: &Folder, state: &mut State) -> Result<(), Failure> {
+    match status::of(state) {
+        Status::Created => {}
+        Status::Stopped => {
+            return Err(Failure::new(1, "cannot start a container that has stopped"));
+        }
+        Status::Running => {
+            return Err(Failure::new(1, "cannot start an already running container"));
+        }
+        other => {
+            let text = format!("cannot start a container in the {} state", other.name());
+            return Err(Failure::new(1, text));
+        }
+    }
+    state.phase = Phase::Running;
+    folder.save(state)?;
+    match Client::connect(folder.path())?.call(&Request::Start)? {
+        // It may have run and ended before it could answer.
+        Some(Reply::Done) | None => {}
+        Some(other) => return Err(Failure::new(1, format!("unexpected answer: {other:?}"))),
+    }
+    if let Some(list) = state.hooks.as_ref().and_then(|h| h.poststart().as_ref())
+        && let Err(e) = hooks::run(list, &state.for_hooks("running"))
+    {
+        app.log.warn(&e.message);
+    }
+    Ok(())
+}
+
+/// Ends a container's processes if asked to, and removes all that is left of it.
+pub fn delete(app: &App, folder: Folder, state: &State, force: bool) -> Result<(), Failure> {
+    match status::of(state) {
+        Status::Stopped => {}
+        // Like runc: what was never started may go.
+        Status::Created | Status::Creating => kill_leader(state)?,
+        _ if force => kill_leader(state)?,
+        other => {
+            let text = format!(
+                "cannot delete container {} that is not stopped: {}",
+                state.id,
+                other.name()
+            );
+            return Err(Failure::new(1, text));
+        }
+    }
+    let removed = state.cgroups.remove();
+    run_poststop(app, state);
+    folder.remove()?;
+    removed.map_err(|text| Failure::new(1, text))
+}
+
+fn run_poststop(app: &App, state: &State) {
+    let Some(list) = state.hooks.as_ref().and_then(|h| h.poststop().as_ref()) else {
+        return;
+    };
+    let mut shown = state.for_hooks("stopped");
+    shown.pid = 0;
+    for hook in list {
+        let one: &[Hook] = std::slice::from_ref(hook);
+        if let Err(e) = hooks::run(one, &shown) {
+            app.log.warn(&e.message);
+        }
+    }
+}
+
+/// Kills the leader, which takes all of the sandbox with it, and waits for its end.
+fn kill_leader(state: &State) -> Result<(), Failure> {
+    let Some(process) = state.process else {
+        return Ok(());
+    };
+    let end = Instant::now() + Duration::from_secs(10);
+    while status::is_alive(process) {
+        let pid = Pid::from_raw(process.pid);
+        match kill(pid, Signal::SIGKILL) {
+            Ok(()) | Err(nix::Error::ESRCH) => {}
+            Err(e) => return Err(Failure::new(1, format!("kill the sandbox: {e}"))),
+        }
+        if Instant::now() > end {
+            return Err(Failure::new(1, "container init still running"));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+/// Writes a pid file so that a reader sees none or all of it.
+pub fn write_pid_file(path: &Path, pid: i32) -> Result<(), Failure> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let tmp = path.with_file_name(format!(".{name}"));
+    std::fs::write(&tmp, pid.to_string())
+        .and_then(|()| std::fs::rename(&tmp, path))
+        .map_err(|e| Failure::new(1, format!("open {}: {}", tmp.display(), reason(&e))))
+}

@@ -1,0 +1,323 @@
+//! The mount tree of a container: root, mounts, devices, masked and read-only paths.
+
+use std::sync::Arc;
+
+use abi::Errno;
+
+use super::spec::{BootError, ContainerSpec, DeviceSpec, MountFlags as SpecFlags, MountSource};
+use crate::Result;
+use crate::fs::devpts::{DevPts, PtsOptions};
+use crate::fs::gofer::{GoferFs, Session};
+use crate::fs::overlay::OverlayFs;
+use crate::fs::tmpfs::{TmpFs, TmpOptions};
+use crate::fs::vfs::change;
+use crate::fs::vfs::setattr;
+use crate::fs::vfs::{
+    FileSystem, FileType, MountFlags, MountNamespace, Owner, Path, WalkCx, WalkFlags, lookup,
+};
+use crate::fs::{dev, proc, sys};
+use crate::kernel::Kernel;
+use crate::task::pid::PidNamespace;
+use crate::task::uts::UtsNamespace;
+
+/// Links every container has in `/dev` (runc makes the same).
+const DEV_LINKS: [(&str, &str); 6] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("core", "/proc/kcore"),
+    ("ptmx", "pts/ptmx"),
+];
+
+impl SpecFlags {
+    fn to_mount(self) -> MountFlags {
+        let mut flags = MountFlags::empty();
+        flags.set(MountFlags::RDONLY, self.readonly);
+        flags.set(MountFlags::NOSUID, self.nosuid);
+        flags.set(MountFlags::NODEV, self.nodev);
+        flags.set(MountFlags::NOEXEC, self.noexec);
+        flags.set(MountFlags::NOATIME, self.noatime);
+        flags.set(MountFlags::NODIRATIME, self.nodiratime);
+        flags.set(MountFlags::RELATIME, self.relatime);
+        flags
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).escape_default().to_string()
+}
+
+fn other(what: impl Into<String>) -> impl FnOnce(Errno) -> BootError {
+    let what = what.into();
+    move |errno| BootError::Other { what, errno }
+}
+
+/// Builds the tree of `spec`; its root directory is that of the result.
+pub fn build(
+    kernel: &Arc<Kernel>,
+    gofer: &Arc<Session>,
+    (pids, uts): (&Arc<PidNamespace>, &Arc<UtsNamespace>),
+    spec: &ContainerSpec,
+) -> Result<Arc<MountNamespace>, BootError> {
+    let root: Arc<dyn FileSystem> = GoferFs::new(gofer, spec.root, true, kernel.fs_types.new_dev())
+        .map_err(other("opening the root file system"))?;
+    let root: Arc<dyn FileSystem> = if spec.root_overlay {
+        in_memory(kernel, &root).map_err(other("overlay over the root file system"))?
+    } else {
+        root
+    };
+    let ns = MountNamespace::new(root, MountFlags::empty())
+        .map_err(other("mounting the root file system"))?;
+    let tree = Builder {
+        kernel,
+        gofer,
+        pids,
+        uts,
+        ns: &ns,
+        cx: WalkCx::kernel(ns.root()),
+    };
+    for mount in &spec.mounts {
+        tree.mount(&mount.destination, &mount.source, mount.flags)?;
+    }
+    tree.devices(&spec.devices)?;
+    tree.mask(&spec.masked_paths)?;
+    tree.read_only(&spec.readonly_paths)?;
+    if spec.root_readonly {
+        let root = &ns.root().mount;
+        root.set_flags(root.flags() | MountFlags::RDONLY);
+    }
+    Ok(ns)
+}
+
+struct Builder<'a> {
+    kernel: &'a Arc<Kernel>,
+    gofer: &'a Arc<Session>,
+    pids: &'a Arc<PidNamespace>,
+    uts: &'a Arc<UtsNamespace>,
+    ns: &'a Arc<MountNamespace>,
+    cx: WalkCx<'static>,
+}
+
+impl Builder<'_> {
+    fn find(&self, path: &[u8]) -> Result<Path> {
+        lookup(&self.cx, &self.cx.root, path, WalkFlags::FOLLOW)
+    }
+
+    /// The mount point, made if it is missing: a directory, or an empty file for a file.
+    fn point(&self, path: &[u8], kind: FileType) -> Result<Path> {
+        match self.find(path) {
+            Err(Errno::ENOENT) => {}
+            found => return found,
+        }
+        if kind == FileType::Directory {
+            return change::mkdir_all(&self.cx, &self.cx.root, path, 0o755);
+        }
+        if let Some(cut) = path.iter().rposition(|&b| b == b'/').filter(|&i| i > 0) {
+            change::mkdir_all(
+                &self.cx,
+                &self.cx.root,
+                path.get(..cut).unwrap_or(b"/"),
+                0o755,
+            )?;
+        }
+        change::mknod(&self.cx, &self.cx.root, path, FileType::Regular, 0o755, 0)?;
+        self.find(path)
+    }
+
+    fn file_system(&self, source: &MountSource) -> Result<(Arc<dyn FileSystem>, &'static str)> {
+        let k = self.kernel;
+        Ok(match source {
+            MountSource::Gofer { index, exclusive } => (
+                GoferFs::new(self.gofer, *index, *exclusive, k.fs_types.new_dev())?,
+                "gofer",
+            ),
+            MountSource::Tmpfs {
+                size,
+                inodes,
+                mode,
+                uid,
+                gid,
+            } => {
+                let owner = Owner {
+                    uid: *uid,
+                    gid: *gid,
+                };
+                let options = TmpOptions {
+                    size: *size,
+                    inodes: *inodes,
+                    mode: *mode,
+                    owner,
+                };
+                (tmpfs(k, options), "tmpfs")
+            }
+            MountSource::Proc => (
+                proc::new(k, self.pids, self.uts, k.fs_types.new_dev()),
+                "proc",
+            ),
+            MountSource::Sys => (sys::new(k, k.fs_types.new_dev()), "sysfs"),
+            MountSource::Devpts {
+                ptmxmode,
+                mode,
+                gid,
+            } => {
+                let options = PtsOptions {
+                    ptmxmode: *ptmxmode,
+                    mode: *mode,
+                    uid: None,
+                    gid: *gid,
+                };
+                (DevPts::new(k, options), "devpts")
+            }
+            MountSource::Mqueue => {
+                let options = TmpOptions {
+                    mode: 0o1777,
+                    ..TmpOptions::default()
+                };
+                (
+                    TmpFs::new(
+                        k.frames.clone(),
+                        k.clock.clone(),
+                        k.fs_types.new_dev(),
+                        options,
+                    )
+                    .named("mqueue"),
+                    "mqueue",
+                )
+            }
+            MountSource::Cgroup => (sys::cgroup(k, self.pids, k.fs_types.new_dev()), "cgroup"),
+        })
+    }
+
+    fn mount(&self, at: &[u8], source: &MountSource, flags: SpecFlags) -> Result<(), BootError> {
+        let failed = |errno| BootError::Mount {
+            what: format!("{source:?}").to_lowercase(),
+            destination: text(at),
+            errno,
+        };
+        let (fs, name) = self.file_system(source).map_err(failed)?;
+        let kind = fs.root().map_err(failed)?.kind();
+        let point = self.point(at, kind).map_err(failed)?;
+        self.ns
+            .mount(&point, fs, name.as_bytes(), flags.to_mount())
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    /// Default devices and links, where `/dev` is a file system of the container's own, and
+    /// the devices asked for.
+    fn devices(&self, wanted: &[DeviceSpec]) -> Result<(), BootError> {
+        let own_dev = self
+            .find(b"/dev")
+            .is_ok_and(|p| p.mount.fs.name() == "tmpfs");
+        if own_dev {
+            for (name, major, minor, perm) in dev::DEFAULT {
+                self.device(
+                    format!("/dev/{name}").as_bytes(),
+                    FileType::CharDevice,
+                    dev::makedev(major, minor),
+                    perm,
+                )
+                .map_err(other(format!("creating device /dev/{name}")))?;
+            }
+            for (name, target) in DEV_LINKS {
+                let path = format!("/dev/{name}");
+                match change::symlink(&self.cx, target.as_bytes(), &self.cx.root, path.as_bytes()) {
+                    Ok(_) | Err(Errno::EEXIST) => {}
+                    Err(errno) => return Err(other(format!("creating link {path}"))(errno)),
+                }
+            }
+        }
+        for d in wanted {
+            let kind = if d.block {
+                FileType::BlockDevice
+            } else {
+                FileType::CharDevice
+            };
+            let rdev = dev::makedev(d.major, d.minor);
+            let made = self
+                .device(&d.path, kind, rdev, d.mode)
+                .and_then(|path| setattr::chown(&self.cx, &path, Some(d.uid), Some(d.gid)));
+            made.map_err(other(format!("creating device {}", text(&d.path))))?;
+        }
+        Ok(())
+    }
+
+    fn device(&self, path: &[u8], kind: FileType, rdev: u64, perm: u32) -> Result<Path> {
+        if let Some(cut) = path.iter().rposition(|&b| b == b'/').filter(|&i| i > 0) {
+            change::mkdir_all(
+                &self.cx,
+                &self.cx.root,
+                path.get(..cut).unwrap_or(b"/"),
+                0o755,
+            )?;
+        }
+        match change::mknod(&self.cx, &self.cx.root, path, kind, perm, rdev) {
+            Ok(_) | Err(Errno::EEXIST) => self.find(path),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Masked paths: an empty read-only directory over a directory, `/dev/null` over a file.
+    fn mask(&self, paths: &[Vec<u8>]) -> Result<(), BootError> {
+        for path in paths {
+            let place = match self.find(path) {
+                Ok(place) => place,
+                Err(Errno::ENOENT | Errno::ENOTDIR) => continue,
+                Err(errno) => return Err(other(format!("masking {}", text(path)))(errno)),
+            };
+            let directory = place.inode().is_ok_and(|i| i.kind() == FileType::Directory);
+            let masked = if directory {
+                let options = TmpOptions {
+                    mode: 0o755,
+                    ..TmpOptions::default()
+                };
+                let fs = tmpfs(self.kernel, options);
+                self.ns
+                    .mount(&place, fs, b"tmpfs", MountFlags::RDONLY)
+                    .map(drop)
+            } else {
+                self.find(b"/dev/null")
+                    .and_then(|null| self.ns.bind(&place, &null, false))
+                    .map(drop)
+            };
+            masked.map_err(other(format!("masking {}", text(path))))?;
+        }
+        Ok(())
+    }
+
+    fn read_only(&self, paths: &[Vec<u8>]) -> Result<(), BootError> {
+        for path in paths {
+            let place = match self.find(path) {
+                Ok(place) => place,
+                Err(Errno::ENOENT | Errno::ENOTDIR) => continue,
+                Err(errno) => return Err(other(format!("making {} read-only", text(path)))(errno)),
+            };
+            let bound = self.ns.bind(&place, &place, true);
+            let mount = bound.map_err(other(format!("making {} read-only", text(path))))?;
+            mount.set_flags(mount.flags() | MountFlags::RDONLY);
+        }
+        Ok(())
+    }
+}
+
+/// A private layer in memory over `lower`.
+fn in_memory(k: &Arc<Kernel>, lower: &Arc<dyn FileSystem>) -> Result<Arc<dyn FileSystem>> {
+    let upper = tmpfs(
+        k,
+        TmpOptions {
+            mode: 0o755,
+            ..TmpOptions::default()
+        },
+    );
+    Ok(OverlayFs::in_memory(k.fs_types.new_dev(), lower, upper)?)
+}
+
+fn tmpfs(k: &Arc<Kernel>, options: TmpOptions) -> Arc<dyn FileSystem> {
+    TmpFs::new(
+        k.frames.clone(),
+        k.clock.clone(),
+        k.fs_types.new_dev(),
+        options,
+    )
+}

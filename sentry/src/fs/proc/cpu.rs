@@ -1,0 +1,96 @@
+//! `/proc/cpuinfo`, `/proc/stat`, `/proc/uptime`, `/proc/loadavg`.
+
+use std::time::Duration;
+
+use super::View;
+use crate::task::times::CpuTimes;
+
+/// Clock ticks a second (`sysconf(_SC_CLK_TCK)`).
+pub const HZ: u64 = 100;
+
+/// A duration in clock ticks.
+pub fn ticks(d: Duration) -> u64 {
+    d.as_secs()
+        .saturating_mul(HZ)
+        .saturating_add(u64::from(d.subsec_millis()) * HZ / 1000)
+}
+
+/// The host's `/proc/cpuinfo`, as many processors of it as the sandbox has.
+pub fn cpuinfo(k: &View) -> Vec<u8> {
+    let text = String::from_utf8_lossy(&k.kernel.host.cpuinfo);
+    let cpus = usize::try_from(k.kernel.host.cpus).unwrap_or(1).max(1);
+    let blocks = text.split_inclusive("\n\n").take(cpus);
+    blocks.collect::<String>().into_bytes()
+}
+
+/// Time since the container started.
+pub fn uptime(k: &View) -> Duration {
+    k.kernel.clock.boottime().saturating_sub(k.kernel.started.1)
+}
+
+/// `/proc/uptime`: up and idle seconds.
+pub fn uptime_text(k: &View) -> Vec<u8> {
+    let up = uptime(k);
+    let idle = idle(k, up);
+    format!(
+        "{}.{:02} {}.{:02}\n",
+        up.as_secs(),
+        up.subsec_millis() / 10,
+        idle.as_secs(),
+        idle.subsec_millis() / 10
+    )
+    .into_bytes()
+}
+
+/// CPU time of all processes that are there or were waited for.
+fn busy(k: &View) -> CpuTimes {
+    let all = k.pids.groups();
+    all.iter().fold(CpuTimes::default(), |sum, g| {
+        sum.plus(g.cpu_times()).plus(g.children_times())
+    })
+}
+
+/// Idle time over all CPUs.
+fn idle(k: &View, up: Duration) -> Duration {
+    up.saturating_mul(k.kernel.host.cpus.max(1))
+        .saturating_sub(busy(k).total())
+}
+
+/// How many threads run and how many are blocked.
+pub fn running(k: &View) -> (usize, usize) {
+    let groups = k.pids.groups();
+    let states = groups.iter().flat_map(|g| g.tasks()).map(|t| t.state());
+    states.fold((0, 0), |(r, b), s| match s {
+        'R' => (r + 1, b),
+        'D' => (r, b + 1),
+        _ => (r, b),
+    })
+}
+
+/// `/proc/stat`. Time is known for the whole, so each CPU shows an equal share.
+pub fn stat(k: &View) -> Vec<u8> {
+    let up = uptime(k);
+    let CpuTimes { user, system } = busy(k);
+    let idle = idle(k, up);
+    let cpus = k.kernel.host.cpus.max(1);
+    let line = |name: &str, n: u32| {
+        let t = |d: Duration| ticks(d / n);
+        format!(
+            "{name} {} 0 {} {} 0 0 0 0 0 0\n",
+            t(user),
+            t(system),
+            t(idle)
+        )
+    };
+    let mut out = line("cpu ", 1);
+    for i in 0..cpus {
+        out.push_str(&line(&format!("cpu{i}"), cpus));
+    }
+    let (running, blocked) = running(k);
+    let forks = k.pids.last_pid();
+    out.push_str(&format!(
+        "intr 0\nctxt 0\nbtime {}\nprocesses {forks}\nprocs_running {running}\nprocs_blocked {blocked}\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
+        k.kernel.started.0.as_secs(),
+    ));
+    out.into_bytes()
+}

@@ -1,0 +1,264 @@
+//! `/proc/PID` and `/proc/PID/task/TID`.
+//!
+//! A directory holds the process weakly: once it is reaped, its files answer `ESRCH` and
+//! look-ups `ENOENT`. Who may look into another process is [`may_look`].
+
+mod fds;
+mod links;
+mod maps;
+mod mounts;
+mod stat;
+mod status;
+
+use std::sync::{Arc, Weak};
+
+use abi::Errno;
+
+use super::{Proc, net};
+use crate::Result;
+use crate::creds::Cap;
+use crate::fs::pseudo::{Dir, Node, Text, Tree, Write};
+use crate::fs::vfs::{FileType, Inode, Owner};
+use crate::task::Task;
+use crate::task::group::ThreadGroup;
+
+/// One thread of one process, as a directory shows it.
+#[derive(Clone)]
+pub(super) struct Subject {
+    proc: Proc,
+    group: Weak<ThreadGroup>,
+    /// `None` for the process' own directory: its main thread.
+    tid: Option<i32>,
+    pid: i32,
+}
+
+impl Subject {
+    fn group(&self) -> Result<Arc<ThreadGroup>> {
+        self.group.upgrade().ok_or(Errno::ESRCH)
+    }
+
+    /// The thread; `ESRCH` for one that has ended.
+    fn task(&self) -> Result<Arc<Task>> {
+        let group = self.group()?;
+        match self.tid {
+            None => group.main_task().ok_or(Errno::ESRCH),
+            Some(tid) => {
+                let task = group.tasks().into_iter().find(|t| t.tid() == tid);
+                task.ok_or(Errno::ESRCH)
+            }
+        }
+    }
+
+    /// A node for the file `name` of this directory, owned as the process is.
+    fn node(&self, name: &str, perm: u32) -> Node {
+        let owner = self.group.upgrade().map_or((0, 0), |g| g.owner());
+        let owner = Owner {
+            uid: owner.0,
+            gid: owner.1,
+        };
+        Node::new(self.proc.dev, &(self.pid, self.tid, name), perm, owner)
+    }
+}
+
+/// Whether `reader` may see the memory, descriptors and links of `subject`
+/// (`ptrace(2)`, "Ptrace access mode checking"): the same user and no more privilege, or
+/// `CAP_SYS_PTRACE`.
+fn may_look(reader: Option<&Arc<Task>>, subject: &Task) -> Result<()> {
+    let Some(reader) = reader else { return Ok(()) };
+    if std::ptr::eq(&**reader, subject) || reader.pid() == subject.pid() {
+        return Ok(());
+    }
+    let (r, s) = (reader.creds(), subject.creds());
+    let same = [s.uid, s.euid, s.suid].iter().all(|&u| u == r.fsuid)
+        && [s.gid, s.egid, s.sgid].iter().all(|&g| g == r.fsgid);
+    let no_more = s.permitted.0 & !r.permitted.0 == 0;
+    if (same && no_more) || r.capable(Cap::SysPtrace) {
+        Ok(())
+    } else {
+        Err(Errno::EACCES)
+    }
+}
+
+type Make = fn(&Task) -> Result<Vec<u8>>;
+
+/// A text file of a process.
+struct Entry {
+    name: &'static str,
+    perm: u32,
+    make: Make,
+    /// Whether only those who may look get the text.
+    guarded: bool,
+}
+
+const fn open(name: &'static str, make: Make) -> Entry {
+    Entry {
+        name,
+        perm: 0o444,
+        make,
+        guarded: false,
+    }
+}
+
+const fn guarded(name: &'static str, perm: u32, make: Make) -> Entry {
+    Entry {
+        name,
+        perm,
+        make,
+        guarded: true,
+    }
+}
+
+/// Text files every process and thread has.
+const ENTRIES: [Entry; 26] = [
+    guarded("auxv", 0o400, maps::auxv),
+    open("cgroup", |_| Ok(b"0::/\n".to_vec())),
+    open("cmdline", maps::cmdline),
+    guarded("environ", 0o400, maps::environ),
+    open("gid_map", |_| {
+        Ok(b"         0          0 4294967295\n".to_vec())
+    }),
+    open("limits", status::limits),
+    open("loginuid", |_| Ok(b"4294967295".to_vec())),
+    guarded("maps", 0o444, |t| Ok(t.mm().maps_text())),
+    open("mountinfo", mounts::mountinfo),
+    open("mounts", mounts::mounts),
+    open("mountstats", mounts::mountstats),
+    open("oom_score", |_| Ok(b"0\n".to_vec())),
+    guarded("personality", 0o400, status::personality),
+    open("schedstat", stat::schedstat),
+    open("sessionid", |_| Ok(b"4294967295".to_vec())),
+    open("setgroups", |_| Ok(b"allow\n".to_vec())),
+    guarded("smaps", 0o444, maps::smaps),
+    guarded("smaps_rollup", 0o444, maps::smaps_rollup),
+    guarded("stack", 0o400, |_| Ok(Vec::new())),
+    open("stat", stat::stat),
+    open("statm", stat::statm),
+    open("status", status::status),
+    guarded("syscall", 0o400, stat::syscall),
+    open("uid_map", |_| {
+        Ok(b"         0          0 4294967295\n".to_vec())
+    }),
+    open("wchan", |_| Ok(b"0".to_vec())),
+    open("coredump_filter", |_| Ok(b"00000033\n".to_vec())),
+];
+
+/// Writable text files.
+const WRITABLE: [&str; 3] = ["comm", "oom_score_adj", "timerslack_ns"];
+
+/// Sub-directories of a process; a thread has all but `task`.
+const DIRS: [&str; 5] = ["fd", "fdinfo", "net", "ns", "task"];
+
+/// The directory of a process.
+pub fn process_dir(proc: &Proc, group: &Arc<ThreadGroup>) -> Arc<dyn Inode> {
+    let subject = Subject {
+        proc: proc.clone(),
+        group: Arc::downgrade(group),
+        tid: None,
+        pid: group.pid(),
+    };
+    Dir::new(subject.node("", 0o555), Process { subject })
+}
+
+struct Process {
+    subject: Subject,
+}
+
+impl Process {
+    fn text(&self, entry: &'static Entry) -> Arc<dyn Inode> {
+        let subject = self.subject.clone();
+        Text::new(
+            self.subject.node(entry.name, entry.perm),
+            move |reader: Option<&Arc<Task>>| {
+                let task = match subject.task() {
+                    // A zombie has no thread left, but its stat and status live on.
+                    Err(_) if matches!(entry.name, "stat" | "status" | "cmdline") => {
+                        return status::zombie(&*subject.group()?, entry.name);
+                    }
+                    task => task?,
+                };
+                if entry.guarded {
+                    may_look(reader, &task)?;
+                }
+                (entry.make)(&task)
+            },
+        )
+    }
+
+    fn writable(&self, name: &'static str) -> Arc<dyn Inode> {
+        let (reader, writer) = (self.subject.clone(), self.subject.clone());
+        let read = move |_: Option<&Arc<Task>>| status::read_setting(&*reader.task()?, name);
+        let write = move |by: Option<&Arc<Task>>, text: &[u8]| {
+            let task = writer.task()?;
+            may_look(by, &task)?;
+            status::write_setting(&task, name, text)
+        };
+        Text::new(self.subject.node(name, 0o644), Write(read, write))
+    }
+}
+
+impl Tree for Process {
+    fn child(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        self.subject.group().map_err(|_| Errno::ENOENT)?;
+        let name = std::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
+        if let Some(entry) = ENTRIES.iter().find(|e| e.name == name) {
+            return Ok(self.text(entry));
+        }
+        if let Some(name) = WRITABLE.iter().find(|n| **n == name) {
+            return Ok(self.writable(name));
+        }
+        let s = &self.subject;
+        match name {
+            "fd" => Ok(fds::fd_dir(s)),
+            "fdinfo" => Ok(fds::fdinfo_dir(s)),
+            "net" => Ok(net::dir(&s.proc, s.node("net", 0o555))),
+            "ns" => Ok(links::ns_dir(s)),
+            "task" if s.tid.is_none() => Ok(Dir::new(s.node("task", 0o555), Tasks(s.clone()))),
+            "cwd" | "exe" | "root" => Ok(links::link(s, name)),
+            _ => Err(Errno::ENOENT),
+        }
+    }
+
+    fn list(&self) -> Result<Vec<(Vec<u8>, FileType)>> {
+        self.subject.group().map_err(|_| Errno::ENOENT)?;
+        let texts = ENTRIES.iter().map(|e| e.name).chain(WRITABLE);
+        let mut all: Vec<_> = texts
+            .map(|n| (n.as_bytes().to_vec(), FileType::Regular))
+            .collect();
+        let dirs = DIRS
+            .iter()
+            .filter(|d| self.subject.tid.is_none() || **d != "task");
+        all.extend(dirs.map(|d| (d.as_bytes().to_vec(), FileType::Directory)));
+        all.extend(["cwd", "exe", "root"].map(|l| (l.as_bytes().to_vec(), FileType::Symlink)));
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(all)
+    }
+}
+
+/// `/proc/PID/task`.
+struct Tasks(Subject);
+
+impl Tree for Tasks {
+    fn child(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        let name = std::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
+        let tid: i32 = name.parse().map_err(|_| Errno::ENOENT)?;
+        let group = self.0.group().map_err(|_| Errno::ENOENT)?;
+        if !group.tasks().iter().any(|t| t.tid() == tid) {
+            return Err(Errno::ENOENT);
+        }
+        let subject = Subject {
+            tid: Some(tid),
+            ..self.0.clone()
+        };
+        Ok(Dir::new(subject.node("", 0o555), Process { subject }))
+    }
+
+    fn list(&self) -> Result<Vec<(Vec<u8>, FileType)>> {
+        let group = self.0.group().map_err(|_| Errno::ENOENT)?;
+        let mut tids: Vec<i32> = group.tasks().iter().map(|t| t.tid()).collect();
+        tids.sort_unstable();
+        Ok(tids
+            .iter()
+            .map(|t| (t.to_string().into_bytes(), FileType::Directory))
+            .collect())
+    }
+}

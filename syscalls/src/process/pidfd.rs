@@ -1,0 +1,97 @@
+//! `pidfd_open(2)`, `pidfd_send_signal(2)`, `pidfd_getfd(2)`.
+
+use std::sync::Arc;
+
+use abi::Errno;
+use abi::signal::{SigInfo, Signal};
+use sentry::creds::Cap;
+use sentry::fs::OpenFlags;
+use sentry::signal::{info, send};
+use sentry::task::limits::Resource;
+use sentry::task::pidfd::PidFd;
+use sentry::{SysResult, Task};
+use zerocopy::FromBytes;
+
+use crate::arg::{Fd, In, UserPtr};
+use crate::signal::kill::may_signal;
+
+/// `pidfd_open(2)`.
+pub fn pidfd_open(t: &Arc<Task>, pid: i32, flags: u32) -> SysResult<Fd> {
+    let nonblock = OpenFlags::NONBLOCK.bits();
+    if flags & !nonblock != 0 || pid <= 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let group = match t.pid_ns().group(pid) {
+        Some(g) => g,
+        // A thread that is no leader has no process file.
+        None if t.pid_ns().task(pid).is_some() => return Err(Errno::EINVAL.into()),
+        None => return Err(Errno::ESRCH.into()),
+    };
+    let file = PidFd::file(&group, OpenFlags::from_bits_truncate(flags));
+    let limit = t.limit(Resource::Nofile);
+    Ok(Fd(t.files().install(file, 0, true, limit)?))
+}
+
+/// `pidfd_send_signal(2)`.
+pub fn pidfd_send_signal(
+    t: &Arc<Task>,
+    fd: Fd,
+    signal: u32,
+    siginfo: UserPtr<[u8; 128], In>,
+    flags: u32,
+) -> SysResult<()> {
+    if flags & !7 != 0 || flags.count_ones() > 1 {
+        return Err(Errno::EINVAL.into());
+    }
+    let group = PidFd::group_of(&*t.files().get(fd.0)?)?;
+    let given = match siginfo.non_null() {
+        None => None,
+        Some(p) => {
+            let bytes = p.read(t)?;
+            let i = SigInfo::read_from_bytes(&bytes).map_err(|_| Errno::EINVAL)?;
+            if u32::try_from(i.signo) != Ok(signal) {
+                return Err(Errno::EINVAL.into());
+            }
+            let myself = Arc::ptr_eq(&group, t.thread_group());
+            if !myself && (i.code >= 0 || i.code == info::SI_TKILL) {
+                return Err(Errno::EPERM.into());
+            }
+            Some(i)
+        }
+    };
+    if signal > 64 {
+        return Err(Errno::EINVAL.into());
+    }
+    if group.is_zombie() && group.main_task().is_none() && t.pid_ns().group(group.pid()).is_none() {
+        return Err(Errno::ESRCH.into());
+    }
+    let Some(signal_nr) = Signal::new(u64::from(signal)) else {
+        return may_signal(t, &group, None).map_err(Into::into);
+    };
+    may_signal(t, &group, Some(signal_nr))?;
+    let info = given.unwrap_or(info::user(signal_nr, t.pid(), t.creds().uid));
+    Ok(send::to_group(&group, info, send::Origin::User)?)
+}
+
+/// `pidfd_getfd(2)`.
+pub fn pidfd_getfd(t: &Arc<Task>, fd: Fd, target: Fd, flags: u32) -> SysResult<Fd> {
+    if flags != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let group = PidFd::group_of(&*t.files().get(fd.0)?)?;
+    let other = group.main_task().ok_or(Errno::ESRCH)?;
+    let (me, them) = (t.creds(), other.creds());
+    let same = [them.uid, them.euid, them.suid]
+        .iter()
+        .all(|&u| u == me.fsuid)
+        && [them.gid, them.egid, them.sgid]
+            .iter()
+            .all(|&g| g == me.fsgid)
+        && them.permitted.0 & !me.permitted.0 == 0;
+    if !same && !me.capable(Cap::SysPtrace) {
+        return Err(Errno::EPERM.into());
+    }
+    let file = other.files().get(target.0)?;
+    let limit = t.limit(Resource::Nofile);
+    Ok(Fd(t.files().install(file, 0, true, limit)?))
+}

@@ -1,0 +1,69 @@
+//! `getrusage(2)`, `times(2)`.
+
+use std::sync::Arc;
+
+use abi::Errno;
+use abi::time::Timeval;
+use sentry::task::times::{CpuTimes, ticks};
+use sentry::{SysResult, Task};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::arg::{Out, UserPtr};
+
+/// `struct rusage`.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RUsage {
+    utime: Timeval,
+    stime: Timeval,
+    maxrss: i64,
+    rest: [i64; 13],
+}
+
+impl RUsage {
+    /// With these CPU times; what is not counted is 0.
+    pub fn of_times(times: CpuTimes) -> RUsage {
+        RUsage {
+            utime: times.user.into(),
+            stime: times.system.into(),
+            ..RUsage::default()
+        }
+    }
+}
+
+/// `getrusage(2)`.
+pub fn getrusage(t: &Arc<Task>, who: i32, usage: UserPtr<RUsage, Out>) -> SysResult<()> {
+    let group = t.thread_group();
+    let times = match who {
+        0 => group.cpu_times(),
+        -1 => group.children_times(),
+        1 => t.cpu_times(),
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    usage.write(t, &RUsage::of_times(times))?;
+    Ok(())
+}
+
+/// `struct tms`.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Tms {
+    utime: i64,
+    stime: i64,
+    cutime: i64,
+    cstime: i64,
+}
+
+/// `times(2)`: the ticks since some start.
+pub fn times(t: &Arc<Task>, buf: UserPtr<Tms, Out>) -> SysResult<i64> {
+    let group = t.thread_group();
+    let (own, children) = (group.cpu_times().ticks(), group.children_times().ticks());
+    let tms = Tms {
+        utime: own.0,
+        stime: own.1,
+        cutime: children.0,
+        cstime: children.1,
+    };
+    buf.write_opt(t, &tms)?;
+    Ok(ticks(t.kernel.clock.monotonic()))
+}

@@ -1,0 +1,49 @@
+//! `unshare(2)`.
+
+use std::sync::Arc;
+
+use abi::Errno;
+use abi::raw::general as raw;
+use sentry::task::clone::check_namespaces;
+use sentry::{SysResult, Task};
+
+/// `unshare(2)`.
+pub fn unshare(t: &Arc<Task>, flags: u64) -> SysResult<()> {
+    let has = |f: u32| flags & u64::from(f) != 0;
+    let known = raw::CLONE_THREAD
+        | raw::CLONE_FS
+        | raw::CLONE_NEWNS
+        | raw::CLONE_SIGHAND
+        | raw::CLONE_VM
+        | raw::CLONE_FILES
+        | raw::CLONE_SYSVSEM
+        | raw::CLONE_NEWUTS
+        | raw::CLONE_NEWIPC
+        | raw::CLONE_NEWNET
+        | raw::CLONE_NEWUSER
+        | raw::CLONE_NEWPID
+        | raw::CLONE_NEWCGROUP
+        | raw::CLONE_NEWTIME;
+    if flags & !u64::from(known) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let alone = t.thread_group().thread_count() == 1;
+    if has(raw::CLONE_THREAD | raw::CLONE_SIGHAND | raw::CLONE_VM) && !alone {
+        return Err(Errno::EINVAL.into());
+    }
+    check_namespaces(t, flags)?;
+    if has(raw::CLONE_FS | raw::CLONE_NEWNS) {
+        let fs = t.fs().duplicate();
+        if has(raw::CLONE_NEWNS) {
+            fs.unshare_mounts()?;
+        }
+        t.set_fs(Arc::new(fs));
+    }
+    if has(raw::CLONE_FILES) {
+        t.set_files(t.files().duplicate());
+    }
+    if has(raw::CLONE_NEWUTS) {
+        t.set_uts(t.copy_uts());
+    }
+    Ok(())
+}

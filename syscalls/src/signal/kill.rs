@@ -1,0 +1,199 @@
+//! `kill(2)`, `tkill(2)`, `tgkill(2)`, `rt_sigqueueinfo(2)`, `rt_tgsigqueueinfo(2)`.
+
+use std::sync::Arc;
+
+use abi::Errno;
+use abi::signal::{SigInfo, Signal};
+use sentry::creds::Cap;
+use sentry::signal::{info, send};
+use sentry::task::ThreadGroup;
+use sentry::{Result, SysResult, Task};
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::arg::{In, UserPtr};
+
+/// Checks the permission of `kill(2)`: same user, same session for SIGCONT, or `CAP_KILL`.
+pub fn may_signal(t: &Arc<Task>, target: &Arc<ThreadGroup>, signal: Option<Signal>) -> Result<()> {
+    if Arc::ptr_eq(target, t.thread_group()) {
+        return Ok(());
+    }
+    let me = t.creds();
+    let (uid, suid) = match target.main_task() {
+        Some(other) => {
+            let c = other.creds();
+            (c.uid, c.suid)
+        }
+        None => {
+            let uid = target.owner().0;
+            (uid, uid)
+        }
+    };
+    let same_session = signal == Some(Signal::SIGCONT)
+        && target.session().sid() == t.thread_group().session().sid();
+    let same_user = [me.euid, me.uid].iter().any(|&u| u == uid || u == suid);
+    if same_user || same_session || me.capable(Cap::Kill) {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
+}
+
+/// Number 0 only checks.
+fn decode(nr: i32) -> Result<Option<Signal>> {
+    match u64::try_from(nr) {
+        Ok(0) => Ok(None),
+        Ok(n) => Signal::new(n).map(Some).ok_or(Errno::EINVAL),
+        Err(_) => Err(Errno::EINVAL),
+    }
+}
+
+fn send_one(t: &Arc<Task>, target: &Arc<ThreadGroup>, signal: Option<Signal>) -> Result<()> {
+    may_signal(t, target, signal)?;
+    match signal {
+        None => Ok(()),
+        Some(s) => {
+            let info = info::user(s, t.pid(), t.creds().uid);
+            send::to_group(target, info, send::Origin::User)
+        }
+    }
+}
+
+/// A process by the number of any of its threads, zombies included.
+fn process(t: &Arc<Task>, pid: i32) -> Result<Arc<ThreadGroup>> {
+    let ns = t.pid_ns();
+    let found = ns.group(pid);
+    found
+        .or_else(|| ns.task(pid).map(|t| t.thread_group().clone()))
+        .ok_or(Errno::ESRCH)
+}
+
+/// `kill(2)`.
+pub fn kill(t: &Arc<Task>, pid: i32, signal: i32) -> SysResult<()> {
+    let signal = decode(signal)?;
+    if pid > 0 {
+        return Ok(send_one(t, &process(t, pid)?, signal)?);
+    }
+    if pid == i32::MIN {
+        return Err(Errno::ESRCH.into());
+    }
+    let targets: Vec<_> = match pid {
+        -1 => {
+            let all = t.pid_ns().groups().into_iter();
+            all.filter(|g| !g.is_init() && !Arc::ptr_eq(g, t.thread_group()))
+                .collect()
+        }
+        0 => t.thread_group().pgrp().members(),
+        p => {
+            let pgrp = t.pid_ns().pgrp(p.saturating_neg()).ok_or(Errno::ESRCH)?;
+            pgrp.members()
+        }
+    };
+    if targets.is_empty() {
+        return Err(Errno::ESRCH.into());
+    }
+    // Success if any could be signalled; the caller's own turn comes last, because it may
+    // not survive it.
+    let (own, others): (Vec<_>, Vec<_>) = targets
+        .iter()
+        .partition(|g| Arc::ptr_eq(g, t.thread_group()));
+    let results: Vec<_> = others
+        .into_iter()
+        .chain(own)
+        .map(|g| send_one(t, g, signal))
+        .collect();
+    match results.iter().find(|r| r.is_ok()) {
+        Some(_) => Ok(()),
+        None => Err(results
+            .first()
+            .and_then(|r| r.err())
+            .unwrap_or(Errno::ESRCH)
+            .into()),
+    }
+}
+
+fn send_thread(
+    t: &Arc<Task>,
+    tgid: Option<i32>,
+    tid: i32,
+    signal: Option<Signal>,
+    info: Option<SigInfo>,
+) -> Result<()> {
+    let target = t.pid_ns().task(tid).ok_or(Errno::ESRCH)?;
+    if tgid.is_some_and(|g| g != target.pid()) {
+        return Err(Errno::ESRCH);
+    }
+    if info.is_none_or(|i| i.code != info::SI_QUEUE) || signal.is_none() {
+        may_signal(t, target.thread_group(), signal)?;
+    }
+    let Some(s) = signal else { return Ok(()) };
+    let made = SigInfo::new(s, info::SI_TKILL).with_sender(t.pid(), t.creds().uid);
+    send::to_task(&target, info.unwrap_or(made), send::Origin::User)
+}
+
+/// `tkill(2)`.
+pub fn tkill(t: &Arc<Task>, tid: i32, signal: i32) -> SysResult<()> {
+    if tid <= 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    Ok(send_thread(t, None, tid, decode(signal)?, None)?)
+}
+
+/// `tgkill(2)`.
+pub fn tgkill(t: &Arc<Task>, tgid: i32, tid: i32, signal: i32) -> SysResult<()> {
+    if tgid <= 0 || tid <= 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    Ok(send_thread(t, Some(tgid), tid, decode(signal)?, None)?)
+}
+
+/// Reads a siginfo; its code must not claim to come from the kernel, `kill` or `tkill`,
+/// unless it goes to the sender itself.
+fn read_info(
+    t: &Arc<Task>,
+    at: UserPtr<[u8; 128], In>,
+    signal: i32,
+    to_self: bool,
+) -> Result<SigInfo> {
+    let bytes = at.read(t)?;
+    let mut info = SigInfo::read_from_bytes(&bytes).map_err(|_| Errno::EINVAL)?;
+    info.as_mut_bytes()[..4].copy_from_slice(&signal.to_ne_bytes());
+    if !to_self && (info.code >= 0 || info.code == info::SI_TKILL) {
+        return Err(Errno::EPERM);
+    }
+    Ok(info)
+}
+
+/// `rt_sigqueueinfo(2)`.
+pub fn rt_sigqueueinfo(
+    t: &Arc<Task>,
+    pid: i32,
+    signal: i32,
+    info: UserPtr<[u8; 128], In>,
+) -> SysResult<()> {
+    let info = read_info(t, info, signal, pid == t.pid())?;
+    let signal = decode(signal)?;
+    let target = process(t, pid)?;
+    may_signal(t, &target, signal)?;
+    match signal {
+        None => Ok(()),
+        Some(_) => Ok(send::to_group(&target, info, send::Origin::User)?),
+    }
+}
+
+/// `rt_tgsigqueueinfo(2)`.
+pub fn rt_tgsigqueueinfo(
+    t: &Arc<Task>,
+    tgid: i32,
+    tid: i32,
+    signal: i32,
+    info: UserPtr<[u8; 128], In>,
+) -> SysResult<()> {
+    let info = read_info(t, info, signal, tid == t.tid())?;
+    if tgid <= 0 || tid <= 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let target = t.pid_ns().task(tid).ok_or(Errno::ESRCH)?;
+    let signal = decode(signal)?;
+    may_signal(t, target.thread_group(), signal)?;
+    Ok(send_thread(t, Some(tgid), tid, signal, Some(info))?)
+}

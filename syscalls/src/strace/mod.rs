@@ -1,0 +1,148 @@
+//! The strace mode: one line a call, in the host strace's format.
+//!
+//! [`Strace`] is the kernel's [`Tracer`]; the arguments are printed by the row's own trace
+//! function ([`crate::row::Row`]), so there is no second table.
+
+mod text;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use abi::Errno;
+use abi::signal::{SigInfo, Signal};
+use parking_lot::Mutex;
+use sentry::Task;
+use sentry::trace::{LineSink, Tracer};
+
+use crate::dispatch::row;
+
+pub use text::{flags, quote};
+
+/// Writes a line for each call, signal and end.
+pub struct Strace {
+    sink: Arc<dyn LineSink>,
+    /// Arguments of calls that do not come back the usual way, printed when they began.
+    begun: Mutex<HashMap<i32, String>>,
+}
+
+impl fmt::Debug for Strace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Strace")
+    }
+}
+
+impl Strace {
+    /// A tracer whose lines go to `sink`.
+    pub fn new(sink: Arc<dyn LineSink>) -> Strace {
+        Strace {
+            sink,
+            begun: Mutex::default(),
+        }
+    }
+
+    fn call_text(t: &Arc<Task>, nr: u64, args: &[u64; 6], after: bool) -> String {
+        let mut out = String::new();
+        match row(nr) {
+            Some(row) => {
+                let _ = write!(out, "{}(", row.name);
+                (row.trace)(t, args, after, &mut out);
+            }
+            None => {
+                let _ = write!(out, "syscall_{nr:#x}(");
+            }
+        }
+        out.push(')');
+        out
+    }
+
+    /// strace puts the result in column 40 where the call is short.
+    fn emit(&self, tid: i32, call: &str, result: &str) {
+        self.sink
+            .line(&format!("[pid {tid:>5}] {call:<39} = {result}"));
+    }
+}
+
+/// Calls after which the memory their arguments pointed to is another.
+fn replaces_memory(nr: u64) -> bool {
+    use abi::nr;
+    [nr::execve, nr::execveat]
+        .iter()
+        .any(|&n| u64::from(n) == nr)
+}
+
+/// Calls that never return.
+fn never_returns(nr: u64) -> bool {
+    use abi::nr;
+    [nr::exit, nr::exit_group]
+        .iter()
+        .any(|&n| u64::from(n) == nr)
+}
+
+/// The result as strace words it.
+fn result_text(nr: u64, result: Result<i64, Errno>) -> String {
+    use abi::nr;
+    let pointer = [nr::mmap, nr::mremap, nr::brk, nr::shmat]
+        .iter()
+        .any(|&n| u64::from(n) == nr);
+    match result {
+        Ok(v) if pointer => format!("{v:#x}"),
+        Ok(v) => v.to_string(),
+        Err(e) => format!("-1 {} ({})", e.name(), e.text()),
+    }
+}
+
+impl Tracer for Strace {
+    fn enter(&self, t: &Arc<Task>, nr: u64, args: &[u64; 6]) {
+        if never_returns(nr) {
+            self.emit(t.tid(), &Strace::call_text(t, nr, args, false), "?");
+        } else if replaces_memory(nr) {
+            let text = Strace::call_text(t, nr, args, false);
+            self.begun.lock().insert(t.tid(), text);
+        }
+    }
+
+    fn leave(&self, t: &Arc<Task>, nr: u64, args: &[u64; 6], result: Result<i64, Errno>) {
+        let begun = if replaces_memory(nr) {
+            self.begun.lock().remove(&t.tid())
+        } else {
+            None
+        };
+        let call = begun.unwrap_or_else(|| Strace::call_text(t, nr, args, result.is_ok()));
+        self.emit(t.tid(), &call, &result_text(nr, result));
+    }
+
+    fn signal(&self, t: &Task, info: &SigInfo) {
+        let name = u64::try_from(info.signo)
+            .ok()
+            .and_then(Signal::new)
+            .map(Signal::name);
+        let name = name.unwrap_or_default();
+        let tid = t.tid();
+        self.sink.line(&format!(
+            "[pid {tid:>5}] --- {name} {{si_signo={name}, si_code={}}} ---",
+            info.code
+        ));
+    }
+
+    fn exit(&self, tid: i32, status: i32) {
+        self.begun.lock().remove(&tid);
+        let text = match status & 0x7f {
+            0 => format!("exited with {}", status >> 8 & 0xff),
+            signo => {
+                let name = u64::try_from(signo)
+                    .ok()
+                    .and_then(Signal::new)
+                    .map(Signal::name);
+                let core = if status & 0x80 != 0 {
+                    " (core dumped)"
+                } else {
+                    ""
+                };
+                format!("killed by {}{core}", name.unwrap_or_default())
+            }
+        };
+        self.sink.line(&format!("[pid {tid:>5}] +++ {text} +++"));
+    }
+}

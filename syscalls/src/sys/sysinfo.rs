@@ -1,0 +1,44 @@
+//! `sysinfo(2)`.
+
+use std::sync::Arc;
+
+use sentry::{SysResult, Task};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::arg::{Out, UserPtr};
+
+/// `struct sysinfo`.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SysInfo {
+    uptime: u64,
+    loads: [u64; 3],
+    totalram: u64,
+    freeram: u64,
+    sharedram: u64,
+    bufferram: u64,
+    totalswap: u64,
+    freeswap: u64,
+    procs: u16,
+    pad: u16,
+    pad2: u32,
+    totalhigh: u64,
+    freehigh: u64,
+    mem_unit: u32,
+    pad3: u32,
+}
+
+/// `sysinfo(2)`.
+pub fn sysinfo(t: &Arc<Task>, to: UserPtr<SysInfo, Out>) -> SysResult<()> {
+    let k = &t.kernel;
+    let total = k.host.memory;
+    let info = SysInfo {
+        uptime: k.clock.boottime().saturating_sub(k.started.1).as_secs(),
+        totalram: total,
+        freeram: total.saturating_sub(k.memory.resident_bytes()),
+        procs: u16::try_from(t.pid_ns().count()).unwrap_or(u16::MAX),
+        mem_unit: 1,
+        ..SysInfo::default()
+    };
+    Ok(to.write(t, &info)?)
+}
