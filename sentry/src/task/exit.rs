@@ -171,6 +171,7 @@ fn end_process(
     {
         tty.released();
     }
+    last.kernel.ipc.exit(group.pid());
     group.exit_event.notify(PollEvents::IN | PollEvents::HUP);
     if let Some(parent) = parent {
         reap::signal_exit(group, &parent);
