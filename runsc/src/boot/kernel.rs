@@ -48,6 +48,7 @@ pub fn host_info(plan: &Plan) -> HostInfo {
         cpuinfo,
         cpus: plan.cpus.map_or(online, |n| n.clamp(1, online)),
         memory: plan.memory_limit.map_or(total, |limit| limit.min(total)),
+        memory_limit: plan.memory_limit,
     }
 }
 
