@@ -20,6 +20,18 @@ pub use client::{Client, Created, Dirent, OpenMode, WatchEvent, WatchKind};
 pub use proto::Handle;
 pub use server::{Exports, MountRoot};
 
+/// A connected pair of sockets for [`server::serve`] and [`Client::new`].
+pub fn pair() -> std::io::Result<(std::os::fd::OwnedFd, std::os::fd::OwnedFd)> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
+    let flags = SocketFlags::CLOEXEC;
+    Ok(rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        flags,
+        None,
+    )?)
+}
+
 /// The host's error as the guest's; the numbers are the same.
 pub(crate) fn errno(e: rustix::io::Errno) -> abi::Errno {
     abi::Errno::from_raw(e.raw_os_error())

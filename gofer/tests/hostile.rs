@@ -59,7 +59,7 @@ fn nothing_leads_out() {
         assert_eq!(attr.kind(), Some(FileKind::Symlink));
         assert_eq!(c.open(link, READ).unwrap_err(), Errno::ENXIO);
         assert_eq!(c.lookup(link, b"passwd").unwrap_err(), Errno::ENOTDIR);
-        assert_eq!(c.read_dir(link, true).unwrap_err(), Errno::ENOTDIR);
+        assert_eq!(c.read_dir(link, true, false).unwrap_err(), Errno::ENOTDIR);
         let created = c.create(root, name, 0o644, 0, 0, false).unwrap();
         assert!(created.existed && created.file.is_none());
     }
@@ -153,6 +153,7 @@ fn a_server_survives_any_message() {
             2 => Call::ReadDir {
                 dir: Handle(1),
                 attrs: true,
+                watch: true,
             },
             3 => Call::Pread {
                 file: Handle(2),
@@ -211,7 +212,7 @@ fn a_client_survives_any_reply() {
         if let Ok(c) = Client::new(ours) {
             let root = c.attach(0).map_or(Handle(1), |r| r.0);
             let _ = c.lookup(root, b"x");
-            let _ = c.read_dir(root, true);
+            let _ = c.read_dir(root, true, false);
             let _ = c.open(root, READ);
             let _ = c.create(root, b"x", 0o644, 0, 0, true);
             let _ = c.statfs(root);
@@ -252,30 +253,30 @@ fn hostile_gofer(sock: std::os::fd::OwnedFd, seed: u64) {
         if turn > 1 {
             head.handle = random.next().into();
             head.value = random.next().into();
-            if random.next() % 3 == 0 {
+            if random.next().is_multiple_of(3) {
                 head.flags = ((random.next() % 8) as u16).into();
             }
-            if random.next() % 5 == 0 {
+            if random.next().is_multiple_of(5) {
                 head.errno = (random.next() as u16).into();
             }
             let len = random.next() as usize % 400;
             data = random.bytes(len);
             head.len = (data.len() as u32).into();
-            with_fd = random.next() % 2 == 0;
-            if with_fd && random.next() % 2 == 0 {
+            with_fd = random.next().is_multiple_of(2);
+            if with_fd && random.next().is_multiple_of(2) {
                 head.flags = (head.flags.get() | 2).into();
             }
         }
         let mut bytes = head.as_bytes().to_vec();
         bytes.extend_from_slice(&data);
-        if turn > 1 && random.next() % 6 == 0 {
+        if turn > 1 && random.next().is_multiple_of(6) {
             let at = random.next() as usize % bytes.len();
             bytes[at] = random.next() as u8;
         }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let fds = [null.as_fd(), null.as_fd()];
-        let count = if turn > 1 && random.next() % 4 == 0 {
+        let count = if turn > 1 && random.next().is_multiple_of(4) {
             2
         } else {
             1

@@ -79,7 +79,7 @@ fn exercise(c: &Client, host: &Path) {
     c.watch(root).unwrap();
     let (file, _) = c.lookup(root, b"file").unwrap();
     c.open(file, both).unwrap();
-    assert_eq!(c.read_dir(root, true).unwrap().entries.len(), 1);
+    assert_eq!(c.read_dir(root, true, false).unwrap().entries.len(), 1);
     let made = c.create(root, b"new", 0o6755, uid, gid, true).unwrap();
     assert_eq!(
         (made.attr.uid, made.attr.gid, made.attr.mode & 0o7777),
@@ -87,7 +87,7 @@ fn exercise(c: &Client, host: &Path) {
     );
     let tmp = c.tmpfile(root, 0o600, uid, gid).unwrap();
     c.link(tmp.handle, root, b"tmp").unwrap();
-    let (dir, _) = c.mkdir(root, b"dir", 0o2755, uid, gid).unwrap();
+    let (dir, _, _) = c.mkdir(root, b"dir", (0o2755, uid, gid), false).unwrap();
     c.symlink(root, b"link", b"..", uid, gid).unwrap();
     let (link, _) = c.lookup(root, b"link").unwrap();
     assert_eq!(c.readlink(link).unwrap(), b"..");

@@ -74,7 +74,7 @@ fn made_files_have_the_owner_and_mode_asked_for() {
     );
     let again = c.create(root, b"new", 0o600, uid, gid, false).unwrap();
     assert!(again.existed && again.file.is_some());
-    let (_, attr) = c.mkdir(root, b"dir", 0o1770, uid, gid).unwrap();
+    let (_, attr, _) = c.mkdir(root, b"dir", (0o1770, uid, gid), false).unwrap();
     assert_eq!((attr.uid, attr.gid, attr.mode), (uid, gid, 0o041770));
     let (link, attr) = c.symlink(root, b"link", b"../secret", uid, gid).unwrap();
     assert_eq!((attr.kind(), attr.uid), (Some(FileKind::Symlink), uid));
@@ -106,7 +106,7 @@ fn names_move_and_go() {
         rustix::process::geteuid().as_raw(),
         rustix::process::getegid().as_raw(),
     );
-    let (dir, _) = c.mkdir(root, b"d", 0o755, me, us).unwrap();
+    let (dir, _, _) = c.mkdir(root, b"d", (0o755, me, us), false).unwrap();
     let (file, _) = c.lookup(root, b"file").unwrap();
     assert_eq!(c.link(file, dir, b"second").unwrap().nlink, 2);
     let plain = RenameFlags::empty();
@@ -151,14 +151,14 @@ fn listings_are_whole_and_have_attributes() {
         )
         .unwrap();
     }
-    let list = c.read_dir(root, true).unwrap();
+    let list = c.read_dir(root, true, false).unwrap();
     assert_eq!(list.entries.len(), 3001);
     assert!(
         list.entries
             .iter()
             .all(|e| e.attr.is_some_and(|a| a.ino == e.ino))
     );
-    let list = c.read_dir(root, false).unwrap();
+    let list = c.read_dir(root, false, false).unwrap();
     assert_eq!(list.entries.len(), 3001);
     assert!(
         list.entries
@@ -266,7 +266,7 @@ fn a_read_only_mount_takes_no_change() {
     let (file, _) = c.lookup(root, b"file").unwrap();
     let rofs = Errno::EROFS;
     assert_eq!(c.create(root, b"n", 0o644, 0, 0, true).unwrap_err(), rofs);
-    assert_eq!(c.mkdir(root, b"n", 0o755, 0, 0).unwrap_err(), rofs);
+    assert_eq!(c.mkdir(root, b"n", (0o755, 0, 0), false).unwrap_err(), rofs);
     assert_eq!(c.symlink(root, b"n", b"t", 0, 0).unwrap_err(), rofs);
     assert_eq!(c.mknod(root, b"n", 0o010644, 0, 0).unwrap_err(), rofs);
     assert_eq!(c.tmpfile(root, 0o644, 0, 0).unwrap_err(), rofs);
@@ -320,7 +320,7 @@ fn many_threads_share_a_client() {
                     assert_eq!(c.pread(made.handle, &mut back, 0).unwrap(), data.len());
                     assert!(back == *data);
                     assert_eq!(c.get_attr(made.handle).unwrap().size, data.len() as u64);
-                    c.read_dir(root, true).unwrap();
+                    c.read_dir(root, true, false).unwrap();
                     let (h, _) = c.lookup(root, name.as_bytes()).unwrap();
                     c.forget(h);
                 }

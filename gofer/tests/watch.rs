@@ -34,7 +34,7 @@ fn foreign_changes_are_told_and_own_ones_not() {
     );
     for round in 0..50 {
         let made = c.create(root, b"own", 0o644, me, us, true).unwrap();
-        c.mkdir(root, b"dir", 0o1755, me, us).unwrap();
+        c.mkdir(root, b"dir", (0o1755, me, us), false).unwrap();
         c.symlink(root, b"link", b"x", me, us).unwrap();
         c.link(made.handle, root, b"second").unwrap();
         drop(made.file);

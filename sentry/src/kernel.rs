@@ -38,24 +38,6 @@ pub struct HostInfo {
     pub memory_limit: Option<u64>,
 }
 
-/// What `uname(2)` says of the kernel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
-    /// Release (`6.12.0`).
-    pub release: String,
-    /// Version (`#1 SMP …`).
-    pub version: String,
-}
-
-impl Default for Version {
-    fn default() -> Version {
-        Version {
-            release: "6.12.0-runsc".to_owned(),
-            version: "#1 SMP PREEMPT_DYNAMIC Sun Nov 17 22:15:08 UTC 2024".to_owned(),
-        }
-    }
-}
-
 /// What a kernel is made from.
 pub struct KernelConfig {
     /// What there is to know of the host.
@@ -100,24 +82,26 @@ pub struct Kernel {
     pub host_watch: HostWatch,
     /// The network namespace.
     pub net: NetNs,
-    /// Pseudoterminals and the console.
-    pub terminals: Terminals,
     /// Held while an epoll set is made to watch another.
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
     anon_ino: AtomicU64,
     /// Who waits for whom at record locks.
     pub lock_waits: LockWaits,
+    /// Tasks by cookie.
+    tasks: RwLock<Cookies>,
+    /// `uname(2)`'s release.
+    pub release: String,
+    /// `uname(2)`'s version.
+    pub version: String,
+    /// Pseudoterminals and the console.
+    pub terminals: Terminals,
     /// Futexes.
     pub futexes: FutexTable,
-    /// What `uname(2)` says.
-    pub version: Version,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
     /// Settings written under `/proc/sys`.
     sysctls: Mutex<BTreeMap<String, String>>,
-    /// Tasks by cookie.
-    tasks: RwLock<Cookies>,
     /// Last inode number given to a namespace.
     ns_ino: AtomicU64,
     /// Workers are to end.
@@ -136,6 +120,8 @@ impl Kernel {
     /// A kernel with no tasks and no file systems.
     pub fn new(config: KernelConfig) -> Arc<Kernel> {
         let workers = config.platform.workers();
+        let frames = Frames::new(config.memory.clone());
+        frames.set_total(config.host.memory);
         let started = (config.clock.realtime(), config.clock.boottime());
         let kernel = Arc::new(Kernel {
             host: config.host,
@@ -143,7 +129,7 @@ impl Kernel {
             timers: Timers::new(workers),
             workers: Workers::new(workers),
             platform: config.platform,
-            frames: Frames::new(config.memory.clone()),
+            frames,
             fs_types: FsTypes::default(),
             memfds: MemfdMount::default(),
             memory: config.memory,
@@ -151,16 +137,17 @@ impl Kernel {
             dispatcher: config.dispatcher,
             host_watch: HostWatch::default(),
             net: NetNs::default(),
-            terminals: Terminals::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
             devices: DeviceTable::default(),
             lock_waits: LockWaits::default(),
+            tasks: RwLock::default(),
+            release: "6.12.0".to_owned(),
+            version: "#1 SMP PREEMPT_DYNAMIC".to_owned(),
+            terminals: Terminals::default(),
             futexes: FutexTable::default(),
-            version: Version::default(),
             boot_id: crate::fs::proc::uuid(),
             sysctls: Mutex::default(),
-            tasks: RwLock::default(),
             ns_ino: AtomicU64::new(0xf000_0000),
             stopping: AtomicBool::new(false),
             turn: AtomicUsize::new(0),

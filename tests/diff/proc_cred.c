@@ -157,7 +157,7 @@ int main(int argc, char **argv)
 		for (;;)
 			pause();
 	}
-	msleep(30);
+	settle(t, t);
 	CHILD({ setuid(1001); R(kill(t, 0)); R(kill(t, SIGTERM)); R(kill(1, 0)); R(kill(-1, SIGTERM)); });
 	CHILD({ setuid(1000); R(kill(t, 0)); R(kill(t, SIGTERM)); });
 	reap(__LINE__, "target", t);

@@ -111,6 +111,7 @@ int main(void)
 	R(kill(waiter_tid, 0));
 	stop = 1;
 	pthread_join(t[0], NULL);
+	msleep(100); /* its number is cleared a moment before it is gone */
 	R(syscall(SYS_tgkill, getpid(), waiter_tid, 0));
 
 	/* ends of a whole group */

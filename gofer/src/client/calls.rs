@@ -43,9 +43,11 @@ impl Client {
         Ok((answer.handle()?, answer.attr))
     }
 
-    /// A whole directory, with the attributes of each entry if `attrs`.
-    pub fn read_dir(&self, dir: Handle, attrs: bool) -> Result<Listing, Errno> {
-        let answer = self.channel.call(&Call::ReadDir { dir, attrs })?;
+    /// A whole directory, with the attributes of each entry if `attrs`; watched from before
+    /// it is read if `watch`, as far as the host has watches left.
+    pub fn read_dir(&self, dir: Handle, attrs: bool, watch: bool) -> Result<Listing, Errno> {
+        let call = Call::ReadDir { dir, attrs, watch };
+        let answer = self.channel.call(&call)?;
         let mut entries = Vec::new();
         let mut rest = answer.data.as_slice();
         while !rest.is_empty() {
@@ -60,6 +62,7 @@ impl Client {
         }
         Ok(Listing {
             attr: answer.attr,
+            watched: answer.watched,
             entries,
         })
     }
@@ -114,19 +117,25 @@ impl Client {
         })
     }
 
-    /// A new directory.
+    /// A new directory, watched from the start if `watch` and the host has watches left;
+    /// whether it is.
     pub fn mkdir(
         &self,
         dir: Handle,
         name: &[u8],
-        mode: u32,
-        uid: u32,
-        gid: u32,
-    ) -> Result<(Handle, Attr), Errno> {
+        (mode, uid, gid): (u32, u32, u32),
+        watch: bool,
+    ) -> Result<(Handle, Attr, bool), Errno> {
         let name = component(name)?;
         let new = new_file(mode, uid, gid);
-        let answer = self.channel.call(&Call::Mkdir { dir, name, new })?;
-        Ok((answer.handle()?, answer.attr))
+        let call = Call::Mkdir {
+            dir,
+            name,
+            new,
+            watch,
+        };
+        let answer = self.channel.call(&call)?;
+        Ok((answer.handle()?, answer.attr, answer.watched))
     }
 
     /// A new symlink.

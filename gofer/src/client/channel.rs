@@ -37,6 +37,8 @@ pub struct Answer {
     pub fd: Option<OwnedFd>,
     /// `create` found the file there.
     pub existed: bool,
+    /// The directory is watched.
+    pub watched: bool,
     /// The data of all its messages.
     pub data: Vec<u8>,
 }
@@ -49,6 +51,14 @@ impl Answer {
         }
         Ok(Handle(self.handle))
     }
+}
+
+/// One message as it came.
+struct Received {
+    len: usize,
+    fd: Option<OwnedFd>,
+    /// A descriptor came but there was no room for it in this process.
+    cut: bool,
 }
 
 type Outcome = Result<Answer, Errno>;
@@ -88,8 +98,9 @@ impl State {
     }
 
     /// Puts one message where it belongs; false when no honest gofer would send it.
-    fn accept(&mut self, reply: &Reply<'_>, fd: Option<OwnedFd>) -> bool {
-        if reply.has_fd != fd.is_some() {
+    fn accept(&mut self, reply: &Reply<'_>, received: Received) -> bool {
+        let Received { fd, cut, .. } = received;
+        if reply.has_fd != (fd.is_some() || cut) {
             return false;
         }
         let Some(waiting) = self.entry(reply.id) else {
@@ -113,11 +124,18 @@ impl State {
             // Endless empty parts would hold the caller for ever.
             return fd.is_none() && !reply.data.is_empty();
         }
+        if cut {
+            // Our own table was full: only this call suffers.
+            waiting.outcome = Some(Err(Errno::EMFILE));
+            waiting.slot.wake.notify_one();
+            return true;
+        }
         partial.fd = fd;
         partial.handle = reply.handle;
         partial.value = reply.value;
         partial.attr = reply.attr;
         partial.existed = reply.existed;
+        partial.watched = reply.watched;
         waiting.outcome = Some(Ok(std::mem::take(partial)));
         waiting.slot.wake.notify_one();
         true
@@ -232,17 +250,17 @@ impl Channel {
     fn read_one(&self) -> Result<(), Errno> {
         // Only the one reader takes this lock.
         let mut buffer = self.buffer.lock();
-        let (len, fd) = self.receive(&mut buffer)?;
-        let bytes = buffer.get(..len).ok_or(Errno::EIO)?;
+        let received = self.receive(&mut buffer)?;
+        let bytes = buffer.get(..received.len).ok_or(Errno::EIO)?;
         let reply = Reply::decode(bytes).map_err(|_| Errno::EIO)?;
-        if self.state.lock().accept(&reply, fd) {
+        if self.state.lock().accept(&reply, received) {
             Ok(())
         } else {
             Err(Errno::EIO)
         }
     }
 
-    fn receive(&self, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
+    fn receive(&self, buffer: &mut [u8]) -> Result<Received, Errno> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         loop {
             let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -262,11 +280,18 @@ impl Channel {
                     }
                 }
             }
-            let cut = ReturnFlags::TRUNC | ReturnFlags::CTRUNC;
-            if message.bytes == 0 || message.flags.intersects(cut) {
+            // More descriptors than one are cut off, too; then one has come, and no honest
+            // gofer sent that.
+            let cut = message.flags.contains(ReturnFlags::CTRUNC);
+            let broken = message.flags.contains(ReturnFlags::TRUNC) || (cut && fd.is_some());
+            if message.bytes == 0 || broken {
                 return Err(Errno::EIO);
             }
-            return Ok((message.bytes, fd));
+            return Ok(Received {
+                len: message.bytes,
+                fd,
+                cut,
+            });
         }
     }
 }

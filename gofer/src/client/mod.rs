@@ -4,11 +4,12 @@
 //! reply is there. It needs `sendmsg`, `recvmsg` and `futex` only (and `read` for events),
 //! so that it works in a locked-down process. [`channel`] carries requests and replies and
 //! could be exchanged for a ring; [`calls`] are the operations, [`events`] the changes made
-//! by others.
+//! by others, [`file`] what is done with a donated descriptor.
 
 mod calls;
 mod channel;
 mod events;
+pub mod file;
 
 use std::os::fd::OwnedFd;
 
@@ -63,6 +64,8 @@ pub struct Dirent {
 pub struct Listing {
     /// The directory's own attributes from just before.
     pub attr: Attr,
+    /// Changes of it by others are told.
+    pub watched: bool,
     /// All entries, in the host's order.
     pub entries: Vec<Dirent>,
 }

@@ -123,6 +123,7 @@ pub enum Call<'a> {
     ReadDir {
         dir: Handle,
         attrs: bool,
+        watch: bool,
     },
     Open {
         file: Handle,
@@ -139,6 +140,7 @@ pub enum Call<'a> {
         dir: Handle,
         name: &'a [u8],
         new: NewFile,
+        watch: bool,
     },
     Symlink {
         dir: Handle,
@@ -362,7 +364,9 @@ impl Call<'_> {
             Call::Hello { version } => start(Op::Hello, &none).arg(0, (*version).into()),
             Call::Attach { mount } => start(Op::Attach, &none).arg(0, (*mount).into()),
             Call::Lookup { dir, name } => start(Op::Lookup, dir).name(name),
-            Call::ReadDir { dir, attrs } => start(Op::ReadDir, dir).flags((*attrs).into()),
+            Call::ReadDir { dir, attrs, watch } => {
+                start(Op::ReadDir, dir).flags(u32::from(*attrs) | u32::from(*watch) << 1)
+            }
             Call::Open { file, read, write } => {
                 start(Op::Open, file).flags(u32::from(*read) | u32::from(*write) << 1)
             }
@@ -375,7 +379,15 @@ impl Call<'_> {
                 .name(name)
                 .new_file(*new)
                 .flags((*excl).into()),
-            Call::Mkdir { dir, name, new } => start(Op::Mkdir, dir).name(name).new_file(*new),
+            Call::Mkdir {
+                dir,
+                name,
+                new,
+                watch,
+            } => start(Op::Mkdir, dir)
+                .name(name)
+                .new_file(*new)
+                .flags((*watch).into()),
             Call::Symlink {
                 dir,
                 name,
@@ -585,7 +597,12 @@ fn decode_making<'a>(op: Op, parts: &Parts<'a>) -> Result<Call<'a>, Malformed> {
             new,
             excl: parts.head.flags.get() & 1 != 0,
         },
-        Op::Mkdir => Call::Mkdir { dir, name, new },
+        Op::Mkdir => Call::Mkdir {
+            dir,
+            name,
+            new,
+            watch: parts.head.flags.get() & 1 != 0,
+        },
         Op::Symlink => {
             let target = parts.data;
             if target.is_empty() || target.len() > TARGET_MAX || target.contains(&0) {
@@ -667,6 +684,7 @@ fn decode_plain<'a>(op: Op, parts: &Parts<'a>) -> Result<Call<'a>, Malformed> {
         Op::ReadDir => Call::ReadDir {
             dir: file,
             attrs: flags & 1 != 0,
+            watch: flags & 2 != 0,
         },
         Op::Open => Call::Open {
             file,

@@ -2,7 +2,7 @@
 
 use zerocopy::FromBytes;
 
-use super::wire::{FLAG_EXISTED, FLAG_FD, FLAG_MORE, ReplyHead};
+use super::wire::{FLAG_EXISTED, FLAG_FD, FLAG_MORE, FLAG_WATCHED, ReplyHead};
 use super::{DATA_MAX, Malformed};
 use crate::attr::Attr;
 
@@ -19,6 +19,8 @@ pub struct Reply<'a> {
     pub has_fd: bool,
     /// `create` found the file there.
     pub existed: bool,
+    /// The directory is watched.
+    pub watched: bool,
     /// A new handle or zero.
     pub handle: u64,
     /// Depends on the operation.
@@ -35,7 +37,7 @@ impl Reply<'_> {
         let (head, data) =
             ReplyHead::read_from_prefix(bytes).map_err(|_| Malformed("short reply"))?;
         let flags = head.flags.get();
-        if flags & !(FLAG_MORE | FLAG_FD | FLAG_EXISTED) != 0 {
+        if flags & !(FLAG_MORE | FLAG_FD | FLAG_EXISTED | FLAG_WATCHED) != 0 {
             return Err(Malformed("unknown reply flags"));
         }
         if u32::try_from(data.len()) != Ok(head.len.get()) || data.len() > DATA_MAX {
@@ -47,6 +49,7 @@ impl Reply<'_> {
             more: flags & FLAG_MORE != 0,
             has_fd: flags & FLAG_FD != 0,
             existed: flags & FLAG_EXISTED != 0,
+            watched: flags & FLAG_WATCHED != 0,
             handle: head.handle.get(),
             value: head.value.get(),
             attr: Attr::from(&head.attr),

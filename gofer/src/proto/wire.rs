@@ -39,7 +39,7 @@ pub struct ReplyHead {
     pub id: U64,
     /// Zero or the error.
     pub errno: U16,
-    /// [`FLAG_MORE`], [`FLAG_FD`], [`FLAG_EXISTED`].
+    /// [`FLAG_MORE`], [`FLAG_FD`], [`FLAG_EXISTED`], [`FLAG_WATCHED`].
     pub flags: U16,
     /// Length of the bytes that follow.
     pub len: U32,
@@ -57,6 +57,8 @@ pub const FLAG_MORE: u16 = 1;
 pub const FLAG_FD: u16 = 2;
 /// `create` found the file there already.
 pub const FLAG_EXISTED: u16 = 4;
+/// The directory is watched from now on, as was asked.
+pub const FLAG_WATCHED: u16 = 8;
 
 /// [`Time`] on the wire.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]

@@ -12,7 +12,7 @@ use zerocopy::byteorder::little_endian::{U16, U32};
 use crate::attr::Attr;
 use crate::errno;
 use crate::proto::Handle;
-use crate::proto::wire::{FLAG_EXISTED, FLAG_FD, FLAG_MORE, ReplyHead, WireAttr};
+use crate::proto::wire::{FLAG_EXISTED, FLAG_FD, FLAG_MORE, FLAG_WATCHED, ReplyHead, WireAttr};
 
 /// What an operation that succeeded has to say, besides the data bytes.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub struct Answer {
     pub value: u64,
     /// `create` found the file there.
     pub existed: bool,
+    /// The directory is watched.
+    pub watched: bool,
 }
 
 /// Where replies to one request go.
@@ -55,6 +57,9 @@ impl Sink<'_> {
         }
         if answer.existed {
             flags |= FLAG_EXISTED;
+        }
+        if answer.watched {
+            flags |= FLAG_WATCHED;
         }
         let head = ReplyHead {
             flags: U16::new(flags),

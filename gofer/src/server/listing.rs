@@ -22,13 +22,18 @@ impl Server {
     pub(super) fn read_dir(
         &self,
         dir: Handle,
-        attrs: bool,
+        (attrs, watch): (bool, bool),
         sink: &Sink<'_>,
         data: &mut Vec<u8>,
     ) -> Result<Answer, Errno> {
         let node = self.table.get(dir)?;
         node.require(FileKind::Directory, Errno::ENOTDIR)?;
-        let answer = self.attr_answer(&node)?;
+        // Watched first: what changes during the listing is told.
+        let watched = watch && self.watch(dir).is_ok();
+        let answer = Answer {
+            watched,
+            ..self.attr_answer(&node)?
+        };
         let fd = self.reopen(&node, OFlags::RDONLY | OFlags::DIRECTORY)?;
         let mut buffer = Vec::with_capacity(HOST_BUFFER);
         let mut entries = RawDir::new(&fd, buffer.spare_capacity_mut());

@@ -106,10 +106,18 @@ impl Server {
     }
 
     /// A new directory.
-    pub(super) fn mkdir(&self, dir: Handle, name: &[u8], new: NewFile) -> Result<Answer, Errno> {
-        self.make(dir, name, FileKind::Directory, new, |dir, name| {
+    pub(super) fn mkdir(
+        &self,
+        dir: Handle,
+        name: &[u8],
+        new: NewFile,
+        watch: bool,
+    ) -> Result<Answer, Errno> {
+        let made = self.make(dir, name, FileKind::Directory, new, |dir, name| {
             rustix::fs::mkdirat(dir, name, permissions(new))
-        })
+        })?;
+        let watched = watch && made.handle.is_some_and(|h| self.watch(h).is_ok());
+        Ok(Answer { watched, ..made })
     }
 
     /// A new symlink. Its mode is the host's: Linux ignores it.

@@ -37,6 +37,16 @@ pub struct MountRoot {
     pub readonly: bool,
 }
 
+impl MountRoot {
+    /// The directory or file at `path`.
+    pub fn open(path: &std::path::Path, readonly: bool) -> anyhow::Result<MountRoot> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty())
+            .with_context(|| format!("open {}", path.display()))?;
+        Ok(MountRoot { fd, readonly })
+    }
+}
+
 /// Everything the gofer can reach: its mounts, and its own descriptors as files.
 #[derive(Debug)]
 pub struct Exports {

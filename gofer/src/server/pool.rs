@@ -155,7 +155,7 @@ impl Server {
             Call::Hello { .. } => Err(Errno::EPROTO),
             Call::Attach { mount } => self.attach(mount),
             Call::Lookup { dir, name } => self.lookup(dir, name),
-            Call::ReadDir { dir, attrs } => self.read_dir(dir, attrs, sink, data),
+            Call::ReadDir { dir, attrs, watch } => self.read_dir(dir, (attrs, watch), sink, data),
             Call::Open { file, read, write } => self.open(file, read, write),
             Call::Create {
                 dir,
@@ -163,7 +163,12 @@ impl Server {
                 new,
                 excl,
             } => self.create(dir, name, new, excl),
-            Call::Mkdir { dir, name, new } => self.mkdir(dir, name, new),
+            Call::Mkdir {
+                dir,
+                name,
+                new,
+                watch,
+            } => self.mkdir(dir, name, new, watch),
             Call::Symlink {
                 dir,
                 name,

@@ -5,6 +5,7 @@
 //! when the process ends, the connection is told.
 
 use std::collections::HashMap;
+use std::io::PipeReader;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -38,7 +39,7 @@ struct Connection {
 pub fn serve(
     container: &Arc<Container>,
     listener: &UnixListener,
-    gofer: &UnixStream,
+    gofer: &PipeReader,
     resized: Option<(SignalFd, OwnedFd)>,
 ) -> ! {
     let mut connections: HashMap<i32, Connection> = HashMap::new();
@@ -92,7 +93,7 @@ struct Ready {
 
 fn wait(
     listener: &UnixListener,
-    gofer: &UnixStream,
+    gofer: &PipeReader,
     resized: Option<&(SignalFd, OwnedFd)>,
     connections: &HashMap<i32, Connection>,
 ) -> Ready {

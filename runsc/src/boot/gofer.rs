@@ -1,8 +1,7 @@
 //! Starts the Gofer: a child of the leader that keeps the host's files and nothing else.
 
-use std::io::{Read, Write};
+use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 
 use anyhow::Context;
 use gofer::{Exports, MountRoot};
@@ -19,7 +18,7 @@ pub struct Ends {
     /// The session.
     pub session: OwnedFd,
     /// Hangs up when the Gofer is gone; before that it may hold one sentence.
-    pub life: UnixStream,
+    pub life: PipeReader,
 }
 
 /// Forks the Gofer. It opens its roots in the mount namespace of the caller, which must
@@ -28,7 +27,7 @@ pub fn fork(roots: &[HostRoot]) -> anyhow::Result<Ends> {
     let kind = SockType::SeqPacket;
     let flags = SockFlag::SOCK_CLOEXEC;
     let (session, theirs) = socketpair(AddressFamily::Unix, kind, None, flags)?;
-    let (life, word) = UnixStream::pair()?;
+    let (life, word) = std::io::pipe()?;
     if sys::fork()?.is_some() {
         return Ok(Ends { session, life });
     }
@@ -43,7 +42,7 @@ pub fn fork(roots: &[HostRoot]) -> anyhow::Result<Ends> {
     sys::exit_now(0)
 }
 
-fn serve(roots: &[HostRoot], session: OwnedFd, word: &UnixStream) -> anyhow::Result<()> {
+fn serve(roots: &[HostRoot], session: OwnedFd, word: &PipeWriter) -> anyhow::Result<()> {
     // A label only.
     let _ = nix::sys::prctl::set_name(c"runsc-gofer");
     let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;

@@ -32,7 +32,7 @@ const MEMORY_FILE: u64 = 1 << 42;
 /// A sandbox ready to serve.
 pub struct Sandbox {
     container: Arc<Container>,
-    gofer_life: std::os::unix::net::UnixStream,
+    gofer_life: std::io::PipeReader,
     resized: Option<(SignalFd, OwnedFd)>,
 }
 
@@ -95,6 +95,12 @@ pub fn make(
         Stdio::Terminal(tty) => Some(watch_size(tty)?),
         Stdio::Files(_) => None,
     };
+    // The C library installs a signal handler with a process's first thread; it must not
+    // need that call behind the filter.
+    let first = std::thread::Builder::new().spawn(|| ())?;
+    first
+        .join()
+        .map_err(|_| anyhow::anyhow!("a first thread failed"))?;
     filter::install()?;
 
     let kernel = Kernel::new(KernelConfig {

@@ -159,7 +159,6 @@ pub const ALLOWED: &[Row] = &[
     // Donated files and the caller's stdio.
     any(libc::SYS_read, "files, pipes, terminals, counters"),
     any(libc::SYS_write, "the same"),
-    any(libc::SYS_readv, "the same"),
     any(libc::SYS_writev, "the same"),
     any(libc::SYS_pread64, "donated files"),
     any(libc::SYS_pwrite64, "donated files"),
@@ -226,6 +225,9 @@ pub const ALLOWED: &[Row] = &[
         "a stack for overflow reports of a new thread",
     ),
     any(libc::SYS_rt_sigprocmask, "a new thread's mask"),
+    any(libc::SYS_rseq, "a new thread's restartable sequences"),
+    any(libc::SYS_set_robust_list, "a new thread's robust futexes"),
+    any(libc::SYS_sched_getaffinity, "a new thread's stack bounds"),
     any(
         libc::SYS_rt_sigreturn,
         "return from the handler of guest memory faults",

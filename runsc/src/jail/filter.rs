@@ -29,7 +29,12 @@ fn programs() -> anyhow::Result<[BpfProgram; 2]> {
     for row in ALLOWED {
         rules.insert(row.nr, rules_of(row)?);
     }
-    let kill = SeccompAction::KillProcess;
+    // A build for development may log what is missing on the list, to find it all at once.
+    let kill = if cfg!(debug_assertions) && std::env::var_os("RUNSC_FILTER_LOG").is_some() {
+        SeccompAction::Log
+    } else {
+        SeccompAction::KillProcess
+    };
     let list = SeccompFilter::new(rules, kill, SeccompAction::Allow, TargetArch::x86_64)?;
     Ok([refusals.try_into()?, list.try_into()?])
 }

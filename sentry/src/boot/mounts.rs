@@ -6,7 +6,8 @@ use abi::Errno;
 
 use super::spec::{BootError, ContainerSpec, DeviceSpec, MountFlags as SpecFlags, MountSource};
 use crate::Result;
-use crate::fs::gofer::GoferFs;
+use crate::fs::devpts::{DevPts, PtsOptions};
+use crate::fs::gofer::{GoferFs, Session};
 use crate::fs::overlay::OverlayFs;
 use crate::fs::tmpfs::{TmpFs, TmpOptions};
 use crate::fs::vfs::change;
@@ -55,11 +56,11 @@ fn other(what: impl Into<String>) -> impl FnOnce(Errno) -> BootError {
 /// Builds the tree of `spec`; its root directory is that of the result.
 pub fn build(
     kernel: &Arc<Kernel>,
-    gofer: &Arc<gofer::client::Client>,
+    gofer: &Arc<Session>,
     (pids, uts): (&Arc<PidNamespace>, &Arc<UtsNamespace>),
     spec: &ContainerSpec,
 ) -> Result<Arc<MountNamespace>, BootError> {
-    let root = GoferFs::new(kernel, gofer.clone(), spec.root, true)
+    let root = GoferFs::new(gofer, spec.root, true, kernel.fs_types.new_dev())
         .map_err(other("opening the root file system"))?;
     let root: Arc<dyn FileSystem> = if spec.root_overlay {
         in_memory(kernel, &root).map_err(other("overlay over the root file system"))?
@@ -91,7 +92,7 @@ pub fn build(
 
 struct Builder<'a> {
     kernel: &'a Arc<Kernel>,
-    gofer: &'a Arc<gofer::client::Client>,
+    gofer: &'a Arc<Session>,
     pids: &'a Arc<PidNamespace>,
     uts: &'a Arc<UtsNamespace>,
     ns: &'a Arc<MountNamespace>,
@@ -128,7 +129,7 @@ impl Builder<'_> {
         let k = self.kernel;
         Ok(match source {
             MountSource::Gofer { index, exclusive } => (
-                GoferFs::new(k, self.gofer.clone(), *index, *exclusive)?,
+                GoferFs::new(self.gofer, *index, *exclusive, k.fs_types.new_dev())?,
                 "gofer",
             ),
             MountSource::Tmpfs {
@@ -160,17 +161,13 @@ impl Builder<'_> {
                 mode,
                 gid,
             } => {
-                let _ = (ptmxmode, mode, gid);
-                (
-                    tmpfs(
-                        k,
-                        TmpOptions {
-                            mode: 0o755,
-                            ..TmpOptions::default()
-                        },
-                    ),
-                    "devpts",
-                )
+                let options = PtsOptions {
+                    ptmxmode: *ptmxmode,
+                    mode: *mode,
+                    uid: None,
+                    gid: *gid,
+                };
+                (DevPts::new(k, options), "devpts")
             }
             MountSource::Mqueue => {
                 let options = TmpOptions {

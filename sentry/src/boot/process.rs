@@ -8,8 +8,14 @@ use abi::Errno;
 
 use super::spec::{BootError, ExitStatus, ProcessSpec, Stdio};
 use super::{Container, OnExit};
+use crate::creds::Creds;
+use crate::fs::devpts::DevPts;
 use crate::fs::host_file::HostFile;
-use crate::fs::vfs::{self, Access, FileType, MountFlags, WalkCx, WalkFlags, change, lookup, perm};
+use crate::fs::tty::console::Console;
+use crate::fs::tty::termios::WinSize;
+use crate::fs::vfs::{
+    self, Access, FileType, MountFlags, Owner, WalkCx, WalkFlags, change, lookup, perm,
+};
 use crate::fs::{FdTable, FsContext};
 use crate::signal::WaitStatus;
 use crate::task;
@@ -29,12 +35,16 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// The terminal of a process that was started with one.
-pub struct Terminal(());
+pub struct Terminal(Arc<Console>);
 
 impl Terminal {
     /// The far end's window changed.
     pub fn resize(&self, rows: u16, cols: u16) {
-        let _ = (&self.0, rows, cols);
+        self.0.tty().resize(WinSize {
+            rows,
+            cols,
+            ..WinSize::default()
+        });
     }
 }
 
@@ -49,7 +59,7 @@ impl Container {
         let fs = self.context(spec.umask);
         self.enter_cwd(&fs, &spec)?;
         let program = find_program(&fs, &spec)?;
-        let (files, terminal) = self.descriptors(spec.stdio, spec.preserved_fds)?;
+        let (files, terminal) = self.descriptors(spec.stdio, spec.preserved_fds, &spec.creds)?;
         let name = text(spec.args.first().map_or(&b""[..], |a| a));
         let process = task::create::ProcessSpec {
             path: program,
@@ -78,6 +88,7 @@ impl Container {
             .store(spec.oom_score_adj, Ordering::Relaxed);
         group.on_exit(Box::new(move |status| on_exit(exit_status(status))));
         if let Some(terminal) = terminal {
+            terminal.0.tty().give_to(&group);
             self.terminals.lock().insert(group.pid(), terminal);
         }
         Ok(group)
@@ -112,6 +123,7 @@ impl Container {
         &self,
         stdio: Stdio,
         more: Vec<OwnedFd>,
+        creds: &Creds,
     ) -> Result<(Arc<FdTable>, Option<Terminal>), BootError> {
         let files = FdTable::new();
         let install = |file, min| files.install(file, min, false, NO_LIMIT).map(drop);
@@ -125,8 +137,23 @@ impl Container {
                 None
             }
             Stdio::Terminal { fd, rows, cols } => {
-                let _ = (fd, rows, cols);
-                return Err(other("making the terminal")(Errno::ENOSYS));
+                let size = WinSize {
+                    rows,
+                    cols,
+                    ..WinSize::default()
+                };
+                let owner = Owner {
+                    uid: creds.uid,
+                    gid: creds.gid,
+                };
+                let devpts = DevPts::first(&self.kernel);
+                let (file, console) = devpts
+                    .open_console(fd, size, owner)
+                    .map_err(other("making the terminal"))?;
+                for _ in 0..3 {
+                    install(file.clone(), 0).map_err(other("opening the terminal"))?;
+                }
+                Some(Terminal(console))
             }
         };
         for fd in more {

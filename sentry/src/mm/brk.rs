@@ -1,5 +1,7 @@
 //! `brk(2)`: the heap.
 
+use abi::PAGE_SIZE;
+
 use super::derive::CHUNK;
 use super::state::{Batch, GUARD_GAP, Mm, MmLimits, State};
 use super::vma::{MapProt, Object, Vma, VmaFlags, VmaName, page_up};
@@ -59,7 +61,7 @@ impl Mm {
             }
         });
         let locked = !state.lock_future.is_empty() && !limits.may_lock;
-        above >= new
+        above >= new.saturating_add(PAGE_SIZE)
             && state.vmas.total().saturating_add(more) <= limits.address_space
             && (limits.data == u64::MAX || new.saturating_sub(state.brk_start) <= limits.data)
             && (!locked || state.locked().saturating_add(more) <= limits.memlock)

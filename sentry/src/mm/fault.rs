@@ -35,12 +35,13 @@ impl Mm {
             return FaultOutcome::NotMapped;
         }
         let outcome = self.touch(addr, access, true);
-        // The host says the page cannot be supplied although it is mapped: if the kernel
-        // sees nothing to change either, that is the end of it.
-        if kind == FaultKind::Bus && outcome == FaultOutcome::Resolved && self.on_host(addr) {
-            return FaultOutcome::Bus;
+        // The host says the page cannot be supplied although it is mapped: the file is
+        // shorter than the kernel believes, or the host has no memory.
+        match (kind, outcome) {
+            (FaultKind::Bus, FaultOutcome::Resolved) if self.on_host(addr) => FaultOutcome::Bus,
+            (FaultKind::Bus, FaultOutcome::Resolved) => FaultOutcome::NoMemory,
+            _ => outcome,
         }
-        outcome
     }
 
     /// Whether `addr` stands on a host file, whose end only the host knows for sure.

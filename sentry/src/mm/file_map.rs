@@ -141,6 +141,25 @@ impl Drop for SharedMemory {
     }
 }
 
+/// What `/dev/zero` maps: anonymous memory.
+#[derive(Debug)]
+pub struct Zeroes;
+
+impl Mappable for Zeroes {
+    fn frames(&self, _offset: u64, _len: u64, _write: bool) -> Result<Backing> {
+        Err(Errno::ENODEV)
+    }
+    fn size(&self) -> u64 {
+        u64::MAX
+    }
+    fn identity(&self) -> MapIdentity {
+        MapIdentity::default()
+    }
+    fn anonymous(&self) -> bool {
+        true
+    }
+}
+
 /// The address spaces a file is mapped in; part of the inode.
 #[derive(Default)]
 pub struct Mappers {

@@ -32,6 +32,7 @@ pub struct Frames {
     state: Mutex<State>,
     ids: AtomicU64,
     graves: Mutex<Vec<Grave>>,
+    total: AtomicU64,
 }
 
 #[derive(Default)]
@@ -185,7 +186,20 @@ impl Frames {
             state: Mutex::new(state),
             ids: AtomicU64::new(1),
             graves: Mutex::default(),
+            total: AtomicU64::new(u64::MAX),
         })
+    }
+
+    /// Tells how much memory there is; one private mapping longer than that is refused
+    /// (the heuristic of `vm.overcommit_memory` 0). 0 means unknown.
+    pub fn set_total(&self, bytes: u64) {
+        let total = if bytes == 0 { u64::MAX } else { bytes };
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    /// How much memory there is, in bytes.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
     }
 
     /// A number not given before, to name address spaces by.

@@ -76,6 +76,9 @@ impl Mm {
         }
         let mut request = request;
         heed_seals(&mut request)?;
+        if request.file.as_ref().is_some_and(|(file, _)| file.anonymous()) {
+            request.file = None;
+        }
         let object = self.object_of(&request, len)?;
         let offset = request.file.as_ref().map_or(0, |(_, offset)| *offset);
         if offset
@@ -220,6 +223,12 @@ impl Mm {
             .sum();
         let total = state.vmas.total().saturating_sub(replaced);
         if total.saturating_add(vma.len()) > limits.address_space {
+            return Err(Errno::ENOMEM);
+        }
+        if vma.is_data()
+            && !vma.flags.contains(VmaFlags::NORESERVE)
+            && vma.len() > self.frames.total()
+        {
             return Err(Errno::ENOMEM);
         }
         if limits.data != u64::MAX

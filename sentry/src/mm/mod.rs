@@ -31,7 +31,7 @@ use abi::Errno;
 
 use crate::Result;
 
-pub use file_map::{FileMap, Mappers, SharedMemory};
+pub use file_map::{FileMap, Mappers, SharedMemory, Zeroes};
 pub use frames::{FrameRange, Frames};
 pub use state::{Mm, MmLimits};
 pub use vma::{MapProt, VmaFlags, VmaName};
@@ -69,6 +69,10 @@ pub trait Mappable: Send + Sync + 'static {
     /// Whether a shared mapping that may be written can be made (seals); `EPERM`.
     fn may_write(&self) -> Result<()> {
         Ok(())
+    }
+    /// Whether mapping it means anonymous memory (`/dev/zero`).
+    fn anonymous(&self) -> bool {
+        false
     }
     /// Where address spaces that map it are noted, for a file whose `frames` may change.
     fn mappers(&self) -> Option<&Mappers> {

@@ -105,7 +105,8 @@ impl Mm {
         if new_len == old_len && how.fixed.is_none() && !how.dont_unmap {
             return Ok(addr);
         }
-        check_growth(state, &vma, new_len.saturating_sub(old_len), how, limits)?;
+        let more = new_len.saturating_sub(old_len);
+        check_growth(state, &vma, (more, self.frames.total()), how, limits)?;
         let grown_end = addr.checked_add(new_len).filter(|e| *e <= self.range.1);
         if let Some(end) = grown_end
             && how.fixed.is_none()
@@ -189,7 +190,17 @@ impl Mm {
 }
 
 /// Whether the mapping may become `more` bytes longer, or be doubled.
-fn check_growth(state: &State, vma: &Vma, more: u64, how: Remap, limits: &MmLimits) -> Result<()> {
+fn check_growth(
+    state: &State,
+    vma: &Vma,
+    (more, total): (u64, u64),
+    how: Remap,
+    limits: &MmLimits,
+) -> Result<()> {
+    let reserved = vma.is_data() && !vma.flags.contains(VmaFlags::NORESERVE);
+    if reserved && more > total {
+        return Err(Errno::ENOMEM);
+    }
     if state.vmas.total().saturating_add(more) > limits.address_space {
         return Err(Errno::ENOMEM);
     }

@@ -141,7 +141,12 @@ impl Mm {
                 0
             },
         };
-        state.vmas.iter().map(line).collect()
+        let mut lines: Vec<MapLine> = state.vmas.iter().map(line).collect();
+        if let Some((start, len)) = self.space.vdso() {
+            let at = lines.partition_point(|l| l.start < start);
+            lines.insert(at, vdso_line(start, len));
+        }
+        lines
     }
 
     /// The text of `/proc/PID/maps`.
@@ -191,6 +196,23 @@ impl MapLine {
             }
         }
         out.push(b'\n');
+    }
+}
+
+/// The platform's time functions, which are no mapping of the guest's own.
+fn vdso_line(start: u64, len: u64) -> MapLine {
+    MapLine {
+        start,
+        end: start.saturating_add(len),
+        prot: MapProt::READ | MapProt::EXEC,
+        flags: super::VmaFlags::empty(),
+        offset: 0,
+        identity: MapIdentity {
+            path: b"[vdso]".to_vec(),
+            ..MapIdentity::default()
+        },
+        is_file: false,
+        rss: 0,
     }
 }
 

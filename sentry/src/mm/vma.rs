@@ -146,6 +146,11 @@ impl Vma {
         self.end - self.start
     }
 
+    /// Never true.
+    pub fn is_empty(&self) -> bool {
+        self.start >= self.end
+    }
+
     /// Whether it is shared.
     pub fn shared(&self) -> bool {
         self.flags.contains(VmaFlags::SHARED)

@@ -14,7 +14,7 @@ const FIELD: usize = 65;
 /// `uname(2)`.
 pub fn uname(t: &Arc<Task>, to: UserPtr<[[u8; FIELD]; 6], Out>) -> SysResult<()> {
     let uts = t.uts();
-    let kernel = &t.kernel.version;
+    let kernel = &t.kernel;
     let (host, domain) = (uts.hostname(), uts.domainname());
     let fields: [&[u8]; 6] = [
         b"Linux",

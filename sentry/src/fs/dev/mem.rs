@@ -1,11 +1,13 @@
 //! `/dev/null`, `/dev/zero`, `/dev/full`, `/dev/random`, `/dev/urandom`.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use abi::Errno;
 
 use crate::fs::file::{FileOps, IoCx, Whence};
 use crate::io::{IoDst, IoSrc};
+use crate::mm::{Mappable, Zeroes};
 use crate::{Result, SysResult};
 
 /// Bytes made at a time.
@@ -60,6 +62,13 @@ impl FileOps for Mem {
             Err(Errno::ENOSPC)
         } else {
             Ok(src.remaining())
+        }
+    }
+
+    fn mappable(&self) -> Result<Arc<dyn Mappable>> {
+        match self {
+            Mem::Zero => Ok(Arc::new(Zeroes)),
+            _ => Err(Errno::ENODEV),
         }
     }
 

@@ -68,7 +68,7 @@ fn loadavg(k: &View) -> Vec<u8> {
 }
 
 fn version(k: &View) -> Vec<u8> {
-    let v = &k.kernel.version;
+    let v = &k.kernel;
     format!("Linux version {} (runsc) {}\n", v.release, v.version).into_bytes()
 }
 

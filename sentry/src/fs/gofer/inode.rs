@@ -1,0 +1,334 @@
+//! A file of the host: its attributes, its place, its handle.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use gofer::Attr as HostAttr;
+
+use super::data::Data;
+use super::dir::Dir;
+use super::handle::Held;
+use super::{Key, Shared};
+use crate::Result;
+use crate::fs::vfs::{Attr, FileType, InodeExtra};
+use crate::sync::Mutex;
+
+/// A name the file had when last looked at: enough to find it again.
+#[derive(Clone)]
+pub(super) struct Place {
+    /// The directory.
+    pub dir: Arc<GoferInode>,
+    /// The name in it.
+    pub name: Arc<[u8]>,
+}
+
+/// What is known of the file.
+struct Meta {
+    attr: HostAttr,
+    /// It has changed since (by us or others) in ways only the host knows.
+    stale: bool,
+    /// Value of an extended attribute that was asked for, or that there is none.
+    xattr: Option<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+/// A file of the host.
+pub struct GoferInode {
+    pub(super) weak: Weak<GoferInode>,
+    pub(super) fs: Arc<Shared>,
+    pub(super) key: Key,
+    pub(super) file_type: FileType,
+    meta: Mutex<Meta>,
+    place: Mutex<Option<Place>>,
+    held: Mutex<Option<Arc<Held>>>,
+    removed: AtomicBool,
+    /// The epoch of the directory in which it was last found.
+    seen: AtomicU64,
+    /// What a directory knows of its names.
+    pub(super) dir: Dir,
+    /// Descriptors of a regular file.
+    pub(super) data: Data,
+    /// The text of a symbolic link, in exclusive mode.
+    pub(super) target: Mutex<Option<Vec<u8>>>,
+    pub(super) extra: InodeExtra,
+}
+
+impl GoferInode {
+    /// `None` for attributes that name no type.
+    pub(super) fn new(
+        fs: &Arc<Shared>,
+        attr: &HostAttr,
+        held: Option<Arc<Held>>,
+        place: Option<Place>,
+    ) -> Option<Arc<GoferInode>> {
+        let file_type = FileType::from_mode(attr.mode)?;
+        let kept = held.is_some();
+        let inode = Arc::new_cyclic(|weak| GoferInode {
+            weak: weak.clone(),
+            fs: fs.clone(),
+            key: (attr.dev, attr.ino),
+            file_type,
+            meta: Mutex::new(Meta {
+                attr: *attr,
+                stale: false,
+                xattr: None,
+            }),
+            removed: AtomicBool::new(false),
+            seen: AtomicU64::new(place.as_ref().map_or(0, |p| p.dir.dir.epoch())),
+            place: Mutex::new(place),
+            held: Mutex::new(held),
+            dir: Dir::default(),
+            data: Data::default(),
+            target: Mutex::new(None),
+            extra: InodeExtra::default(),
+        });
+        if kept {
+            fs.session.handle_kept(inode.weak.clone());
+        }
+        Some(inode)
+    }
+
+    /// Whether these can be attributes of this very file: not of one that got its number
+    /// after it was gone.
+    pub(super) fn is_same(&self, attr: &HostAttr) -> bool {
+        let born = self.meta.lock().attr.btime;
+        FileType::from_mode(attr.mode) == Some(self.file_type)
+            && (born == attr.btime || born == gofer::Time::default())
+    }
+
+    /// It was found once more, perhaps under another name.
+    pub(super) fn found_again(
+        &self,
+        attr: &HostAttr,
+        held: Option<Arc<Held>>,
+        place: Option<Place>,
+    ) {
+        self.learn(attr);
+        if let Some(place) = place {
+            self.set_place(place);
+        }
+        if let Some(held) = held {
+            self.keep(held);
+        }
+    }
+
+    /// The host has just said this.
+    pub(super) fn learn(&self, attr: &HostAttr) {
+        let mut meta = self.meta.lock();
+        let btime = meta.attr.btime;
+        meta.attr = *attr;
+        if attr.btime == gofer::Time::default() {
+            meta.attr.btime = btime;
+        }
+        meta.stale = false;
+    }
+
+    /// The attributes have changed, in ways only the host knows.
+    pub(super) fn stale(&self) {
+        let mut meta = self.meta.lock();
+        meta.stale = true;
+        meta.xattr = None;
+    }
+
+    /// Data was written: up to `end`, if that can be past the former end.
+    pub(super) fn written(&self, end: u64) {
+        let mut meta = self.meta.lock();
+        meta.attr.size = meta.attr.size.max(end);
+        meta.stale = true;
+    }
+
+    /// The size was set.
+    pub(super) fn resized(&self, size: u64) {
+        let mut meta = self.meta.lock();
+        meta.attr.size = size;
+        meta.stale = true;
+    }
+
+    /// Data was read: the host may have renewed the access time.
+    pub(super) fn accessed(&self) {
+        let mut meta = self.meta.lock();
+        let a = &meta.attr;
+        if !meta.stale && (a.atime <= a.mtime || a.atime <= a.ctime) {
+            meta.stale = true;
+        }
+    }
+
+    /// One name less; the file is gone from the tree with its last one.
+    pub(super) fn lost_name(&self, dir: &GoferInode, name: &[u8]) {
+        let gone = {
+            let mut meta = self.meta.lock();
+            meta.stale = true;
+            let left = meta.attr.nlink.saturating_sub(1);
+            meta.attr.nlink = left;
+            self.file_type == FileType::Directory || left == 0
+        };
+        let mut place = self.place.lock();
+        let here = place
+            .as_ref()
+            .is_some_and(|p| std::ptr::eq(&*p.dir, dir) && *p.name == *name);
+        let old = if here || gone { place.take() } else { None };
+        drop(place);
+        drop(old);
+        if gone {
+            self.meta.lock().attr.nlink = 0;
+            self.removed.store(true, Ordering::Release);
+            self.fs.forget(self.key, self);
+        }
+    }
+
+    /// Whether its last name is gone.
+    pub(super) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
+    }
+
+    /// It has a name (again).
+    pub(super) fn set_place(&self, place: Place) {
+        self.seen.store(place.dir.dir.epoch(), Ordering::Release);
+        self.removed.store(false, Ordering::Release);
+        let old = self.place.lock().replace(place);
+        drop(old);
+    }
+
+    /// A name under which it was last found.
+    pub(super) fn place(&self) -> Option<Place> {
+        self.place.lock().clone()
+    }
+
+    /// Whether it was found in `dir` since others last changed that.
+    pub(super) fn seen_in(&self, dir: &GoferInode) -> bool {
+        self.seen.load(Ordering::Acquire) == dir.dir.epoch()
+    }
+
+    /// It was found in `dir` just now.
+    pub(super) fn see_in(&self, dir: &GoferInode) {
+        self.seen.store(dir.dir.epoch(), Ordering::Release);
+    }
+
+    /// The handle, if it has one.
+    pub(super) fn held(&self) -> Option<Arc<Held>> {
+        self.held.lock().clone()
+    }
+
+    /// Keeps a handle; the one to use (another may have been first).
+    pub(super) fn keep(&self, held: Arc<Held>) -> Arc<Held> {
+        let mut slot = self.held.lock();
+        if let Some(first) = &*slot {
+            return first.clone();
+        }
+        *slot = Some(held.clone());
+        drop(slot);
+        self.fs.session.handle_kept(self.weak.clone());
+        held
+    }
+
+    pub(super) fn take_held(&self) -> Option<Arc<Held>> {
+        self.held.lock().take()
+    }
+
+    /// Number of hard links as far as known.
+    pub(super) fn links(&self) -> u32 {
+        self.meta.lock().attr.nlink
+    }
+
+    /// Whether a cached answer about it holds: exclusive mode, unchanged, and somebody would
+    /// have told a change by others.
+    fn is_fresh(&self) -> bool {
+        if !self.fs.exclusive || self.meta.lock().stale {
+            return false;
+        }
+        match &*self.place.lock() {
+            Some(place) => place.dir.dir.is_watched(),
+            None => true,
+        }
+    }
+
+    /// Attributes, from the cache, a donated descriptor or the gofer.
+    pub(super) fn host_attr(&self) -> Result<HostAttr> {
+        self.fs.session.drain();
+        if self.is_fresh() {
+            return Ok(self.meta.lock().attr);
+        }
+        if let Some(fd) = self.data.any() {
+            let attr = gofer::client::file::attr(fd.as_fd())?;
+            // Some host file systems number an open file differently.
+            if (attr.dev, attr.ino) == self.key {
+                self.learn(&attr);
+                return Ok(self.meta.lock().attr);
+            }
+        }
+        if self.is_removed() && self.held().is_none() {
+            return Ok(self.meta.lock().attr);
+        }
+        let held = self.handle()?;
+        let attr = self.fs.session.client().get_attr(held.handle())?;
+        self.learn(&attr);
+        Ok(attr)
+    }
+
+    /// The size, as cheaply as it can be had truly.
+    pub(super) fn size_now(&self) -> u64 {
+        let meta = self.meta.lock();
+        let known = meta.attr.size;
+        let holds = self.fs.exclusive && !meta.stale;
+        drop(meta);
+        // Asked where the gofer cannot be: whatever is mapped has a descriptor.
+        match self.data.any().filter(|_| !holds) {
+            Some(fd) => gofer::client::file::attr(fd.as_fd()).map_or(known, |a| a.size),
+            None => known,
+        }
+    }
+
+    /// What was last answered for an extended attribute, if it still holds.
+    pub(super) fn cached_xattr(&self, name: &[u8]) -> Option<Option<Vec<u8>>> {
+        if !self.fs.exclusive {
+            return None;
+        }
+        let meta = self.meta.lock();
+        let (cached, value) = meta.xattr.as_ref()?;
+        (cached == name).then(|| value.clone())
+    }
+
+    /// Remembers an answer, or (`None`) that nothing is known.
+    pub(super) fn cache_xattr(&self, answer: Option<(&[u8], Option<Vec<u8>>)>) {
+        let mut meta = self.meta.lock();
+        meta.xattr = answer.map(|(name, value)| (name.to_vec(), value));
+    }
+
+    /// As the guest sees them.
+    pub(super) fn guest_attr(&self, host: &HostAttr) -> Attr {
+        Attr {
+            dev: self.fs.dev,
+            ino: host.ino,
+            kind: self.file_type,
+            perm: host.mode & 0o7777,
+            nlink: host.nlink.into(),
+            uid: host.uid,
+            gid: host.gid,
+            rdev: host.rdev,
+            size: host.size,
+            blksize: host.blksize,
+            blocks: host.blocks,
+            atime: since_epoch(host.atime),
+            mtime: since_epoch(host.mtime),
+            ctime: since_epoch(host.ctime),
+            btime: (host.btime != gofer::Time::default()).then(|| since_epoch(host.btime)),
+        }
+    }
+}
+
+/// Times before 1970 show as 1970.
+fn since_epoch(t: gofer::Time) -> Duration {
+    u64::try_from(t.sec).map_or(Duration::ZERO, |sec| Duration::new(sec, t.nsec))
+}
+
+impl Drop for GoferInode {
+    fn drop(&mut self) {
+        self.fs.forget(self.key, self);
+        // A chain of directories is taken apart step by step, not by recursion.
+        let mut next = self.place.get_mut().take();
+        while let Some(place) = next {
+            next = Arc::into_inner(place.dir).and_then(|mut d| d.place.get_mut().take());
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Hostile guests (`tests/security/wild.c`) never take the Sentry down.
+//!
+//! Each mode runs in a container of its own with fixed seeds; the container must come
+//! to its normal end. `tests/security/run.sh MODE SEED` does the same by hand.
+#![forbid(unsafe_code)]
+
+use runsc_tests::{run_script, runsc, top};
+use std::time::Duration;
+
+/// One container: `mode` with `seed`.
+fn wild(mode: &str, seed: &str) {
+    if let Err(why) = runsc() {
+        panic!("{why}");
+    }
+    let script = top().join("tests/security/run.sh");
+    let outcome = run_script(&script, &[mode, seed], Duration::from_secs(240))
+        .unwrap_or_else(|e| panic!("{e}"));
+    assert!(
+        outcome.code == Some(0),
+        "{mode} {seed}: status {:?}\n{}",
+        outcome.code,
+        outcome.output
+    );
+}
+
+macro_rules! wild_tests {
+    ($($name:ident $mode:literal $seed:literal;)*) => {
+        $(#[test] fn $name() { wild($mode, $seed); })*
+    };
+}
+
+wild_tests! {
+    jump_1 "jump" "1";
+    jump_2 "jump" "2";
+    bytes_1 "bytes" "1";
+    bytes_2 "bytes" "2";
+    calls_1 "calls" "1";
+    calls_2 "calls" "2";
+    pointers_1 "pointers" "1";
+    pointers_2 "pointers" "2";
+    frames_1 "frames" "1";
+    memory_1 "memory" "1";
+    memory_2 "memory" "2";
+    threads_1 "threads" "1";
+    threads_2 "threads" "2";
+}
+
+#[test]
+fn no_byte_is_lost_when_the_host_stops_processes() {
+    if let Err(why) = runsc() {
+        panic!("{why}");
+    }
+    let script = top().join("tests/security/freeze.sh");
+    let outcome = run_script(&script, &["8", "1"], Duration::from_secs(120))
+        .unwrap_or_else(|e| panic!("{e}"));
+    assert!(
+        outcome.code == Some(0),
+        "status {:?}\n{}",
+        outcome.code,
+        outcome.output
+    );
+}
