@@ -201,7 +201,6 @@ pub const ALLOWED: &[Row] = &[
     any(libc::SYS_accept4, "the control socket"),
     any(libc::SYS_poll, "the control loop"),
     any(libc::SYS_ppoll, "whether a descriptor is ready"),
-    any(libc::SYS_shutdown, "end of a connection"),
     // Threads, time, the C library.
     one(
         libc::SYS_clone,
