@@ -13,6 +13,7 @@ use abi::Errno;
 use abi::signal::Signal;
 
 use crate::fs::FsContext;
+use crate::fs::gofer::Session;
 use crate::fs::vfs::MountNamespace;
 use crate::kernel::Kernel;
 use crate::signal::{info, send};
@@ -60,7 +61,7 @@ impl Container {
         if let Some(max) = spec.pids_limit {
             pids.set_max(max);
         }
-        let mounts = mounts::build(kernel, &gofer, (&pids, &uts), &spec)?;
+        let mounts = mounts::build(kernel, &Session::with_kernel(kernel, gofer), (&pids, &uts), &spec)?;
         for (name, value) in &spec.sysctls {
             let path = name.replace('.', "/");
             crate::fs::proc::set_sysctl(kernel, &path, value)

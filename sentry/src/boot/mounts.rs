@@ -56,15 +56,13 @@ fn other(what: impl Into<String>) -> impl FnOnce(Errno) -> BootError {
 /// Builds the tree of `spec`; its root directory is that of the result.
 pub fn build(
     kernel: &Arc<Kernel>,
-    gofer: &Arc<gofer::client::Client>,
+    gofer: &Arc<Session>,
     (pids, uts): (&Arc<PidNamespace>, &Arc<UtsNamespace>),
     spec: &ContainerSpec,
 ) -> Result<Arc<MountNamespace>, BootError> {
-    let gofer = &Session::with_kernel(kernel, gofer.clone());
-    let root = GoferFs::new(gofer, spec.root, true, kernel.fs_types.new_dev())
+    let root: Arc<dyn FileSystem> = GoferFs::new(gofer, spec.root, true, kernel.fs_types.new_dev())
         .map_err(other("opening the root file system"))?;
-    let root: Arc<dyn FileSystem> = root;
-    let root = if spec.root_overlay {
+    let root: Arc<dyn FileSystem> = if spec.root_overlay {
         in_memory(kernel, &root).map_err(other("overlay over the root file system"))?
     } else {
         root
