@@ -210,7 +210,7 @@ fn container_spec(plan: Plan) -> ContainerSpec {
         hostname: plan.hostname,
         domainname: plan.domainname,
         root: 0,
-        root_readonly: plan.roots.first().is_some_and(|r| r.readonly) && !plan.overlay,
+        root_readonly: plan.root_readonly,
         root_overlay: plan.overlay,
         mounts: plan.mounts.iter().map(mount_spec).collect(),
         devices: plan

@@ -56,6 +56,8 @@ pub struct Plan {
     pub namespaces: Vec<LinuxNamespace>,
     /// What the Gofer serves; 0 is the root.
     pub roots: Vec<HostRoot>,
+    /// Whether the guest sees its root read-only.
+    pub root_readonly: bool,
     /// Whether guest writes to the root stay in memory.
     pub overlay: bool,
     /// Mounts.

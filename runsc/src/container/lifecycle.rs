@@ -200,10 +200,10 @@ fn plan(
     for text in &warnings {
         app.log.warn(text);
     }
-    if surroundings.overlay
-        && let Some(root) = roots.first_mut()
-    {
-        root.readonly = true;
+    if let Some(root) = roots.first_mut() {
+        // Under an overlay nothing is ever written. Else mount points may have to be made,
+        // even in a root that the guest sees read-only: that is the Sentry's to keep.
+        root.readonly = surroundings.overlay;
     }
     let oci = spec
         .process()
@@ -211,6 +211,7 @@ fn plan(
         .ok_or_else(|| Failure::new(1, "process property must not be empty"))?;
     let linux = spec.linux().as_ref();
     let resources = resources(spec);
+    let root_readonly = spec.root().as_ref().is_some_and(|r| r.readonly().unwrap_or(false));
     let positive = |n: i64| u64::try_from(n).ok().filter(|n| *n > 0);
     Ok(Plan {
         id: state.id.clone(),
@@ -221,6 +222,7 @@ fn plan(
             .and_then(|l| l.namespaces().clone())
             .unwrap_or_default(),
         roots,
+        root_readonly,
         overlay: surroundings.overlay,
         mounts,
         devices: mounts::guest_devices(spec),
