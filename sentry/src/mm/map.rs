@@ -76,7 +76,11 @@ impl Mm {
         }
         let mut request = request;
         heed_seals(&mut request)?;
-        if request.file.as_ref().is_some_and(|(file, _)| file.anonymous()) {
+        if request
+            .file
+            .as_ref()
+            .is_some_and(|(file, _)| file.anonymous())
+        {
             request.file = None;
         }
         let object = self.object_of(&request, len)?;
