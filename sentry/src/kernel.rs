@@ -16,6 +16,7 @@ use crate::fs::memfd::MemfdMount;
 use crate::fs::vfs::DeviceTable;
 use crate::fs::vfs::fs_type::FsTypes;
 use crate::futex::FutexTable;
+use crate::ipc::IpcNs;
 use crate::mm::frames::Frames;
 use crate::net::NetNs;
 use crate::sync::{Mutex, RwLock};
@@ -80,6 +81,8 @@ pub struct Kernel {
     pub devices: DeviceTable,
     /// Host descriptors waited on.
     pub host_watch: HostWatch,
+    /// The IPC namespace.
+    pub ipc: IpcNs,
     /// The network namespace.
     pub net: NetNs,
     /// Held while an epoll set is made to watch another.
@@ -136,6 +139,7 @@ impl Kernel {
             clock: config.clock,
             dispatcher: config.dispatcher,
             host_watch: HostWatch::default(),
+            ipc: IpcNs::default(),
             net: NetNs::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),

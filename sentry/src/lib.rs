@@ -14,6 +14,7 @@ pub mod creds;
 pub mod fs;
 pub mod futex;
 pub mod io;
+pub mod ipc;
 pub mod kernel;
 pub mod load;
 pub mod mm;

@@ -1,5 +1,5 @@
 //! Runs one static program of the host on a kernel with an empty tmpfs root: for debugging
-//! the core without a bundle. `cargo run -p syscalls --example run_static -- PROGRAM ARGS`.
+//! the core without a bundle. `cargo run -p syscalls --example run_static -- PROGRAM ARGS`, with `WORKERS=2` on two.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use sentry::creds::Creds;
 use sentry::fs::file::OpenFlags;
 use sentry::fs::host_file::HostFile;
 use sentry::fs::tmpfs::{TmpFs, TmpOptions};
+use sentry::fs::vfs::change::mkdir_all;
 use sentry::fs::vfs::open::{OpenHow, open};
 use sentry::fs::vfs::{MountFlags, MountNamespace, WalkCx};
 use sentry::fs::{FdTable, FsContext};
@@ -24,11 +25,12 @@ use sentry::time::clock::HostClock;
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let program = std::fs::read(&args[0]).unwrap();
+    let workers = std::env::var("WORKERS").map_or(1, |w| w.parse().unwrap());
     guestmem::install_handler().unwrap();
     let memory = Arc::new(MemoryFile::new(1 << 44).unwrap());
     let platform = Systrap::new(Config {
         memory_file: memory.fd().try_clone_to_owned().unwrap(),
-        workers: 1,
+        workers,
         trap: sentry::task::TRAPPED,
     })
     .unwrap();
@@ -66,6 +68,8 @@ fn main() {
             .write(&file.cx(None), &mut src, done as u64)
             .unwrap();
     }
+    // What is open for writing cannot be executed.
+    drop(file);
     let files = FdTable::new();
     for fd in [
         std::io::stdin().as_fd(),
@@ -77,6 +81,10 @@ fn main() {
         files.install(file, 0, false, 1024).unwrap();
     }
     let pids = PidNamespace::new(1);
+    let uts = Arc::new(UtsNamespace::new(2, b"test", b""));
+    let proc = sentry::fs::proc::new(&kernel, &pids, &uts, kernel.fs_types.new_dev());
+    let at = mkdir_all(&cx, &cx.root, b"/proc", 0o555).unwrap();
+    ns.mount(&at, proc, b"proc", MountFlags::empty()).unwrap();
     let group = kernel
         .create_init(
             &pids,
@@ -88,7 +96,7 @@ fn main() {
                 limits: Limits::default(),
                 files,
                 fs: Arc::new(FsContext::new(ns.root(), ns.root(), 0o22)),
-                uts: Arc::new(UtsNamespace::new(2, b"test", b"")),
+                uts,
             },
         )
         .unwrap();
@@ -98,5 +106,10 @@ fn main() {
         stop.stop();
     }));
     group.start();
-    kernel.run_worker(platform::WorkerId(0));
+    std::thread::scope(|s| {
+        for w in 0..workers {
+            let kernel = &kernel;
+            s.spawn(move || kernel.run_worker(platform::WorkerId(w)));
+        }
+    });
 }

@@ -10,7 +10,6 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use abi::signal::Signal;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -69,10 +68,6 @@ pub fn serve(
         if ready.listener
             && let Ok((stream, _)) = listener.accept()
         {
-            // A client that stops in the middle of a message must not hold the others up.
-            let limit = Some(Duration::from_secs(5));
-            let _ = stream.set_read_timeout(limit);
-            let _ = stream.set_write_timeout(limit);
             let connection = Connection {
                 stream: Arc::new(stream),
                 exec: None,

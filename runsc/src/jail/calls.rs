@@ -93,6 +93,7 @@ pub const ALLOWED: &[Row] = &[
         libc::SYS_epoll_pwait2,
         "wait for guest events with a timeout",
     ),
+    any(libc::SYS_epoll_create1, "the wait set of a guest's watched descriptors"),
     any(libc::SYS_epoll_ctl, "listeners and descriptors of a worker"),
     one(
         libc::SYS_futex,
@@ -170,6 +171,11 @@ pub const ALLOWED: &[Row] = &[
     ),
     any(libc::SYS_ftruncate, "sizes of donated files"),
     any(libc::SYS_fstat, "donated files and stdio"),
+    one(
+        libc::SYS_newfstatat,
+        &[&[Is(3, libc::AT_EMPTY_PATH as u64)]],
+        "how the C library spells fstat",
+    ),
     any(
         libc::SYS_statx,
         "donated files and stdio, by descriptor: there is nothing to name",
@@ -232,7 +238,6 @@ pub const ALLOWED: &[Row] = &[
         "return from the handler of guest memory faults",
     ),
     any(libc::SYS_sched_yield, "contended locks"),
-    any(libc::SYS_gettid, "identity for signals to itself"),
     any(
         libc::SYS_clock_gettime,
         "clocks that the vDSO does not serve",

@@ -62,7 +62,7 @@ pub fn build(
 ) -> Result<Arc<MountNamespace>, BootError> {
     let root: Arc<dyn FileSystem> = GoferFs::new(gofer, spec.root, true, kernel.fs_types.new_dev())
         .map_err(other("opening the root file system"))?;
-    let root = if spec.root_overlay {
+    let root: Arc<dyn FileSystem> = if spec.root_overlay {
         in_memory(kernel, &root).map_err(other("overlay over the root file system"))?
     } else {
         root

@@ -212,7 +212,7 @@ pub(super) fn protect_op(start: u64, end: u64, prot: Prot) -> MapOp {
 fn map_op(addr: u64, len: u64, backing: Backing, prot: Prot) -> (u64, MapOp) {
     match backing {
         Backing::Memory { offset, len: have } => {
-            let len = have.next_multiple_of(PAGE_SIZE).min(len);
+            let len = have.min(len).next_multiple_of(PAGE_SIZE).min(len);
             let op = MapOp::MapMemory {
                 addr,
                 len,
@@ -226,7 +226,7 @@ fn map_op(addr: u64, len: u64, backing: Backing, prot: Prot) -> (u64, MapOp) {
             offset,
             len: have,
         } => {
-            let len = have.next_multiple_of(PAGE_SIZE).min(len);
+            let len = have.min(len).next_multiple_of(PAGE_SIZE).min(len);
             let op = MapOp::MapFile {
                 addr,
                 len,

@@ -181,6 +181,16 @@ impl Mappers {
     /// memory is released by truncation or punching, and after the host file was replaced.
     /// No lock of the file that `frames` or `size` takes may be held.
     pub fn invalidate(&self, offset: u64, len: u64) {
+        self.take_off(offset, len, false);
+    }
+
+    /// The same from the page-aligned `offset` on, private copies included: the file ends
+    /// there now.
+    pub fn truncate(&self, offset: u64) {
+        self.take_off(offset, u64::MAX - offset, true);
+    }
+
+    fn take_off(&self, offset: u64, len: u64, copies: bool) {
         let spaces: Vec<_> = self
             .spaces
             .lock()
@@ -188,7 +198,7 @@ impl Mappers {
             .filter_map(Weak::upgrade)
             .collect();
         for mm in spaces {
-            mm.invalidate(self, offset, len);
+            mm.invalidate(self, (offset, len), copies);
         }
     }
 }

@@ -16,10 +16,9 @@ const LOCKS: VmaFlags = VmaFlags::LOCKED.union(VmaFlags::LOCKONFAULT);
 /// The pages of an unaligned range.
 fn pages(addr: u64, len: u64) -> Result<(u64, u64)> {
     let start = page_down(addr);
-    let end = addr
-        .checked_add(len)
-        .and_then(page_up)
-        .ok_or(Errno::EINVAL)?;
+    // As on Linux, a length that wraps around is no length.
+    let len = page_up(len.wrapping_add(addr - start)).unwrap_or(0);
+    let end = start.checked_add(len).ok_or(Errno::EINVAL)?;
     Ok((start, end))
 }
 

@@ -40,7 +40,12 @@ impl Mm {
         if how.dont_unmap && old_len != new_len {
             return Err(Errno::EINVAL);
         }
-        let old_end = self.check_range(addr, old_len, Errno::EFAULT)?;
+        if new_len > self.range.1 {
+            return Err(Errno::EINVAL);
+        }
+        let shrinks = new_len <= old_len;
+        let bad = if shrinks { Errno::EINVAL } else { Errno::EFAULT };
+        let old_end = self.check_range(addr, old_len, bad)?;
         if let Some(to) = how.fixed {
             self.check_fixed(addr, old_end, to, new_len)?;
         }

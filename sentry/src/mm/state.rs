@@ -278,9 +278,17 @@ impl Mm {
         Ok(end)
     }
 
-    /// Takes `offset..offset+len` of the file that `mappers` belongs to off the host.
-    pub(super) fn invalidate(&self, mappers: &super::Mappers, offset: u64, len: u64) {
-        let state = self.state.write();
+    /// Takes `len` bytes at `offset` of the file that `mappers` belongs to off the host, and
+    /// private `copies` of them away.
+    pub(super) fn invalidate(
+        &self,
+        mappers: &super::Mappers,
+        (offset, len): (u64, u64),
+        copies: bool,
+    ) {
+        let mut guard = self.state.write();
+        let state = &mut *guard;
+        let mut lost = Vec::new();
         let mut batch = Batch::default();
         let stop = offset.saturating_add(len);
         for v in state.vmas.iter() {
@@ -298,6 +306,10 @@ impl Mm {
                 continue;
             }
             let (a, b) = (v.start + (from - v.offset), v.start + (to - v.offset));
+            if copies {
+                lost.push((a - a % PAGE_SIZE, b));
+                continue;
+            }
             for (s, e) in state
                 .pmas
                 .gaps(a - a % PAGE_SIZE, b.next_multiple_of(PAGE_SIZE))
@@ -305,7 +317,13 @@ impl Mm {
                 batch.unmap(s, e);
             }
         }
-        self.commit(&state, &mut batch);
+        for (s, e) in lost {
+            batch.unmap(s, e);
+            batch.gone.extend(state.pmas.remove(s, e).iter().map(|p| p.frames()));
+        }
+        if !batch.ops.is_empty() {
+            self.commit(state, &mut batch);
+        }
     }
 }
 

@@ -112,7 +112,7 @@ impl Mm {
             .frames(vma.offset_of(page), len.checked_add(within)?, write);
         match backing.ok()? {
             Backing::Memory { offset, len: have } => {
-                let have = have.next_multiple_of(PAGE_SIZE).checked_sub(within)?;
+                let have = page_up(have.min(1 << 62))?.checked_sub(within)?;
                 Some(Place::Frames {
                     offset: offset.checked_add(within)?,
                     len: len.min(have),
@@ -123,7 +123,7 @@ impl Mm {
                 offset,
                 len: have,
             } => {
-                let have = have.next_multiple_of(PAGE_SIZE).checked_sub(within)?;
+                let have = page_up(have.min(1 << 62))?.checked_sub(within)?;
                 let at = offset.checked_add(within)?;
                 let (window, begin) = map.window(&file, at, write).ok()?;
                 let offset = at - begin;

@@ -163,13 +163,16 @@ fn is_ignored(
         let s = looked_at.sig.lock();
         s.mask.contains(signal) || s.waiting.contains(signal)
     };
+    if blocked {
+        return false;
+    }
     let action = group.sighand().get(signal);
     let from_outside = origin == Origin::Kernel && SigSet::UNBLOCKABLE.contains(signal);
     if sig.unkillable && action.handler == SIG_DFL && !from_outside {
         // A namespace's init sees only signals it has a handler for.
         return true;
     }
-    !blocked && group.sighand().ignores(signal)
+    group.sighand().ignores(signal)
 }
 
 /// Picks the thread that will take it, and ends the process at once for fatal signals.

@@ -389,6 +389,7 @@ impl Task {
             }
             group.pgrp().join(group);
             ns.add_group(group);
+            group.check_cpu_limit();
         } else {
             // It joins a stop under way.
             let sig = group.signals.lock();

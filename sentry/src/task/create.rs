@@ -107,6 +107,7 @@ impl Kernel {
             name: spec.path,
             argv: spec.argv,
             envp: spec.envp,
+            vanishes: false,
         };
         let loaded = exec::load(self, &cx, &spec.limits, 0, request)?;
         let task = Task::new(

@@ -49,6 +49,8 @@ pub struct ExecRequest {
     pub argv: Vec<Vec<u8>>,
     /// Environment.
     pub envp: Vec<Vec<u8>>,
+    /// The name means a descriptor that is closed by the execution.
+    pub vanishes: bool,
 }
 
 /// A program loaded into a new address space.
@@ -72,7 +74,12 @@ pub(crate) fn load(
     request: ExecRequest,
 ) -> Result<Loaded> {
     let comm = comm_of(&request.name);
+    let asked = request.file.clone();
     let program = Program::open(cx, request.file, request.name, request.argv)?;
+    if request.vanishes && !Arc::ptr_eq(&asked, &program.file) {
+        // The interpreter could not open the script.
+        return Err(Errno::ENOENT);
+    }
     let inode = program.file.inode().ok_or(Errno::EACCES)?;
     let deny_write = WriteAccess::deny(&inode)?.map(Arc::new);
     let (creds, secure) = creds_for(&cx.creds, &program.file)?;

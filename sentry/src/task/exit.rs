@@ -38,6 +38,9 @@ impl Task {
             return;
         }
         futex::robust::exit(self);
+        if self.thread_group().thread_count() == 1 {
+            self.thread_group().max_rss();
+        }
         self.clear_tid();
         self.release_vfork();
         // Closing files runs their release; nothing is locked here.
@@ -168,6 +171,7 @@ fn end_process(
     {
         tty.released();
     }
+    last.kernel.ipc.exit(group.pid());
     group.exit_event.notify(PollEvents::IN | PollEvents::HUP);
     if let Some(parent) = parent {
         reap::signal_exit(group, &parent);

@@ -50,6 +50,9 @@ pub(crate) struct Life {
     pub(crate) own: CpuTimes,
     /// Of the children waited for.
     pub(crate) children: CpuTimes,
+    /// Largest resident set, of itself and of its children, in bytes.
+    pub(crate) max_rss: u64,
+    pub(crate) children_max_rss: u64,
     /// Name, real user and group at the end.
     pub(crate) comm: Vec<u8>,
     pub(crate) uid: u32,
@@ -250,6 +253,10 @@ impl ThreadGroup {
             return Err(Errno::EPERM);
         }
         limits.set(resource, new);
+        drop(limits);
+        if resource == Resource::Cpu {
+            self.check_cpu_limit();
+        }
         Ok(())
     }
 
@@ -288,6 +295,14 @@ impl ThreadGroup {
         let tasks = self.tasks();
         let gone = self.life.lock().own;
         tasks.iter().fold(gone, |sum, t| sum.plus(t.cpu_times()))
+    }
+
+    /// Largest resident set in bytes: of the process, of the children waited for.
+    pub fn max_rss(&self) -> (u64, u64) {
+        let now = self.main_task().map_or(0, |t| t.mm().usage().rss());
+        let mut life = self.life.lock();
+        life.max_rss = life.max_rss.max(now);
+        (life.max_rss, life.children_max_rss)
     }
 
     /// CPU time of children that were waited for.

@@ -37,7 +37,13 @@ impl FileOps for PidFd {
         self
     }
     fn poll(&self, _cx: &IoCx<'_>) -> PollEvents {
-        if self.group.is_zombie() {
+        let (zombie, reaped) = {
+            let life = self.group.life.lock();
+            (life.zombie, life.reaped)
+        };
+        if reaped {
+            PollEvents::IN | PollEvents::RDNORM | PollEvents::HUP
+        } else if zombie {
             PollEvents::IN | PollEvents::RDNORM
         } else {
             PollEvents::empty()

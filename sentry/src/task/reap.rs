@@ -67,6 +67,8 @@ pub struct Waited {
     /// Exit code or signal number.
     pub value: i32,
     pub times: CpuTimes,
+    /// Largest resident set in bytes.
+    pub max_rss: u64,
 }
 
 impl Task {
@@ -78,7 +80,8 @@ impl Task {
         let children = group.children();
         let mut any = false;
         for child in children.iter().filter(|c| eligible(c, what)) {
-            any = true;
+            // A dead child has no other change to wait for.
+            any |= what.exited || !child.is_zombie();
             if let Some(found) = child.report(what) {
                 if found.code <= CLD_DUMPED && !what.nowait {
                     collect(group, child);
@@ -106,8 +109,10 @@ fn eligible(child: &ThreadGroup, what: &WaitFor) -> bool {
 /// Adds a reaped child's CPU time to its parent's account.
 fn collect(parent: &ThreadGroup, child: &ThreadGroup) {
     let used = child.cpu_times().plus(child.children_times());
+    let (own, theirs) = child.max_rss();
     let mut life = parent.life.lock();
     life.children = life.children.plus(used);
+    life.children_max_rss = life.children_max_rss.max(own).max(theirs);
 }
 
 /// Takes a dead process out of the tree and the tables; with the tree lock held.
@@ -124,6 +129,7 @@ impl ThreadGroup {
     /// The state change to report, taken unless `WNOWAIT`.
     fn report(&self, what: &WaitFor) -> Option<Waited> {
         let (pid, (uid, _), times) = (self.pid(), self.owner(), self.cpu_times());
+        let max_rss = self.max_rss().0;
         let made = |status: i32, code: i32, value: i32| Waited {
             pid,
             uid,
@@ -131,6 +137,7 @@ impl ThreadGroup {
             code,
             value,
             times,
+            max_rss,
         };
         let ended = {
             let life = self.life.lock();

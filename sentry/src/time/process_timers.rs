@@ -15,6 +15,7 @@ use crate::Result;
 use crate::signal::info;
 use crate::sync::Mutex;
 use crate::task::ThreadGroup;
+use crate::task::limits::{INFINITY, Resource};
 use crate::wait::{Wake, Waker};
 
 /// Which interval timer.
@@ -38,6 +39,8 @@ struct Interval {
 #[derive(Debug, Default)]
 pub struct ProcessTimers {
     intervals: [Mutex<Interval>; 3],
+    /// Looks at `RLIMIT_CPU`.
+    cpu_limit: Mutex<Option<Timer>>,
     pub(super) posix: Mutex<BTreeMap<i32, Arc<PosixTimer>>>,
     pub(super) next_id: Mutex<i32>,
 }
@@ -48,6 +51,7 @@ impl ProcessTimers {
         for i in &self.intervals {
             *i.lock() = Interval::default();
         }
+        *self.cpu_limit.lock() = None;
         self.clear_posix();
     }
 
@@ -157,6 +161,47 @@ impl ThreadGroup {
                 i.armed = Some(timer);
             }
         }
+    }
+}
+
+/// Looks at a process' `RLIMIT_CPU`.
+struct CpuLimit(Weak<ThreadGroup>);
+
+impl Wake for CpuLimit {
+    fn wake(&self, _events: PollEvents) -> bool {
+        if let Some(group) = self.0.upgrade() {
+            group.check_cpu_limit();
+        }
+        true
+    }
+}
+
+impl ThreadGroup {
+    /// `RLIMIT_CPU`: SIGXCPU at the soft limit and each second after, SIGKILL at the hard
+    /// one. Called when the limit is set, and then when it may have been reached.
+    pub(crate) fn check_cpu_limit(&self) {
+        let limit = self.limit(Resource::Cpu);
+        if limit.soft == INFINITY || self.is_exiting() {
+            *self.timers.cpu_limit.lock() = None;
+            return;
+        }
+        let used = self.cpu_times().total();
+        let secs = |s: u64| Duration::from_secs(s.max(1));
+        if limit.hard != INFINITY && used >= secs(limit.hard) {
+            self.kill();
+            return;
+        }
+        let mut next = secs(limit.soft);
+        if used >= next {
+            self.post_signal(info::kernel(Signal::SIGXCPU));
+            next = Duration::from_secs(used.as_secs().saturating_add(1));
+        }
+        let clock = ClockId::Process(self.weak());
+        let look = clock.look_at(&self.kernel, next);
+        let waker = Waker::Other(Arc::new(CpuLimit(self.weak())));
+        let timer = self.kernel.timers.arm(look, waker);
+        let old = self.timers.cpu_limit.lock().replace(timer);
+        drop(old);
     }
 }
 

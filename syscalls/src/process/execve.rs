@@ -44,8 +44,11 @@ pub fn execveat(
     let mut budget = budget(t);
     let argv = read_strings(t, argv.0, &mut budget)?;
     let envp = read_strings(t, envp.0, &mut budget)?;
+    let by_fd = dirfd != DirFd::CWD && name.first() != Some(&b'/');
+    let vanishes = by_fd && t.files().cloexec(dirfd.0).unwrap_or(false);
     t.exec(ExecRequest {
         file,
+        vanishes,
         name: shown_name(dirfd, name),
         argv,
         envp,

@@ -21,9 +21,10 @@ pub struct RUsage {
 }
 
 impl RUsage {
-    /// With these CPU times; what is not counted is 0.
-    pub fn of_times(times: CpuTimes) -> RUsage {
+    /// With these CPU times and this resident set in bytes; what is not counted is 0.
+    pub fn of(times: CpuTimes, max_rss: u64) -> RUsage {
         RUsage {
+            maxrss: i64::try_from(max_rss / 1024).unwrap_or(i64::MAX),
             utime: times.user.into(),
             stime: times.system.into(),
             ..RUsage::default()
@@ -34,13 +35,14 @@ impl RUsage {
 /// `getrusage(2)`.
 pub fn getrusage(t: &Arc<Task>, who: i32, usage: UserPtr<RUsage, Out>) -> SysResult<()> {
     let group = t.thread_group();
-    let times = match who {
-        0 => group.cpu_times(),
-        -1 => group.children_times(),
-        1 => t.cpu_times(),
+    let (own, children) = group.max_rss();
+    let used = match who {
+        0 => RUsage::of(group.cpu_times(), own),
+        -1 => RUsage::of(group.children_times(), children),
+        1 => RUsage::of(t.cpu_times(), own),
         _ => return Err(Errno::EINVAL.into()),
     };
-    usage.write(t, &RUsage::of_times(times))?;
+    usage.write(t, &used)?;
     Ok(())
 }
 

@@ -36,12 +36,12 @@ pub fn setsid(t: &Arc<Task>) -> SysResult<i32> {
 
 /// `setpgid(2)`.
 pub fn setpgid(t: &Arc<Task>, pid: i32, pgid: i32) -> SysResult<()> {
+    let me = t.thread_group();
+    let pid = if pid == 0 { me.pid() } else { pid };
+    let pgid = if pgid == 0 { pid } else { pgid };
     if pgid < 0 {
         return Err(Errno::EINVAL.into());
     }
-    let me = t.thread_group();
-    let pid = if pid == 0 { me.pid() } else { pid };
     let group = t.pid_ns().group(pid).ok_or(Errno::ESRCH)?;
-    let pgid = if pgid == 0 { pid } else { pgid };
     Ok(me.move_to_pgrp(&group, pgid)?)
 }

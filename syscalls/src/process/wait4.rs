@@ -39,7 +39,7 @@ struct Wait {
 impl Wait {
     fn give(&self, t: &Arc<Task>, w: &Waited) -> SysResult<i64> {
         if self.usage_at != 0 {
-            UserPtr::<RUsage, Out>::at(self.usage_at).write(t, &RUsage::of_times(w.times))?;
+            UserPtr::<RUsage, Out>::at(self.usage_at).write(t, &RUsage::of(w.times, w.max_rss))?;
         }
         if self.status_at != 0 {
             UserPtr::<i32, Out>::at(self.status_at).write(t, &w.status)?;

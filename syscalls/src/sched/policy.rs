@@ -57,6 +57,12 @@ fn set(t: &Arc<Task>, task: &Arc<Task>, policy: i32, priority: i32) -> Result<()
     if !may_change(t, task) {
         return Err(Errno::EPERM);
     }
+    let old = *task.sched.lock();
+    if old.policy == IDLE && policy != IDLE && !super::priority::can_nice(t, task, old.nice)
+        || old.reset_on_fork && !reset && !t.creds().capable(Cap::SysNice)
+    {
+        return Err(Errno::EPERM);
+    }
     let mut s = task.sched.lock();
     s.policy = policy;
     s.priority = priority;
@@ -156,9 +162,15 @@ pub fn sched_setattr(t: &Arc<Task>, tid: i32, attr: UserBuf, flags: u32) -> SysR
     let policy = word(4);
     let task = find(t, tid)?;
     let reset = if word(8) & 1 != 0 { RESET_ON_FORK } else { 0 };
+    let nice = word(16).clamp(-20, 19);
+    let sets_nice = policy == 0 || policy == BATCH;
+    let lower = nice < task.sched.lock().nice;
+    if sets_nice && lower && !super::priority::can_nice(t, &task, nice) {
+        return Err(Errno::EPERM.into());
+    }
     set(t, &task, policy | reset, word(20))?;
-    if policy == 0 || policy == BATCH {
-        super::priority::set_nice(t, &task, word(16).clamp(-20, 19))?;
+    if sets_nice {
+        task.sched.lock().nice = nice;
     }
     Ok(())
 }

@@ -63,13 +63,18 @@ pub(super) fn set_nice(t: &Arc<Task>, task: &Arc<Task>, nice: i32) -> Result<()>
         return Err(Errno::EPERM);
     }
     let old = task.sched.lock().nice;
-    let allowed = 20i64 - i64::from(nice);
-    let limit = i64::try_from(task.limit(Resource::Nice)).unwrap_or(i64::MAX);
-    if nice < old && allowed > limit && !t.creds().capable(Cap::SysNice) {
+    if nice < old && !can_nice(t, task, nice) {
         return Err(Errno::EACCES);
     }
     task.sched.lock().nice = nice;
     Ok(())
+}
+
+/// Whether a nice value is within `RLIMIT_NICE` or the caller may go beyond it.
+pub(super) fn can_nice(t: &Arc<Task>, task: &Arc<Task>, nice: i32) -> bool {
+    let wanted = 20i64 - i64::from(nice);
+    let limit = i64::try_from(task.limit(Resource::Nice)).unwrap_or(i64::MAX);
+    wanted <= limit || t.creds().capable(Cap::SysNice)
 }
 
 /// `ioprio_get(2)`.

@@ -385,7 +385,7 @@ impl Data {
             // Who maps the tail must fault (SIGBUS) from now on; frames are asked for anew.
             drop(state);
             let gone = size.next_multiple_of(PAGE_SIZE);
-            self.mappers.invalidate(gone, u64::MAX - gone);
+            self.mappers.truncate(gone);
             state = self.state.write();
             self.drop_pages(&mut state, size.div_ceil(PAGE_SIZE), u64::MAX / PAGE_SIZE);
         }

@@ -1,0 +1,34 @@
+//! System V IPC (`sysvipc(7)`) and POSIX message queues (`mq_overview(7)`).
+//!
+//! [`table`] keeps objects by identifier and key with their permissions; [`shm`], [`sem`]
+//! and [`msg`] are the three kinds, [`mqueue`] the POSIX queues. An [`IpcNs`] is a
+//! namespace of them.
+
+pub mod mqueue;
+pub mod msg;
+pub mod sem;
+pub mod shm;
+pub mod table;
+
+/// An IPC namespace.
+#[derive(Default)]
+pub struct IpcNs {
+    /// Shared memory segments.
+    pub shm: table::Table<shm::Segment>,
+    /// Semaphore sets.
+    pub sem: table::Table<sem::Set>,
+    /// Message queues.
+    pub msg: table::Table<msg::Queue>,
+
+    /// POSIX message queues by name.
+    pub mqueue: mqueue::Names,
+}
+
+impl IpcNs {
+    /// The process `pid` ended.
+    pub fn exit(&self, pid: i32) {
+        for (_, set) in self.sem.all() {
+            set.exit(pid);
+        }
+    }
+}
