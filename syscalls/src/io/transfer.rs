@@ -344,13 +344,15 @@ fn limit_size(t: &Arc<Task>, file: &File, io: &mut UserIo, pos: Option<u64>) -> 
     if limit == INFINITY || IoSrc::remaining(io) == 0 {
         return Ok(());
     }
-    let Some(inode) = file.inode().filter(|i| i.kind() == FileType::Regular) else {
+    // A file of the caller has its position on the host: it is written at its end, mostly.
+    let (attr, pos) = match file.inode() {
+        Some(inode) => (inode.attr()?, pos),
+        None => (file.ops.attr()?, None),
+    };
+    if attr.kind != FileType::Regular || !file.ops.seekable() {
         return Ok(());
-    };
-    let pos = match pos {
-        Some(pos) => pos,
-        None => inode.attr()?.size,
-    };
+    }
+    let pos = pos.unwrap_or(attr.size);
     let room = limit.saturating_sub(pos);
     if room == 0 {
         t.post_signal(SigInfo::new(Signal::SIGXFSZ, 0));
