@@ -117,6 +117,7 @@ pub const ALLOWED: &[Row] = &[
     any(libc::SYS_pidfd_open, "a stub's pidfd"),
     any(libc::SYS_pidfd_getfd, "a guest thread's listener"),
     any(libc::SYS_pidfd_send_signal, "kill a stub"),
+    any(libc::SYS_gettid, "a thread pins itself by its number"),
     any(libc::SYS_sched_setaffinity, "bind workers and mappers"),
     any(libc::SYS_pipe2, "a new stub's reply pipe"),
     one(
@@ -149,6 +150,8 @@ pub const ALLOWED: &[Row] = &[
             &[Is(2, libc::MADV_REMOVE as u64)],
             &[Is(2, libc::MADV_POPULATE_READ as u64)],
             &[Is(2, libc::MADV_POPULATE_WRITE as u64)],
+            &[Is(2, libc::MADV_DONTDUMP as u64)],
+            &[Is(2, libc::MADV_DONTFORK as u64)],
             &[Is(2, libc::MADV_DONTDUMP as u64)],
         ],
         "give memory back; huge pages; populate",
