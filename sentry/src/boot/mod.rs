@@ -8,6 +8,7 @@ pub mod spec;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::signal::Signal;
@@ -127,11 +128,22 @@ impl Container {
 
     /// Stops all its guest code until [`Container::resume`].
     pub fn pause(&self) {
-        let _ = &self.kernel;
+        self.kernel.paused.store(true, Ordering::SeqCst);
+        for task in self.kernel.all_tasks() {
+            // Also for one that a worker has in hand: it may have looked just before.
+            if let Ok(context) = task.context() {
+                context.interrupt();
+            }
+        }
     }
 
     /// Lets it run on.
-    pub fn resume(&self) {}
+    pub fn resume(&self) {
+        self.kernel.paused.store(false, Ordering::SeqCst);
+        for task in self.kernel.all_tasks() {
+            task.wake();
+        }
+    }
 
     /// Tells the terminal of a process started with one that its window changed.
     pub fn resize(&self, pid: i32, rows: u16, cols: u16) {
