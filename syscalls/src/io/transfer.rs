@@ -109,7 +109,8 @@ impl Read {
                 .poll(&self.file.cx(Some(t)))
                 .intersects(READABLE)
         {
-            pollee.notify(READABLE);
+            // All of them: this reader's own place in the queue may come first.
+            pollee.notify_all();
         }
     }
 }
@@ -228,12 +229,14 @@ impl Write {
         Ok(n)
     }
 
-    /// Whether a blocking write waits for room for the rest.
+    /// Whether it waits for room.
+    fn waits(&self) -> bool {
+        self.file.ops.pollee().is_some() && !nonblock(&self.file, &self.how)
+    }
+
+    /// Whether a blocking write goes on with the rest.
     fn goes_on(&self) -> bool {
-        !self.file.ops.seekable()
-            && self.file.ops.pollee().is_some()
-            && self.file.downcast::<EventFd>().is_none()
-            && !nonblock(&self.file, &self.how)
+        !self.file.ops.seekable() && self.waits() && self.file.downcast::<EventFd>().is_none()
     }
 }
 
@@ -251,6 +254,11 @@ impl Attempt for Write {
                     return Err(Errno::EAGAIN.into());
                 }
                 Err(Errno::EAGAIN) if self.goes_on() => return Err(Errno::EAGAIN.into()),
+            let before = self.io.clone();
+                Err(Errno::EAGAIN) if self.waits() => {
+                    // What an object took and could not use is given again.
+                    self.io = before;
+                }
                 Err(Errno::EPIPE) => {
                     t.post_signal(SigInfo::new(Signal::SIGPIPE, 0));
                     return ended(Errno::EPIPE, self.done);
