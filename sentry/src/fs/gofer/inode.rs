@@ -234,7 +234,7 @@ impl GoferInode {
     /// Whether a cached answer about it holds: exclusive mode, unchanged, and somebody would
     /// have told a change by others.
     fn is_fresh(&self) -> bool {
-        if !self.fs.exclusive || self.meta.lock().stale {
+        if !self.fs.exclusive || self.meta.lock().stale || self.data.is_stored_to() {
             return false;
         }
         match &*self.place.lock() {
@@ -250,7 +250,10 @@ impl GoferInode {
             return Ok(self.meta.lock().attr);
         }
         if let Some(fd) = self.data.any() {
-            let attr = gofer::client::file::attr(fd.as_fd())?;
+            let mut attr = gofer::client::file::attr(fd.as_fd())?;
+            // Owners as this process sees them are not those the gofer sees.
+            let known = self.meta.lock().attr;
+            (attr.uid, attr.gid) = (known.uid, known.gid);
             // Some host file systems number an open file differently.
             if (attr.dev, attr.ino) == self.key {
                 self.learn(&attr);
