@@ -244,20 +244,13 @@ impl Attempt for Write {
     fn attempt(&mut self, t: &Arc<Task>) -> SysResult<i64> {
         loop {
             let empty = IoSrc::remaining(&self.io) == 0;
-            // A counter has looked at the value when it finds that it must wait.
-            let counter = self.file.downcast::<EventFd>().is_some();
-            let before = counter.then(|| self.io.clone());
+            let before = self.io.clone();
             match self.once(t) {
                 Err(Errno::EAGAIN) if empty => return Ok(self.done as i64),
-                Err(Errno::EAGAIN) if counter => {
-                    self.io = before.unwrap_or_else(|| self.io.clone());
-                    return Err(Errno::EAGAIN.into());
-                }
-                Err(Errno::EAGAIN) if self.goes_on() => return Err(Errno::EAGAIN.into()),
-            let before = self.io.clone();
                 Err(Errno::EAGAIN) if self.waits() => {
                     // What an object took and could not use is given again.
                     self.io = before;
+                    return Err(Errno::EAGAIN.into());
                 }
                 Err(Errno::EPIPE) => {
                     t.post_signal(SigInfo::new(Signal::SIGPIPE, 0));
