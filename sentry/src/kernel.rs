@@ -107,8 +107,6 @@ pub struct Kernel {
     sysctls: Mutex<BTreeMap<String, String>>,
     /// Last inode number given to a namespace.
     ns_ino: AtomicU64,
-    /// All guest code is held ([`crate::boot::Container::pause`]).
-    pub(crate) paused: AtomicBool,
     /// Workers are to end.
     stopping: AtomicBool,
     /// Turns the choice of a worker for new tasks.
@@ -155,7 +153,6 @@ impl Kernel {
             boot_id: crate::fs::proc::uuid(),
             sysctls: Mutex::default(),
             ns_ino: AtomicU64::new(0xf000_0000),
-            paused: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             turn: AtomicUsize::new(0),
         });

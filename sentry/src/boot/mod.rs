@@ -8,7 +8,6 @@ pub mod spec;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::signal::Signal;
@@ -128,21 +127,12 @@ impl Container {
 
     /// Stops all its guest code until [`Container::resume`].
     pub fn pause(&self) {
-        self.kernel.paused.store(true, Ordering::SeqCst);
-        for task in self.kernel.all_tasks() {
-            // Also for one that a worker has in hand: it may have looked just before.
-            if let Ok(context) = task.context() {
-                context.interrupt();
-            }
-        }
+        self.pids.freeze();
     }
 
     /// Lets it run on.
     pub fn resume(&self) {
-        self.kernel.paused.store(false, Ordering::SeqCst);
-        for task in self.kernel.all_tasks() {
-            task.wake();
-        }
+        self.pids.thaw();
     }
 
     /// Tells the terminal of a process started with one that its window changed.

@@ -225,15 +225,6 @@ impl Task {
     /// an operation is parked, or the task has exited.
     pub(crate) fn proceed(self: &Arc<Task>, mut next: Next) {
         loop {
-            if self.is_paused() {
-                match self.stop_here(next) {
-                    Some(n) => {
-                        next = n;
-                        continue;
-                    }
-                    None => return,
-                }
-            }
             if self.attention.load(Ordering::SeqCst) && !matches!(next, Next::Passthrough) {
                 match self.look(next) {
                     Flow::Go(n) => next = n,
@@ -267,13 +258,6 @@ impl Task {
                 None => return,
             }
         }
-    }
-
-    /// Whether the container is held; what has to die is not.
-    fn is_paused(&self) -> bool {
-        self.kernel.paused.load(Ordering::SeqCst)
-            && !self.doomed.load(Ordering::SeqCst)
-            && !self.thread_group().is_exiting()
     }
 
     /// Steps an operation and parks it if it waits on. A signal that came meanwhile is
