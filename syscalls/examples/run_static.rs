@@ -46,6 +46,7 @@ fn main() {
         memory,
         clock: Arc::new(HostClock),
         dispatcher,
+        tracer: None,
     });
     let fs = TmpFs::new(
         kernel.frames.clone(),

@@ -27,7 +27,7 @@ enum Value {
 use Value::{Fixed, Of, Stored};
 
 /// Every setting, by path under `/proc/sys`, sorted.
-const SETTINGS: [(&str, Value); 62] = [
+const SETTINGS: [(&str, Value); 64] = [
     ("fs/aio-max-nr", Fixed("65536")),
     ("fs/aio-nr", Fixed("0")),
     ("fs/file-max", Fixed("9223372036854775807")),
