@@ -16,7 +16,7 @@ pub mod server;
 mod sys;
 
 pub use attr::{Attr, FileKind, FsStat, SetAttr, SetTime, Time};
-pub use client::{Client, Created, Dirent, OpenMode, WatchEvent, WatchKind};
+pub use client::{Client, Created, Dirent, Made, OpenMode, WatchEvent, WatchKind};
 pub use proto::Handle;
 pub use server::{Exports, MountRoot};
 

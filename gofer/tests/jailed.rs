@@ -87,7 +87,10 @@ fn exercise(c: &Client, host: &Path) {
     );
     let tmp = c.tmpfile(root, 0o600, uid, gid).unwrap();
     c.link(tmp.handle, root, b"tmp").unwrap();
-    let (dir, _, _) = c.mkdir(root, b"dir", (0o2755, uid, gid), false).unwrap();
+    let dir = c
+        .mkdir(root, b"dir", (0o2755, uid, gid), false)
+        .unwrap()
+        .handle;
     c.symlink(root, b"link", b"..", uid, gid).unwrap();
     let (link, _) = c.lookup(root, b"link").unwrap();
     assert_eq!(c.readlink(link).unwrap(), b"..");

@@ -74,12 +74,16 @@ fn made_files_have_the_owner_and_mode_asked_for() {
     );
     let again = c.create(root, b"new", 0o600, uid, gid, false).unwrap();
     assert!(again.existed && again.file.is_some());
-    let (_, attr, _) = c.mkdir(root, b"dir", (0o1770, uid, gid), false).unwrap();
+    let attr = c
+        .mkdir(root, b"dir", (0o1770, uid, gid), false)
+        .unwrap()
+        .attr;
     assert_eq!((attr.uid, attr.gid, attr.mode), (uid, gid, 0o041770));
-    let (link, attr) = c.symlink(root, b"link", b"../secret", uid, gid).unwrap();
+    let made = c.symlink(root, b"link", b"../secret", uid, gid).unwrap();
+    let (link, attr) = (made.handle, made.attr);
     assert_eq!((attr.kind(), attr.uid), (Some(FileKind::Symlink), uid));
     assert_eq!(c.readlink(link).unwrap(), b"../secret");
-    let (_, attr) = c.mknod(root, b"fifo", 0o010640, uid, gid).unwrap();
+    let attr = c.mknod(root, b"fifo", 0o010640, uid, gid).unwrap().attr;
     assert_eq!((attr.mode, attr.uid), (0o010640, uid));
     c.mknod(root, b"sock", 0o140600, uid, gid).unwrap();
     for device in [0o020600, 0o060600] {
@@ -94,7 +98,7 @@ fn made_files_have_the_owner_and_mode_asked_for() {
     );
     let tmp = c.tmpfile(root, 0o640, uid, gid).unwrap();
     assert_eq!((tmp.attr.nlink, tmp.attr.mode & 0o777), (0, 0o640));
-    assert_eq!(c.link(tmp.handle, root, b"named").unwrap().nlink, 1);
+    assert_eq!(c.link(tmp.handle, root, b"named").unwrap().0.nlink, 1);
 }
 
 #[test]
@@ -106,9 +110,9 @@ fn names_move_and_go() {
         rustix::process::geteuid().as_raw(),
         rustix::process::getegid().as_raw(),
     );
-    let (dir, _, _) = c.mkdir(root, b"d", (0o755, me, us), false).unwrap();
+    let dir = c.mkdir(root, b"d", (0o755, me, us), false).unwrap().handle;
     let (file, _) = c.lookup(root, b"file").unwrap();
-    assert_eq!(c.link(file, dir, b"second").unwrap().nlink, 2);
+    assert_eq!(c.link(file, dir, b"second").unwrap().0.nlink, 2);
     let plain = RenameFlags::empty();
     c.rename(root, b"file", dir, b"moved", plain).unwrap();
     assert_eq!(
@@ -131,7 +135,10 @@ fn names_move_and_go() {
     assert_eq!(c.get_attr(file).unwrap().nlink, 0);
     c.open(file, BOTH).unwrap();
     // Symlinks can have more names, too.
-    let (link, _) = c.symlink(root, b"l", b"/etc/passwd", me, us).unwrap();
+    let link = c
+        .symlink(root, b"l", b"/etc/passwd", me, us)
+        .unwrap()
+        .handle;
     c.link(link, root, b"l2").unwrap();
     assert_eq!(
         std::fs::read_link(rig.host("l2")).unwrap().to_str(),

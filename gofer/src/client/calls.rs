@@ -6,7 +6,8 @@ use abi::Errno;
 use zerocopy::FromBytes;
 use zerocopy::byteorder::little_endian::U64;
 
-use super::{Client, Created, Dirent, Listing, OpenMode, new_file};
+use super::channel::Answer;
+use super::{Client, Created, Dirent, Listing, Made, OpenMode, new_file};
 use crate::attr::{Attr, FsStat, SetAttr};
 use crate::proto::dirent::DirentRef;
 use crate::proto::wire::WireFsStat;
@@ -26,6 +27,17 @@ fn component(name: &[u8]) -> Result<&[u8], Errno> {
         Ok(name)
     } else {
         Err(Errno::EINVAL)
+    }
+}
+
+impl Made {
+    fn of(answer: &Answer) -> Result<Made, Errno> {
+        Ok(Made {
+            handle: answer.handle()?,
+            attr: answer.attr,
+            dir: answer.dir(),
+            watched: answer.watched,
+        })
     }
 }
 
@@ -101,6 +113,7 @@ impl Client {
             handle: answer.handle()?,
             attr: answer.attr,
             existed: answer.existed,
+            dir: answer.dir(),
             file: answer.fd,
         })
     }
@@ -113,6 +126,7 @@ impl Client {
             handle: answer.handle()?,
             attr: answer.attr,
             existed: false,
+            dir: None,
             file: Some(answer.fd.ok_or(Errno::EIO)?),
         })
     }
@@ -125,7 +139,7 @@ impl Client {
         name: &[u8],
         (mode, uid, gid): (u32, u32, u32),
         watch: bool,
-    ) -> Result<(Handle, Attr, bool), Errno> {
+    ) -> Result<Made, Errno> {
         let name = component(name)?;
         let new = new_file(mode, uid, gid);
         let call = Call::Mkdir {
@@ -135,7 +149,7 @@ impl Client {
             watch,
         };
         let answer = self.channel.call(&call)?;
-        Ok((answer.handle()?, answer.attr, answer.watched))
+        Made::of(&answer)
     }
 
     /// A new symlink.
@@ -146,7 +160,7 @@ impl Client {
         target: &[u8],
         uid: u32,
         gid: u32,
-    ) -> Result<(Handle, Attr), Errno> {
+    ) -> Result<Made, Errno> {
         let name = component(name)?;
         if target.is_empty() || target.contains(&0) {
             return Err(Errno::ENOENT);
@@ -161,13 +175,20 @@ impl Client {
             target,
             new,
         })?;
-        Ok((answer.handle()?, answer.attr))
+        Made::of(&answer)
     }
 
-    /// Another name for a file of the same mount; its attributes afterwards.
-    pub fn link(&self, file: Handle, dir: Handle, name: &[u8]) -> Result<Attr, Errno> {
+    /// Another name for a file of the same mount; its attributes and the directory's
+    /// afterwards.
+    pub fn link(
+        &self,
+        file: Handle,
+        dir: Handle,
+        name: &[u8],
+    ) -> Result<(Attr, Option<Attr>), Errno> {
         let name = component(name)?;
-        Ok(self.channel.call(&Call::Link { file, dir, name })?.attr)
+        let answer = self.channel.call(&Call::Link { file, dir, name })?;
+        Ok((answer.attr, answer.dir()))
     }
 
     /// A FIFO or socket as a name (`mode` has the type). Devices are `EPERM`.
@@ -178,11 +199,11 @@ impl Client {
         mode: u32,
         uid: u32,
         gid: u32,
-    ) -> Result<(Handle, Attr), Errno> {
+    ) -> Result<Made, Errno> {
         let name = component(name)?;
         let new = new_file(mode, uid, gid);
         let answer = self.channel.call(&Call::Mknod { dir, name, new })?;
-        Ok((answer.handle()?, answer.attr))
+        Made::of(&answer)
     }
 
     /// Removes a name that is no directory, and forgets `forget` with it when that works.
@@ -198,7 +219,8 @@ impl Client {
         Ok(self.channel.call(&Call::Rmdir { dir, name, forget })?.attr)
     }
 
-    /// Moves a name, replacing what is at the new one unless `flags` say otherwise.
+    /// Moves a name, replacing what is at the new one unless `flags` say otherwise. The
+    /// attributes of both directories afterwards.
     pub fn rename(
         &self,
         dir: Handle,
@@ -206,16 +228,16 @@ impl Client {
         new_dir: Handle,
         new_name: &[u8],
         flags: RenameFlags,
-    ) -> Result<(), Errno> {
+    ) -> Result<[Option<Attr>; 2], Errno> {
         let (name, new_name) = (component(name)?, component(new_name)?);
-        self.channel.call(&Call::Rename {
+        let answer = self.channel.call(&Call::Rename {
             dir,
             name,
             new_dir,
             new_name,
             flags,
         })?;
-        Ok(())
+        Ok(answer.dirs())
     }
 
     /// The target of a symlink.

@@ -16,9 +16,11 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendFlags,
 };
+use zerocopy::FromBytes;
 
 use crate::attr::Attr;
 use crate::errno;
+use crate::proto::wire::WireAttr;
 use crate::proto::{Call, Handle, MESSAGE_MAX, Reply};
 
 /// Most bytes of one reply; a directory that needs more is refused with `EIO` rather than
@@ -59,6 +61,23 @@ struct Received {
     fd: Option<OwnedFd>,
     /// A descriptor came but there was no room for it in this process.
     cut: bool,
+}
+
+impl Answer {
+    /// Attributes of the directories a change was made in, as far as the gofer told them.
+    pub fn dirs(&self) -> [Option<Attr>; 2] {
+        let mut wire = self.data.chunks_exact(size_of::<WireAttr>()).map(|bytes| {
+            let read = WireAttr::read_from_bytes(bytes).ok();
+            read.map(|a| Attr::from(&a))
+        });
+        [wire.next().flatten(), wire.next().flatten()]
+    }
+
+    /// Those of the one directory.
+    pub fn dir(&self) -> Option<Attr> {
+        let [first, _] = self.dirs();
+        first
+    }
 }
 
 type Outcome = Result<Answer, Errno>;

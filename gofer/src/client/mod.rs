@@ -44,6 +44,21 @@ pub struct Created {
     pub file: Option<OwnedFd>,
     /// It was there already (only without `excl`).
     pub existed: bool,
+    /// The directory's attributes afterwards.
+    pub dir: Option<Attr>,
+}
+
+/// Something else than a regular file, made.
+#[derive(Clone, Copy, Debug)]
+pub struct Made {
+    /// Its handle.
+    pub handle: Handle,
+    /// Its attributes.
+    pub attr: Attr,
+    /// The directory's attributes afterwards.
+    pub dir: Option<Attr>,
+    /// A directory: changes of it by others are told.
+    pub watched: bool,
 }
 
 /// One entry of a listing.

@@ -23,6 +23,8 @@ pub struct Answer {
     pub attr: Option<Attr>,
     /// A descriptor for the Sentry.
     pub fd: Option<OwnedFd>,
+    /// Attributes of the directories that were changed.
+    pub dirs: [Option<Attr>; 2],
     /// A number.
     pub value: u64,
     /// `create` found the file there.

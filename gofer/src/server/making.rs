@@ -87,6 +87,7 @@ impl Server {
         let answer = self.hand_out(node, attr)?;
         Ok(Answer {
             fd: Some(fd),
+            dirs: [attr_of(dir.as_fd()).ok(), None],
             ..answer
         })
     }
@@ -167,7 +168,10 @@ impl Server {
             return Err(Errno::ESTALE);
         }
         let attr = self.put_right(&node, attr, new)?;
-        self.hand_out(node, attr)
+        Ok(Answer {
+            dirs: [attr_of(dir.as_fd()).ok(), None],
+            ..self.hand_out(node, attr)?
+        })
     }
 
     /// Gives a file just made the owner and mode asked for, where the host chose others.

@@ -6,7 +6,7 @@ use abi::Errno;
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::answer::Answer;
-use super::node::{Node, fd_name};
+use super::node::{Node, attr_of, fd_name};
 use super::pool::Server;
 use super::watch::OwnEvent;
 use crate::attr::{Attr, FileKind};
@@ -85,7 +85,10 @@ impl Server {
         own.done(linked.is_ok());
         linked.map_err(errno)?;
         node.remember(&dir, name);
-        self.get_attr(file)
+        Ok(Answer {
+            dirs: [attr_of(dir.as_fd()).ok(), None],
+            ..self.attr_answer(&node)?
+        })
     }
 
     /// Removes a name; `forget` is dropped with it when that worked.
@@ -145,7 +148,10 @@ impl Server {
         own.done(moved.is_ok());
         own_new.done(moved.is_ok());
         moved.map_err(errno)?;
-        Ok(Answer::default())
+        Ok(Answer {
+            dirs: [attr_of(dir.as_fd()).ok(), attr_of(new_dir.as_fd()).ok()],
+            ..Answer::default()
+        })
     }
 
     /// The target of a symlink.

@@ -6,11 +6,13 @@ use std::thread::Scope;
 
 use abi::Errno;
 use rustix::net::RecvFlags;
+use zerocopy::IntoBytes;
 
 use super::Exports;
 use super::answer::{Answer, Sink};
 use super::node::Table;
 use super::watch::Watcher;
+use crate::proto::wire::WireAttr;
 use crate::proto::{Call, DATA_MAX, MESSAGE_MAX, VERSION, call};
 
 /// Most threads that take requests.
@@ -30,6 +32,14 @@ pub struct Server {
 struct Buffers {
     request: Vec<u8>,
     data: Vec<u8>,
+}
+
+/// The data of the reply, with the changed directories' attributes after it.
+fn with_dirs<'a>(answer: &Answer, data: &'a mut Vec<u8>) -> &'a [u8] {
+    for attr in answer.dirs.iter().flatten() {
+        data.extend_from_slice(WireAttr::from(attr).as_bytes());
+    }
+    data
 }
 
 impl Server {
@@ -134,7 +144,7 @@ impl Server {
         let sink = Sink { sock, id };
         data.clear();
         match self.operate(scope, call, &sink, data) {
-            Ok(answer) => match sink.answer(&answer, data) {
+            Ok(answer) => match sink.answer(&answer, with_dirs(&answer, data)) {
                 // Too many descriptors in flight: the peer must not wait for ever.
                 Err(Errno::ETOOMANYREFS) => sink.error(Errno::ENFILE),
                 other => other,

@@ -34,6 +34,11 @@ use crate::proto::{Handle, NAME_MAX};
 const ATTRIBUTES_LAPSE: Duration = Duration::from_secs(2);
 /// How long a file open for writing keeps its close expected.
 const DATA_LAPSE: Duration = Duration::from_secs(60);
+/// How long events gather before they are read.
+const GATHER: rustix::event::Timespec = rustix::event::Timespec {
+    tv_sec: 0,
+    tv_nsec: 1_000_000,
+};
 /// Notes at most; beyond it all lapse at once, which costs questions, not truth.
 const MAX_NOTES: usize = 1 << 16;
 
@@ -270,6 +275,8 @@ impl Server {
                     if !self.wait(inotify.as_fd(), PollFlags::IN) {
                         return;
                     }
+                    // Own operations come in bursts: one wake-up for many of them.
+                    let _ = rustix::event::poll(&mut [], Some(&GATHER));
                 }
                 Err(_) => return,
             }

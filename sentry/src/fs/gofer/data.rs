@@ -38,6 +38,8 @@ pub(super) struct Data {
     pub append: Mutex<()>,
     /// Mappings that stand on the descriptor.
     maps: AtomicI32,
+    /// Those of them the guest stores through, which changes times unnoticed.
+    write_maps: AtomicI32,
     pub mappers: Mappers,
 }
 
@@ -53,8 +55,16 @@ impl Data {
     }
 
     /// A mapping was made or went away.
-    pub fn mapped(&self, delta: i32) {
+    pub fn mapped(&self, delta: i32, writes: bool) {
         self.maps.fetch_add(delta, Ordering::AcqRel);
+        if writes {
+            self.write_maps.fetch_add(delta, Ordering::AcqRel);
+        }
+    }
+
+    /// Whether the guest may be storing through a mapping.
+    pub fn is_stored_to(&self) -> bool {
+        self.write_maps.load(Ordering::Acquire) > 0
     }
 
     /// Closes the descriptor unless mappings need it; whether that is done.
@@ -157,6 +167,10 @@ impl GoferInode {
     /// It is closed.
     pub(super) fn closed(&self, writable: bool) {
         if writable {
+            // Looked at while that is cheap: often somebody asks soon.
+            if self.fs.exclusive && self.data.any().is_some() {
+                let _ = self.host_attr();
+            }
             self.data.writer_gone();
         }
     }

@@ -127,10 +127,6 @@ impl Mappable for GoferInode {
             return Err(Errno::ENODEV);
         }
         let file = if write { self.writer() } else { self.reader() }?;
-        if write {
-            // Stores through the mapping change times in ways only the host knows.
-            self.stale();
-        }
         Ok(Backing::Host { file, offset, len })
     }
     fn size(&self) -> u64 {
@@ -143,8 +139,11 @@ impl Mappable for GoferInode {
             ino: self.key.1,
         }
     }
-    fn mapped(&self, delta: i32, _shared_write: bool) {
-        self.data.mapped(delta);
+    fn mapped(&self, delta: i32, shared_write: bool) {
+        self.data.mapped(delta, shared_write);
+        if shared_write {
+            self.stale();
+        }
         if delta < 0 {
             self.data.trim();
         }

@@ -234,7 +234,7 @@ impl GoferInode {
     /// Whether a cached answer about it holds: exclusive mode, unchanged, and somebody would
     /// have told a change by others.
     fn is_fresh(&self) -> bool {
-        if !self.fs.exclusive || self.meta.lock().stale {
+        if !self.fs.exclusive || self.meta.lock().stale || self.data.is_stored_to() {
             return false;
         }
         match &*self.place.lock() {

@@ -4,9 +4,9 @@ use std::any::Any;
 use std::sync::Arc;
 
 use abi::Errno;
-use gofer::Attr as HostAttr;
 use gofer::client::RenameFlags as HostRename;
 use gofer::proto::Handle;
+use gofer::{Attr as HostAttr, Made};
 
 use super::dir::{Found, OpenDir};
 use super::file::OpenFile;
@@ -32,18 +32,19 @@ impl GoferInode {
     fn make(
         &self,
         name: &[u8],
-        ask: impl FnOnce(Handle) -> Result<(Handle, HostAttr)>,
+        ask: impl FnOnce(Handle) -> Result<Made>,
     ) -> Result<Arc<GoferInode>> {
         let dir = self.handle()?;
         self.changing();
-        let (handle, attr) = match ask(dir.handle()) {
+        let made = match ask(dir.handle()) {
             Ok(made) => made,
             Err(e) => {
                 self.unexpected(e);
                 return Err(e);
             }
         };
-        let held = Held::new(&self.fs.session, handle);
+        let attr = made.attr;
+        let held = Held::new(&self.fs.session, made.handle);
         // Made just now: an inode of the same number is of a file that is gone.
         if let Some(gone) = self.fs.known((attr.dev, attr.ino)) {
             self.fs.forget(gone.key, &gone);
@@ -55,7 +56,14 @@ impl GoferInode {
             inode.cache_xattr(Some((CAPABILITY, None)));
         }
         self.changed(name, Some(&inode));
+        self.learn_if(made.dir);
         Ok(inode)
+    }
+
+    fn learn_if(&self, attr: Option<HostAttr>) {
+        if let Some(attr) = attr {
+            self.learn(&attr);
+        }
     }
 
     /// An answer that the listing ruled out: somebody else has been here.
@@ -188,7 +196,12 @@ impl Inode for GoferInode {
         let inode = self.make(name, |dir| {
             let made = client.create(dir, name, perm, owner.uid, owner.gid, true)?;
             file = made.file;
-            Ok((made.handle, made.attr))
+            Ok(Made {
+                handle: made.handle,
+                attr: made.attr,
+                dir: made.dir,
+                watched: false,
+            })
         })?;
         if let Some(fd) = file {
             inode.made_open(fd);
@@ -211,9 +224,9 @@ impl Inode for GoferInode {
         let mut watched = false;
         let inode = self.make(name, |dir| {
             let new = (perm, owner.uid, owner.gid);
-            let (handle, attr, w) = client.mkdir(dir, name, new, self.fs.exclusive)?;
-            watched = w;
-            Ok((handle, attr))
+            let made = client.mkdir(dir, name, new, self.fs.exclusive)?;
+            watched = made.watched;
+            Ok(made)
         })?;
         inode.starts_empty(watched);
         Ok(inode)
@@ -253,10 +266,11 @@ impl Inode for GoferInode {
             .client()
             .link(file.handle(), dir.handle(), name)
         {
-            Ok(attr) => {
+            Ok((attr, above)) => {
                 target.learn(&attr);
                 target.set_place(self.place_of(name)?);
                 self.changed(name, Some(&target));
+                self.learn_if(above);
                 Ok(())
             }
             Err(e) => {
@@ -295,11 +309,12 @@ impl Inode for GoferInode {
         self.changing();
         new_dir.changing();
         let client = self.fs.session.client();
-        if let Err(e) = client.rename(from.handle(), name, to.handle(), new_name, host) {
-            self.unexpected(e);
-            new_dir.unexpected(e);
-            return Err(e);
-        }
+        let [old_attr, new_attr] = client
+            .rename(from.handle(), name, to.handle(), new_name, host)
+            .inspect_err(|e| {
+                self.unexpected(*e);
+                new_dir.unexpected(*e);
+            })?;
         let exchange = flags.contains(RenameFlags::EXCHANGE);
         let Some(source) = source else {
             // Not known here (shared mode): nothing of it is cached but the listings.
@@ -322,6 +337,8 @@ impl Inode for GoferInode {
         new_dir.changed(new_name, Some(&source));
         source.set_place(new_dir.place_of(new_name)?);
         source.stale();
+        self.learn_if(old_attr);
+        new_dir.learn_if(new_attr);
         Ok(())
     }
     fn readlink(&self, _t: Option<&Arc<Task>>) -> Result<Symlink> {
