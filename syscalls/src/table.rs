@@ -404,7 +404,7 @@ rows! {
     446 landlock_restrict_self Missing(ENOSYS);
     447 memfd_secret Missing(ENOSYS);
     448 process_mrelease Missing(ENOSYS);
-    449 futex_waitv Missing(ENOSYS);
+    449 futex_waitv Full process::futex_waitv::futex_waitv;
     450 set_mempolicy_home_node Missing(ENOSYS);
     451 cachestat Missing(ENOSYS);
     452 fchmodat2 Full fs::attr::fchmodat2;

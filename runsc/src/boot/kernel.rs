@@ -1,5 +1,6 @@
 //! Makes the kernel and the container from a plan, behind the walls.
 
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -76,7 +77,7 @@ pub fn make(
     plan: Plan,
     host: HostInfo,
     ends: gofer::Ends,
-    oom: &OomScore,
+    (oom, maps): (&OomScore, File),
 ) -> Result<Sandbox, Failure> {
     guestmem::install_handler().map_err(|e| anyhow::anyhow!("fault handler: {e}"))?;
     let memory = guestmem::MemoryFile::new(MEMORY_FILE)
@@ -87,6 +88,7 @@ pub fn make(
         memory_file: memory.fd().try_clone_to_owned()?,
         workers,
         trap: TRAPPED,
+        maps: Some(maps),
     });
     oom.set("0");
     let platform: Arc<dyn Platform> = made.context("start the platform")?;

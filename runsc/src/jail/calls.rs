@@ -93,7 +93,10 @@ pub const ALLOWED: &[Row] = &[
         libc::SYS_epoll_pwait2,
         "wait for guest events with a timeout",
     ),
-    any(libc::SYS_epoll_create1, "the wait set of a guest's watched descriptors"),
+    any(
+        libc::SYS_epoll_create1,
+        "the wait set of a guest's watched descriptors",
+    ),
     any(libc::SYS_epoll_ctl, "listeners and descriptors of a worker"),
     one(
         libc::SYS_futex,
