@@ -17,6 +17,12 @@ pub enum HostClock {
     Monotonic,
     /// As monotonic, counts suspend.
     Boottime,
+    /// As monotonic, not slewed.
+    MonotonicRaw,
+    /// Wall clock at the last tick.
+    RealtimeCoarse,
+    /// Monotonic at the last tick.
+    MonotonicCoarse,
 }
 
 /// Reads a host clock.
@@ -25,6 +31,9 @@ pub fn now(clock: HostClock) -> Duration {
         HostClock::Realtime => ClockId::CLOCK_REALTIME,
         HostClock::Monotonic => ClockId::CLOCK_MONOTONIC,
         HostClock::Boottime => ClockId::CLOCK_BOOTTIME,
+        HostClock::MonotonicRaw => ClockId::CLOCK_MONOTONIC_RAW,
+        HostClock::RealtimeCoarse => ClockId::CLOCK_REALTIME_COARSE,
+        HostClock::MonotonicCoarse => ClockId::CLOCK_MONOTONIC_COARSE,
     };
     clock_gettime(id).map_or(Duration::ZERO, Duration::from)
 }

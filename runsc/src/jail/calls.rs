@@ -93,7 +93,10 @@ pub const ALLOWED: &[Row] = &[
         libc::SYS_epoll_pwait2,
         "wait for guest events with a timeout",
     ),
-    any(libc::SYS_epoll_create1, "the wait set of a guest's watched descriptors"),
+    any(
+        libc::SYS_epoll_create1,
+        "the wait set of a guest's watched descriptors",
+    ),
     any(libc::SYS_epoll_ctl, "listeners and descriptors of a worker"),
     one(
         libc::SYS_futex,
@@ -117,6 +120,7 @@ pub const ALLOWED: &[Row] = &[
     any(libc::SYS_pidfd_open, "a stub's pidfd"),
     any(libc::SYS_pidfd_getfd, "a guest thread's listener"),
     any(libc::SYS_pidfd_send_signal, "kill a stub"),
+    any(libc::SYS_gettid, "a thread pins itself by its number"),
     any(libc::SYS_sched_setaffinity, "bind workers and mappers"),
     any(libc::SYS_pipe2, "a new stub's reply pipe"),
     one(
@@ -150,6 +154,8 @@ pub const ALLOWED: &[Row] = &[
             &[Is(2, libc::MADV_POPULATE_READ as u64)],
             &[Is(2, libc::MADV_POPULATE_WRITE as u64)],
             &[Is(2, libc::MADV_DONTDUMP as u64)],
+            &[Is(2, libc::MADV_DONTFORK as u64)],
+            &[Is(2, libc::MADV_DONTDUMP as u64)],
         ],
         "give memory back; huge pages; populate",
     ),
@@ -175,10 +181,6 @@ pub const ALLOWED: &[Row] = &[
         libc::SYS_newfstatat,
         &[&[Is(3, libc::AT_EMPTY_PATH as u64)]],
         "how the C library spells fstat",
-    ),
-    any(
-        libc::SYS_statx,
-        "donated files and stdio, by descriptor: there is nothing to name",
     ),
     any(libc::SYS_fsync, "donated files"),
     any(libc::SYS_fdatasync, "donated files"),

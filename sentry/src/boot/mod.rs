@@ -61,7 +61,12 @@ impl Container {
         if let Some(max) = spec.pids_limit {
             pids.set_max(max);
         }
-        let mounts = mounts::build(kernel, &Session::with_kernel(kernel, gofer), (&pids, &uts), &spec)?;
+        let mounts = mounts::build(
+            kernel,
+            &Session::with_kernel(kernel, gofer),
+            (&pids, &uts),
+            &spec,
+        )?;
         for (name, value) in &spec.sysctls {
             let path = name.replace('.', "/");
             crate::fs::proc::set_sysctl(kernel, &path, value)

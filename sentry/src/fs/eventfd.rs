@@ -6,7 +6,7 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::fs::PollEvents;
 
-use super::file::{File, FileOps, IoCx, OpenFlags};
+use super::file::{File, FileOps, IoCx, OpenFlags, Whence};
 use crate::Result;
 use crate::io::{IoDst, IoSrc};
 use crate::sync::Mutex;
@@ -64,7 +64,7 @@ impl FileOps for EventFd {
     }
 
     fn write(&self, _cx: &IoCx<'_>, src: &mut dyn IoSrc, _pos: u64) -> Result<usize> {
-        if src.remaining() < 8 {
+        if src.remaining() != 8 {
             return Err(Errno::EINVAL);
         }
         let mut bytes = [0; 8];
@@ -83,6 +83,10 @@ impl FileOps for EventFd {
         drop(count);
         self.pollee.notify(READABLE);
         Ok(bytes.len())
+    }
+
+    fn seek(&self, _cx: &IoCx<'_>, cur: u64, _offset: i64, _whence: Whence) -> Result<u64> {
+        Ok(cur)
     }
 
     fn poll(&self, _cx: &IoCx<'_>) -> PollEvents {

@@ -98,8 +98,10 @@ impl HostFile {
         (input || input_missing, output || output_missing, hup)
     }
 
+    /// Devices that never wait (`/dev/null`) have a position, if only to show.
     fn is_seekable(&self) -> bool {
-        matches!(self.kind, FdKind::Regular | FdKind::BlockDevice)
+        let never_waits = self.kind == FdKind::CharDevice && self.watch_in.is_none();
+        never_waits || matches!(self.kind, FdKind::Regular | FdKind::BlockDevice)
     }
 
     /// Whether a positional call is meant: a sequential one holds the offset lock.

@@ -18,11 +18,11 @@ impl File {
     pub fn mappable(&self) -> Result<Arc<dyn Mappable>> {
         let data = self.ops.mappable()?;
         Ok(match &self.path {
-            Some(path) => Arc::new(Named {
+            Some(path) if !data.anonymous() => Arc::new(Named {
                 data,
                 path: path.clone(),
             }),
-            None => data,
+            _ => data,
         })
     }
 }

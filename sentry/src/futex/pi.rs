@@ -88,12 +88,13 @@ fn try_take(t: &Task, addr: u64, others_wait: bool, mark: bool) -> Result<Try> {
         }
         let new = if owner == 0 {
             me | (word & OWNER_DIED) | if others_wait { WAITERS } else { 0 }
-        } else if !mark {
-            return Ok(Try::Held);
         } else {
             let number = i32::try_from(owner).unwrap_or(0);
             if t.pid_ns().task(number).is_none() {
                 return Err(Errno::ESRCH);
+            }
+            if !mark {
+                return Ok(Try::Held);
             }
             word | WAITERS
         };

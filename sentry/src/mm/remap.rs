@@ -44,7 +44,11 @@ impl Mm {
             return Err(Errno::EINVAL);
         }
         let shrinks = new_len <= old_len;
-        let bad = if shrinks { Errno::EINVAL } else { Errno::EFAULT };
+        let bad = if shrinks {
+            Errno::EINVAL
+        } else {
+            Errno::EFAULT
+        };
         let old_end = self.check_range(addr, old_len, bad)?;
         if let Some(to) = how.fixed {
             self.check_fixed(addr, old_end, to, new_len)?;

@@ -319,7 +319,9 @@ impl Mm {
         }
         for (s, e) in lost {
             batch.unmap(s, e);
-            batch.gone.extend(state.pmas.remove(s, e).iter().map(|p| p.frames()));
+            batch
+                .gone
+                .extend(state.pmas.remove(s, e).iter().map(|p| p.frames()));
         }
         if !batch.ops.is_empty() {
             self.commit(state, &mut batch);

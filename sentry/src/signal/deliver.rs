@@ -9,7 +9,7 @@ use abi::signal::{SigAction, SigSet, Signal};
 use super::action::{self, Default, SA_NODEFER, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IGN};
 use super::{JobEvent, Taken, WaitStatus, frame, info, send};
 use crate::task::Task;
-use crate::task::run::{Deferred, Next, Restart};
+use crate::task::run::{Deferred, Next, Outcome, Restart};
 use crate::wait::OnSignal;
 
 /// What comes of looking at the signals.
@@ -20,6 +20,8 @@ pub(crate) enum Flow {
     Stopped(Next),
     /// The task exits.
     Die,
+    /// The task is gone already.
+    Gone,
     /// The register file has to be fetched first; go on with [`Deferred`] when it is there.
     Fetch(i64, Deferred),
 }
@@ -59,20 +61,29 @@ impl Task {
                     return Flow::Die;
                 }
                 Found::Disturbs => {
-                    if let Next::Step(mut op) = next {
-                        let class = op.on_signal(self);
-                        holds = class == OnSignal::Hold;
-                        next = if holds {
-                            Next::Step(op)
-                        } else {
-                            Next::Ended(class)
-                        };
+                    // What it waits for may have come together with the signal.
+                    let Next::Step(op) = next else {
+                        return Flow::Go(next);
+                    };
+                    next = match Outcome::from(op.step(self)) {
+                        Outcome::Next(n) => n,
+                        Outcome::Gone => return Flow::Gone,
+                        Outcome::Wait(mut op) => match op.on_signal(self) {
+                            OnSignal::Hold => {
+                                holds = true;
+                                Next::Step(op)
+                            }
+                            class => Next::Ended(class),
+                        },
+                    };
+                }
+                Found::Handler(mut taken, action) => {
+                    crate::time::posix_timer::taken(self.thread_group(), &mut taken.info);
+                    match self.begin_handler(next, taken, action) {
+                        Flow::Go(n) => next = n,
+                        other => return other,
                     }
                 }
-                Found::Handler(taken, action) => match self.begin_handler(next, taken, action) {
-                    Flow::Go(n) => next = n,
-                    other => return other,
-                },
             }
         }
     }

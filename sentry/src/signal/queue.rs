@@ -82,15 +82,20 @@ impl Queue {
         });
     }
 
-    /// Forgets entries for which `gone` holds (a deleted timer's).
+    /// Forgets entries for which `keep` does not hold (a deleted timer's).
     pub fn retain(&mut self, mut keep: impl FnMut(&SigInfo) -> bool) {
-        self.entries.retain(|i| keep(i));
-        let mut set = SigSet::EMPTY;
-        for i in &self.entries {
-            if let Some(s) = u64::try_from(i.signo).ok().and_then(Signal::new) {
-                set.insert(s);
+        let signal_of = |i: &SigInfo| u64::try_from(i.signo).ok().and_then(Signal::new);
+        let mut touched = SigSet::EMPTY;
+        self.entries.retain(|i| {
+            let stays = keep(i);
+            if !stays && let Some(s) = signal_of(i) {
+                touched.insert(s);
             }
+            stays
+        });
+        self.set = self.set.difference(touched);
+        for s in self.entries.iter().filter_map(signal_of) {
+            self.set.insert(s);
         }
-        self.set = set;
     }
 }

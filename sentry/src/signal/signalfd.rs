@@ -8,7 +8,7 @@ use abi::fs::PollEvents;
 use abi::signal::{SigInfo, SigSet};
 
 use crate::Result;
-use crate::fs::file::{FileOps, IoCx};
+use crate::fs::file::{FileOps, IoCx, Whence};
 use crate::io::IoDst;
 use crate::sync::Mutex;
 use crate::task::{Task, ThreadGroup};
@@ -65,10 +65,10 @@ impl FileOps for SignalFd {
         let mask = *self.mask.lock();
         let mut done = 0;
         while dst.remaining() >= RECORD {
-            let Some(info) = t.take_signal(mask) else {
+            let Some(mut info) = t.take_signal(mask) else {
                 break;
             };
-            crate::time::posix_timer::taken(t.thread_group(), &info);
+            crate::time::posix_timer::taken(t.thread_group(), &mut info);
             match dst.put(&record(&info)) {
                 Ok(n) => done += n,
                 Err(e) if done == 0 => return Err(e),
@@ -90,6 +90,10 @@ impl FileOps for SignalFd {
         }
     }
 
+    fn seek(&self, _cx: &IoCx<'_>, cur: u64, _offset: i64, _whence: Whence) -> Result<u64> {
+        // Accepted and without effect, as in Linux.
+        Ok(cur)
+    }
     fn pollee(&self) -> Option<&Pollee> {
         Some(&self.maker.signal_event)
     }

@@ -56,9 +56,9 @@ impl TimedWait {
 
 impl Operation for TimedWait {
     fn step(self: Box<Self>, t: &Arc<Task>) -> SysResult<i64> {
-        if let Some(info) = t.take_signal(self.set) {
+        if let Some(mut info) = t.take_signal(self.set) {
             t.sig.lock().waiting = SigSet::EMPTY;
-            crate::time::posix_timer::taken(t.thread_group(), &info);
+            crate::time::posix_timer::taken(t.thread_group(), &mut info);
             if self.info_at != 0 {
                 use zerocopy::IntoBytes;
                 t.mm()

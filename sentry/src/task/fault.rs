@@ -18,7 +18,8 @@ impl Task {
         let Some((signal, code)) = self.resolve(addr, access, kind) else {
             return;
         };
-        let present = u64::from(code == info::SEGV_ACCERR && signal == Signal::SIGSEGV);
+        // Kernel addresses are mapped, but not for the guest.
+        let present = u64::from(addr >= 1 << 47);
         let error = match access {
             Access::Read => 4,
             Access::Write => 6,

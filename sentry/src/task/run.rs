@@ -93,7 +93,7 @@ impl From<SysResult<i64>> for Outcome {
 }
 
 /// What came of a handler or a step.
-enum Outcome {
+pub(crate) enum Outcome {
     Next(Next),
     Wait(Box<dyn Operation>),
     Gone,
@@ -229,6 +229,7 @@ impl Task {
                 match self.look(next) {
                     Flow::Go(n) => next = n,
                     Flow::Die => return self.exit_doomed(),
+                    Flow::Gone => return,
                     Flow::Fetch(v, deferred) => return self.fetch(v, deferred),
                     Flow::Stopped(n) => match self.stop_here(n) {
                         Some(n) => {

@@ -10,6 +10,18 @@ pub trait Clock: Send + Sync {
     fn realtime(&self) -> Duration;
     /// `CLOCK_BOOTTIME`.
     fn boottime(&self) -> Duration;
+    /// `CLOCK_MONOTONIC_RAW`.
+    fn monotonic_raw(&self) -> Duration {
+        self.monotonic()
+    }
+    /// `CLOCK_REALTIME_COARSE`.
+    fn realtime_coarse(&self) -> Duration {
+        self.realtime()
+    }
+    /// `CLOCK_MONOTONIC_COARSE`.
+    fn monotonic_coarse(&self) -> Duration {
+        self.monotonic()
+    }
 }
 
 /// The host's clocks, so that a guest's vDSO and the kernel agree.
@@ -25,5 +37,14 @@ impl Clock for HostClock {
     }
     fn boottime(&self) -> Duration {
         platform::host::now(platform::host::HostClock::Boottime)
+    }
+    fn monotonic_raw(&self) -> Duration {
+        platform::host::now(platform::host::HostClock::MonotonicRaw)
+    }
+    fn realtime_coarse(&self) -> Duration {
+        platform::host::now(platform::host::HostClock::RealtimeCoarse)
+    }
+    fn monotonic_coarse(&self) -> Duration {
+        platform::host::now(platform::host::HostClock::MonotonicCoarse)
     }
 }

@@ -18,6 +18,12 @@ pub enum ClockId {
     Monotonic,
     /// The same with suspend.
     Boottime,
+    /// Since some start, not slewed.
+    MonotonicRaw,
+    /// Wall clock at the last tick.
+    RealtimeCoarse,
+    /// Since some start, at the last tick.
+    MonotonicCoarse,
     /// CPU time of a process.
     Process(Weak<ThreadGroup>),
     /// CPU time of a thread.
@@ -28,10 +34,12 @@ impl ClockId {
     /// From a `clockid_t`; `EINVAL` for an unknown one or a CPU clock of nobody.
     pub fn from_raw(t: &Arc<Task>, id: i32) -> Result<ClockId> {
         Ok(match id {
-            // REALTIME, REALTIME_COARSE, REALTIME_ALARM, TAI (the offset is 0 by default).
-            0 | 5 | 8 | 11 => ClockId::Realtime,
-            // MONOTONIC, MONOTONIC_RAW, MONOTONIC_COARSE.
-            1 | 4 | 6 => ClockId::Monotonic,
+            // REALTIME, REALTIME_ALARM, TAI (the offset is 0 by default).
+            0 | 8 | 11 => ClockId::Realtime,
+            1 => ClockId::Monotonic,
+            4 => ClockId::MonotonicRaw,
+            5 => ClockId::RealtimeCoarse,
+            6 => ClockId::MonotonicCoarse,
             7 | 9 => ClockId::Boottime,
             2 => ClockId::Process(t.thread_group().weak()),
             3 => ClockId::Thread(t.weak()),
@@ -69,6 +77,9 @@ impl ClockId {
             ClockId::Realtime => kernel.clock.realtime(),
             ClockId::Monotonic => kernel.clock.monotonic(),
             ClockId::Boottime => kernel.clock.boottime(),
+            ClockId::MonotonicRaw => kernel.clock.monotonic_raw(),
+            ClockId::RealtimeCoarse => kernel.clock.realtime_coarse(),
+            ClockId::MonotonicCoarse => kernel.clock.monotonic_coarse(),
             ClockId::Process(g) => g
                 .upgrade()
                 .map_or(Duration::ZERO, |g| g.cpu_times().total()),

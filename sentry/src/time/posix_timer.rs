@@ -95,11 +95,13 @@ pub fn create(group: &Arc<ThreadGroup>, clock: ClockId, notify: Notify) -> Resul
 pub fn delete(group: &ThreadGroup, id: i32) -> Result<()> {
     let timer = group.timers.posix.lock().remove(&id).ok_or(Errno::EINVAL)?;
     timer.disarm();
+    timer.discard(group);
     Ok(())
 }
 
 /// A signal was taken from a queue: if it is a timer's, its overruns count from now.
-pub(crate) fn taken(group: &ThreadGroup, info: &SigInfo) {
+/// It is told how many there were.
+pub(crate) fn taken(group: &ThreadGroup, info: &mut SigInfo) {
     if info.code == info::SI_TIMER
         && let Ok(timer) = group.timers.posix(info::word(info, 0))
     {
@@ -107,10 +109,21 @@ pub(crate) fn taken(group: &ThreadGroup, info: &SigInfo) {
         s.queued = false;
         s.last_overrun = i32::try_from(s.overrun).unwrap_or(i32::MAX);
         s.overrun = 0;
+        info.put(4, &s.last_overrun.to_ne_bytes());
     }
 }
 
 impl PosixTimer {
+    /// A signal of its that was not taken yet is forgotten.
+    fn discard(&self, group: &ThreadGroup) {
+        let keep = |i: &SigInfo| i.code != info::SI_TIMER || info::word(i, 0) != self.id;
+        let mut sig = group.signals.lock();
+        sig.pending.retain(keep);
+        for t in group.tasks() {
+            t.sig.lock().pending.retain(keep);
+        }
+    }
+
     pub(super) fn disarm(&self) {
         let mut s = self.state.lock();
         s.expires = None;
@@ -136,6 +149,7 @@ impl PosixTimer {
         let Some(group) = self.group.upgrade() else {
             return old;
         };
+        self.discard(&group);
         let now = self.clock.now(&group.kernel);
         let at = match (value.is_zero(), absolute) {
             (true, _) => None,

@@ -11,7 +11,7 @@ use super::clock_id::ClockId;
 use super::process_timers::{next_after, overruns};
 use super::timers::Timer;
 use crate::Result;
-use crate::fs::file::{FileOps, IoCx};
+use crate::fs::file::{FileOps, IoCx, Whence};
 use crate::io::IoDst;
 use crate::kernel::Kernel;
 use crate::sync::Mutex;
@@ -140,6 +140,10 @@ impl FileOps for TimerFd {
         } else {
             PollEvents::empty()
         }
+    }
+    fn seek(&self, _cx: &IoCx<'_>, cur: u64, _offset: i64, _whence: Whence) -> Result<u64> {
+        // Accepted and without effect, as in Linux.
+        Ok(cur)
     }
     fn pollee(&self) -> Option<&Pollee> {
         Some(&self.pollee)

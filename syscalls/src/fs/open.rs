@@ -124,7 +124,13 @@ fn do_open(t: &Arc<Task>, dirfd: DirFd, path: UserCStr, mut how: OpenHow) -> Sys
     let name = at::read_path(t, path, 0)?;
     let files = t.files();
     files.check_room(t.limit(Resource::Nofile))?;
-    let start = at::start(t, dirfd, &name)?;
+    // Under RESOLVE_IN_ROOT even an absolute path starts at the descriptor.
+    let from: &[u8] = if how.walk.contains(WalkFlags::IN_ROOT) {
+        b"."
+    } else {
+        &name
+    };
+    let start = at::start(t, dirfd, from)?;
     let cloexec = flags.contains(OpenFlags::CLOEXEC);
     match resolve(&WalkCx::of(t), &start, &name, &how)? {
         Opened::File(file) => install(t, file, cloexec),

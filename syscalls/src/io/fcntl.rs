@@ -76,9 +76,16 @@ pub fn fcntl(t: &Arc<Task>, fd: Fd, cmd: u32, arg: u64) -> SysResult<i64> {
         F_SETOWN | F_GETOWN | F_SETSIG | F_GETSIG | F_SETOWN_EX | F_GETOWN_EX => {
             signal_owner(t, &file, cmd, arg)
         }
-        F_GETPIPE_SZ | F_SETPIPE_SZ if file.downcast::<PipeEnd>().is_none() => {
-            Err(Errno::EBADF.into())
+        F_GETPIPE_SZ | F_SETPIPE_SZ => {
+            let pipe = file.downcast::<PipeEnd>().ok_or(Errno::EBADF)?;
+            let size = match cmd {
+                F_GETPIPE_SZ => pipe.capacity(),
+                _ => pipe.set_capacity(arg & 0xffff_ffff, &t.creds())?,
+            };
+            Ok(size as i64)
         }
+        // Takes a directory's notifications off; there are none.
+        F_NOTIFY if arg & 0x7fff_ffff == 0 => Ok(0),
         F_NOTIFY => {
             let dir = file
                 .inode()

@@ -24,9 +24,6 @@ pub fn lseek(t: &Arc<Task>, fd: Fd, offset: i64, whence: u32) -> SysResult<u64> 
         4 => Whence::Hole,
         _ => return Err(Errno::EINVAL.into()),
     };
-    if !file.ops.seekable() {
-        return Err(Errno::ESPIPE.into());
-    }
     let mut pos = file.offset.lock();
     *pos = file.ops.seek(&file.cx(Some(t)), *pos, offset, whence)?;
     Ok(*pos)

@@ -241,8 +241,15 @@ impl Attempt for Write {
     fn attempt(&mut self, t: &Arc<Task>) -> SysResult<i64> {
         loop {
             let empty = IoSrc::remaining(&self.io) == 0;
+            // A counter has looked at the value when it finds that it must wait.
+            let counter = self.file.downcast::<EventFd>().is_some();
+            let before = counter.then(|| self.io.clone());
             match self.once(t) {
                 Err(Errno::EAGAIN) if empty => return Ok(self.done as i64),
+                Err(Errno::EAGAIN) if counter => {
+                    self.io = before.unwrap_or_else(|| self.io.clone());
+                    return Err(Errno::EAGAIN.into());
+                }
                 Err(Errno::EAGAIN) if self.goes_on() => return Err(Errno::EAGAIN.into()),
                 Err(Errno::EPIPE) => {
                     t.post_signal(SigInfo::new(Signal::SIGPIPE, 0));
@@ -337,13 +344,15 @@ fn limit_size(t: &Arc<Task>, file: &File, io: &mut UserIo, pos: Option<u64>) -> 
     if limit == INFINITY || IoSrc::remaining(io) == 0 {
         return Ok(());
     }
-    let Some(inode) = file.inode().filter(|i| i.kind() == FileType::Regular) else {
+    // A file of the caller has its position on the host: it is written at its end, mostly.
+    let (attr, pos) = match file.inode() {
+        Some(inode) => (inode.attr()?, pos),
+        None => (file.ops.attr()?, None),
+    };
+    if attr.kind != FileType::Regular || !file.ops.seekable() {
         return Ok(());
-    };
-    let pos = match pos {
-        Some(pos) => pos,
-        None => inode.attr()?.size,
-    };
+    }
+    let pos = pos.unwrap_or(attr.size);
     let room = limit.saturating_sub(pos);
     if room == 0 {
         t.post_signal(SigInfo::new(Signal::SIGXFSZ, 0));

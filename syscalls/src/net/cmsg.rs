@@ -149,10 +149,11 @@ pub(super) fn write(
         return Ok((used, cut));
     }
     let fits = room.saturating_sub(used + HEADER) / 4;
-    if fits < files.len() {
+    let wanted = files.len();
+    let fds = install(t, files, fits, flags.contains(MsgFlags::CMSG_CLOEXEC));
+    if fds.len() < wanted {
         cut = MsgFlags::CTRUNC;
     }
-    let fds = install(t, files, fits, flags.contains(MsgFlags::CMSG_CLOEXEC));
     if !fds.is_empty() {
         put(t, addr, used, SOL_SOCKET, SCM_RIGHTS, fds.as_bytes())?;
         used = (used + align(HEADER + fds.len() * 4)).min(room);

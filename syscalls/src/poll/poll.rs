@@ -7,7 +7,7 @@ use abi::Errno;
 use abi::fs::PollEvents;
 use abi::signal::SigSet;
 use abi::time::Timespec;
-use sentry::fs::File;
+use sentry::fs::{File, OpenFlags};
 use sentry::retry::{Attempt, Registrations, retry};
 use sentry::task::limits::Resource;
 use sentry::wait::{Share, Waker};
@@ -124,8 +124,8 @@ fn entries(t: &Arc<Task>, fds: UserPtr<PollFd, InOut>, n: u32) -> SysResult<Vec<
     let entry = |p: &PollFd| Entry {
         file: match files.get(p.fd) {
             _ if p.fd < 0 => Err(PollEvents::empty()),
-            Ok(f) => Ok(f),
-            Err(_) => Err(PollEvents::NVAL),
+            Ok(f) if !f.flags().contains(OpenFlags::PATH) => Ok(f),
+            _ => Err(PollEvents::NVAL),
         },
         events: PollEvents::from_bits_truncate(u32::from(p.events))
             | PollEvents::ERR

@@ -98,6 +98,9 @@ pub fn clone3(t: &Arc<Task>, args: UserBuf, size: usize) -> SysResult<i64> {
         1 => {
             let raw = UserBuf(a.set_tid).read(t, 4)?;
             let nr = raw.first_chunk().map_or(0, |b| i32::from_ne_bytes(*b));
+            if !(1..sentry::task::pid::PID_MAX).contains(&nr) {
+                return Err(Errno::EINVAL.into());
+            }
             let creds = t.creds();
             if !creds.capable(Cap::SysAdmin) && !creds.capable(Cap::CheckpointRestore) {
                 return Err(Errno::EPERM.into());

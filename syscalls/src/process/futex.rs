@@ -43,7 +43,7 @@ pub fn futex(
     } else {
         Scope::Shared
     };
-    if realtime && ![WAIT, WAIT_BITSET, 11, LOCK_PI2].contains(&cmd) {
+    if realtime && ![WAIT_BITSET, 11, LOCK_PI2].contains(&cmd) {
         return Err(Errno::ENOSYS.into());
     }
     // Counts are ints; a negative one wakes all, as Linux's loop does.

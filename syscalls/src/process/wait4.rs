@@ -68,17 +68,20 @@ impl Attempt for Wait {
     fn attempt(&mut self, t: &Arc<Task>) -> SysResult<i64> {
         match t.try_wait(&self.what) {
             Ok(waited) => self.give(t, &waited),
-            Err(Errno::EAGAIN) if self.nohang => {
+            Err(Errno::EAGAIN) if !self.nohang => Err(Stop::Errno(Errno::EAGAIN)),
+            Err(e) => {
                 if self.info_at != 0 {
-                    // "No child" is told by a pid of 0.
+                    // "No child" is told by a pid of 0, beside an error too.
                     let mm = t.mm();
                     mm.copy_out(self.info_at, &[0; 12]).map_err(|f| f.errno)?;
                     mm.copy_out(self.info_at.wrapping_add(16), &[0; 12])
                         .map_err(|f| f.errno)?;
                 }
-                Ok(0)
+                match e {
+                    Errno::EAGAIN => Ok(0),
+                    e => Err(Stop::Errno(e)),
+                }
             }
-            Err(e) => Err(Stop::Errno(e)),
         }
     }
     fn watch(&self, waker: Waker) -> Registrations {

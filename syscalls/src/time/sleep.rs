@@ -29,13 +29,10 @@ pub fn clock_nanosleep(
 ) -> SysResult<i64> {
     let id = ClockId::from_raw(t, clock)?;
     // The coarse and raw clocks cannot be slept on, nor the own thread's.
-    if [4, 5, 6].contains(&clock) {
+    if [3, 4, 5, 6].contains(&clock) {
         return Err(Errno::EOPNOTSUPP.into());
     }
     let time = time.read(t)?.to_duration()?;
-    if clock == 3 {
-        return Err(Errno::EINVAL.into());
-    }
     let absolute = flags & TIMER_ABSTIME != 0;
     if absolute {
         return sleep(t, id, time, true, 0);

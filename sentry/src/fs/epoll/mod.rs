@@ -19,7 +19,7 @@ use abi::Errno;
 use abi::fs::PollEvents;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::file::{File, FileOps, IoCx, OpenFlags};
+use super::file::{File, FileOps, IoCx, OpenFlags, Whence};
 use crate::sync::Mutex;
 use crate::task::Task;
 use crate::wait::{Pollee, Share, Waker};
@@ -276,6 +276,10 @@ fn prune(interest: &mut HashMap<Key, Arc<Item>>) {
 impl FileOps for EpollFile {
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    fn seek(&self, _cx: &IoCx<'_>, cur: u64, _offset: i64, _whence: Whence) -> Result<u64> {
+        Ok(cur)
     }
 
     fn poll(&self, cx: &IoCx<'_>) -> PollEvents {

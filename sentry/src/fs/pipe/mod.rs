@@ -264,6 +264,17 @@ impl FileOps for PipeEnd {
         }
     }
 
+    fn fcntl(&self, cx: &IoCx<'_>, cmd: u32, arg: u64) -> SysResult<i64> {
+        const F_SETPIPE_SZ: u32 = 1031;
+        const F_GETPIPE_SZ: u32 = 1032;
+        let bytes = match (cmd, cx.task) {
+            (F_GETPIPE_SZ, _) => self.capacity(),
+            (F_SETPIPE_SZ, Some(t)) => self.set_capacity(arg, &t.creds())?,
+            _ => return Err(Errno::EINVAL.into()),
+        };
+        Ok(i64::try_from(bytes).unwrap_or(i64::MAX))
+    }
+
     fn attr(&self) -> Result<Attr> {
         Ok(Attr {
             dev: 13,

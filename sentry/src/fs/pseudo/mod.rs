@@ -120,4 +120,7 @@ impl FileSystem for PseudoFs {
     fn revalidate_dentries(&self) -> bool {
         true
     }
+    fn missing_is_error(&self) -> bool {
+        self.name == "proc"
+    }
 }

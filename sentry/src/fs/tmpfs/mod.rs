@@ -28,6 +28,10 @@ pub use mount::{mount, mount_ramfs, parse};
 
 /// `TMPFS_MAGIC`.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
+/// `MQUEUE_MAGIC`.
+const MQUEUE_MAGIC: u64 = 0x1980_0202;
+/// `RAMFS_MAGIC`.
+const RAMFS_MAGIC: u64 = 0x8584_58f6;
 
 /// Options of a mount.
 #[derive(Clone, Debug)]
@@ -189,7 +193,11 @@ impl FileSystem for TmpFs {
         let blocks = limited(max);
         let free = blocks.saturating_sub(quota.used.load(Ordering::Relaxed));
         Ok(StatFs {
-            kind: TMPFS_MAGIC,
+            kind: match self.name {
+                "mqueue" => MQUEUE_MAGIC,
+                "ramfs" => RAMFS_MAGIC,
+                _ => TMPFS_MAGIC,
+            },
             bsize: PAGE_SIZE,
             blocks,
             bfree: free,

@@ -91,6 +91,11 @@ pub trait FileSystem: Send + Sync + 'static {
     fn revalidate_dentries(&self) -> bool {
         false
     }
+    /// Whether a name that is not there is an error at once, even for calls that would make
+    /// it (`proc`): they then fail with `ENOENT`.
+    fn missing_is_error(&self) -> bool {
+        false
+    }
     /// `syncfs(2)`.
     fn sync(&self) -> Result<()> {
         Ok(())

@@ -120,15 +120,10 @@ pub fn truncate(cx: &WalkCx<'_>, path: &Path, size: u64) -> Result<()> {
     writable(path)?;
     perm::check(&cx.creds, &*inode, Access::W)?;
     let _access = WriteAccess::write(&inode)?;
-    let attr = inode.attr()?;
-    let perm = killed_perm(&cx.creds, &attr);
-    if attr.size == size && perm.is_none() {
-        return Ok(());
-    }
     inode.set_attr(&SetAttr {
         size: Some(size),
-        perm,
-        mtime: (attr.size != size).then_some(TimeSet::Now),
+        perm: killed_perm(&cx.creds, &inode.attr()?),
+        mtime: Some(TimeSet::Now),
         ..SetAttr::default()
     })?;
     inotify::event(path, Mask::MODIFY);

@@ -359,7 +359,7 @@ pub fn child_locked(dir: &Path, parent: &Arc<dyn Inode>, name: &[u8]) -> Result<
     }
     match parent.lookup(name) {
         Ok(inode) => Ok(dir.dentry.insert(name, Some(inode))),
-        Err(Errno::ENOENT) => Ok(dir.dentry.insert(name, None)),
+        Err(Errno::ENOENT) if !dir.mount.fs.missing_is_error() => Ok(dir.dentry.insert(name, None)),
         Err(e) => Err(e),
     }
 }

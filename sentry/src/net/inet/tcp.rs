@@ -58,6 +58,8 @@ pub(super) struct State {
     pub(super) phase: Phase,
     /// Bound address, canonical.
     local: Option<SocketAddr>,
+    /// Bound by connect, not by the guest: a connect that fails gives it back.
+    auto: bool,
     pub(super) peer_addr: Option<SocketAddr>,
     pub(super) peer: Weak<TcpSocket>,
     /// A connect has been started whose outcome no call has reported.
@@ -88,6 +90,7 @@ impl TcpSocket {
             state: Mutex::new(State {
                 phase: Phase::Closed,
                 local: None,
+                auto: false,
                 peer_addr: None,
                 peer: Weak::new(),
                 unreported: false,
@@ -135,7 +138,11 @@ impl TcpSocket {
         let local = match local {
             Some(l) if !l.ip().is_unspecified() => l,
             Some(l) => SocketAddr::new(source(to.ip()), l.port()),
-            None => self.bind_to(kernel, SocketAddr::new(source(to.ip()), 0))?,
+            None => {
+                let bound = self.bind_to(kernel, SocketAddr::new(source(to.ip()), 0))?;
+                self.state.lock().auto = true;
+                bound
+            }
         };
         self.state.lock().local = Some(local);
         Ok(local)
@@ -206,7 +213,15 @@ impl TcpSocket {
     }
 
     fn fail_connect(&self, e: Errno) {
-        self.state.lock().phase = Phase::Closed;
+        let given_back = {
+            let mut s = self.state.lock();
+            s.phase = Phase::Closed;
+            let auto = std::mem::take(&mut s.auto);
+            if auto { s.local.take() } else { None }
+        };
+        if let (Some(kernel), Some(local)) = (self.kernel.upgrade(), given_back) {
+            kernel.net.inet.tcp.release(local.port(), &self.me);
+        }
         self.common.set_error(e);
         self.common.pollee.notify(PollEvents::all());
     }

@@ -226,10 +226,9 @@ impl Socket for UnixSocket {
     }
 
     fn recv(&self, dst: &mut dyn IoDst, flags: MsgFlags) -> Result<Received> {
-        if flags.contains(MsgFlags::OOB) {
-            return Err(Errno::EOPNOTSUPP);
-        }
         match self.common.kind {
+            SockType::Stream if flags.contains(MsgFlags::OOB) => self.recv_urgent(dst, flags),
+            _ if flags.contains(MsgFlags::OOB) => Err(Errno::EOPNOTSUPP),
             SockType::Stream => self.recv_stream(dst, flags),
             _ => self.recv_message(dst, flags),
         }
@@ -283,8 +282,14 @@ impl Socket for UnixSocket {
         if shut.read {
             ready |= PollEvents::RDHUP | READABLE;
         }
-        if pending || !self.rx.lock().packets.is_empty() {
-            ready |= READABLE;
+        {
+            let rx = self.rx.lock();
+            if pending || !rx.packets.is_empty() {
+                ready |= READABLE;
+            }
+            if rx.packets.iter().any(|p| p.urgent) {
+                ready |= PollEvents::PRI;
+            }
         }
         if !listening && self.writable() {
             ready |= WRITABLE | PollEvents::WRBAND;
@@ -330,8 +335,17 @@ impl Socket for UnixSocket {
                 let groups = t.creds().groups.clone();
                 Ok(OptValue::Bytes(groups.as_bytes().to_vec()))
             }
-            _ => Err(Errno::ENOPROTOOPT),
+            (super::options::SOL_SOCKET, _) => Err(Errno::ENOPROTOOPT),
+            _ => Err(Errno::EOPNOTSUPP),
         }
+    }
+
+    fn set_option(&self, _t: &Arc<Task>, level: i32, _name: i32, _value: &[u8]) -> Result<()> {
+        Err(if level == super::options::SOL_SOCKET {
+            Errno::ENOPROTOOPT
+        } else {
+            Errno::EOPNOTSUPP
+        })
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Packet {
     pub(super) rights: Rights,
     /// Sender's name when it was sent.
     pub(super) from_name: UnixAddr,
+    /// One byte of urgent data.
+    pub(super) urgent: bool,
     /// Message sockets: who is charged for it.
     pub(super) sender: Weak<UnixSocket>,
 }
@@ -35,6 +37,7 @@ impl Packet {
             creds,
             rights,
             from_name: UnixAddr::Unnamed,
+            urgent: false,
             sender: Weak::new(),
         }
     }
@@ -42,6 +45,14 @@ impl Packet {
     /// Bytes not yet read.
     pub(super) fn data(&self) -> &[u8] {
         self.data.get(self.start..).unwrap_or_default()
+    }
+
+    /// Splits the last byte off as an urgent packet.
+    pub(super) fn split_last(&mut self) -> Packet {
+        let last = self.data.pop().into_iter().collect();
+        let mut packet = Packet::new(last, self.creds, Rights::default());
+        packet.urgent = true;
+        packet
     }
 
     /// What it counts against a buffer.
@@ -87,7 +98,8 @@ impl Rx {
     /// Appends stream bytes, to the last packet where nothing tells them apart.
     pub(super) fn push_stream(&mut self, packet: Packet) {
         if let Some(last) = self.packets.back_mut() {
-            let plain = last.rights.is_empty() && packet.rights.is_empty();
+            let urgent = last.urgent || packet.urgent;
+            let plain = !urgent && last.rights.is_empty() && packet.rights.is_empty();
             let small = last.data.len() + packet.data.len() <= MERGE_MAX;
             if plain && small && last.creds == packet.creds {
                 last.data.extend_from_slice(&packet.data);
@@ -96,6 +108,13 @@ impl Rx {
             }
         }
         self.push(packet);
+    }
+
+    /// Takes the packet at a place out.
+    pub(super) fn take(&mut self, at: usize) {
+        if let Some(packet) = self.packets.remove(at) {
+            self.used = self.used.saturating_sub(packet.charge());
+        }
     }
 
     /// Takes the first packet out.

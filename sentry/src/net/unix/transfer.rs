@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use abi::Errno;
+use abi::fs::PollEvents;
 use zerocopy::IntoBytes;
 
 use super::UnixSocket;
@@ -33,9 +34,6 @@ fn gather(src: &mut dyn IoSrc, len: usize) -> Result<Vec<u8>> {
 
 impl UnixSocket {
     pub(super) fn send_stream(&self, src: &mut dyn IoSrc, args: SendArgs<'_>) -> Result<usize> {
-        if args.flags.contains(MsgFlags::OOB) {
-            return Err(Errno::EOPNOTSUPP);
-        }
         let (peer, connected, shut) = {
             let s = self.state.lock();
             (s.peer.clone(), s.connected, s.shut)
@@ -53,7 +51,8 @@ impl UnixSocket {
         }
         let peer = peer.upgrade().ok_or(Errno::EPIPE)?;
         let limit = self.common.sndbuf();
-        let creds = args.control.creds.or_else(|| Some(Ucred::of(args.task)));
+        let creds = self.attached_creds(&peer, &args);
+        let urgent = args.flags.contains(MsgFlags::OOB);
         let mut done = 0;
         while src.remaining() > 0 {
             let room = limit.saturating_sub(peer.rx.lock().used);
@@ -77,9 +76,12 @@ impl UnixSocket {
                     Err(Errno::EPIPE)
                 };
             }
-            peer.rx.lock().push_stream(Packet::new(data, creds, rights));
-            peer.common.pollee.notify(READABLE);
             done += n;
+            push(
+                &peer,
+                Packet::new(data, creds, rights),
+                urgent && src.remaining() == 0,
+            );
             if n < want {
                 break;
             }
@@ -90,19 +92,56 @@ impl UnixSocket {
         Ok(done)
     }
 
+    /// Who a message is from: what the sender claims, or itself if either side asks.
+    fn attached_creds(&self, peer: &UnixSocket, args: &SendArgs<'_>) -> Option<Ucred> {
+        let asked = |s: &UnixSocket| s.common.options.lock().passcred;
+        let asked = asked(self) || asked(peer);
+        let own = || asked.then(|| Ucred::of(args.task));
+        args.control.creds.or_else(own)
+    }
+
+    /// `MSG_OOB`: the urgent byte; `EINVAL` when there is none.
+    pub(super) fn recv_urgent(&self, dst: &mut dyn IoDst, flags: MsgFlags) -> Result<Received> {
+        if self.common.options.lock().oobinline {
+            return Err(Errno::EINVAL);
+        }
+        let mut rx = self.rx.lock();
+        let at = rx.packets.iter().position(|p| p.urgent);
+        let at = at.ok_or(Errno::EINVAL)?;
+        let packet = rx.packets.get(at).ok_or(Errno::EINVAL)?;
+        let bytes = dst.put(packet.data())?;
+        if !flags.contains(MsgFlags::PEEK) {
+            rx.take(at);
+        }
+        Ok(Received {
+            bytes,
+            full: bytes,
+            flags: MsgFlags::OOB,
+            ..Received::default()
+        })
+    }
+
     pub(super) fn recv_stream(&self, dst: &mut dyn IoDst, flags: MsgFlags) -> Result<Received> {
         let mut got = Received::default();
         let mut creds = None;
-        let passcred = self.common.options.lock().passcred;
+        let (passcred, inline) = {
+            let o = self.common.options.lock();
+            (o.passcred, o.oobinline)
+        };
         let peek = flags.contains(MsgFlags::PEEK);
         let mut rx = self.rx.lock();
+        // Urgent data nobody asked for is passed over.
+        while !inline && !peek && rx.packets.front().is_some_and(|p| p.urgent) {
+            drop(rx.pop());
+        }
         if rx.packets.is_empty() {
             drop(rx);
             return self.nothing_to_read();
         }
         let mut at = 0;
         while let Some(packet) = rx.packets.get_mut(at) {
-            if got.bytes > 0 && passcred && packet.creds != creds {
+            let urgent = packet.urgent && !inline;
+            if got.bytes > 0 && (urgent || (passcred && packet.creds != creds)) {
                 break;
             }
             let want = packet.data().len().min(dst.remaining());
@@ -224,7 +263,7 @@ impl UnixSocket {
         }
         let files = std::mem::take(&mut args.control.files);
         let rights = Rights::new(&self.kernel, files)?;
-        let creds = args.control.creds.or_else(|| Some(Ucred::of(args.task)));
+        let creds = self.attached_creds(&to, &args);
         let mut packet = Packet::new(data, creds, rights);
         packet.from_name = self.state.lock().local.clone();
         packet.sender = self.me.clone();
@@ -273,6 +312,27 @@ impl UnixSocket {
         }
         Ok(got)
     }
+}
+
+/// Queues stream bytes and tells the reader; the last byte apart when it is urgent.
+fn push(to: &UnixSocket, mut packet: Packet, urgent: bool) {
+    let mut rx = to.rx.lock();
+    if urgent {
+        let last = packet.split_last();
+        if !packet.data().is_empty() {
+            rx.push_stream(packet);
+        }
+        rx.push_stream(last);
+    } else {
+        rx.push_stream(packet);
+    }
+    drop(rx);
+    let urgent = if urgent {
+        PollEvents::PRI
+    } else {
+        PollEvents::empty()
+    };
+    to.common.pollee.notify(READABLE | urgent);
 }
 
 fn credentials(creds: Option<Ucred>) -> (i32, i32, Vec<u8>) {
