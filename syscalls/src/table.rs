@@ -347,7 +347,7 @@ rows! {
     300 fanotify_init Missing(ENOSYS);
     301 fanotify_mark Missing(ENOSYS);
     302 prlimit64 Full process::rlimit::prlimit64;
-    303 name_to_handle_at Missing(EOPNOTSUPP);
+    303 name_to_handle_at Partial("no file system exports handles") fs::handle::name_to_handle_at;
     304 open_by_handle_at Missing(EOPNOTSUPP);
     305 clock_adjtime Partial("asking only") time::clock::clock_adjtime;
     306 syncfs Full io::offset::syncfs;
@@ -404,7 +404,7 @@ rows! {
     446 landlock_restrict_self Missing(ENOSYS);
     447 memfd_secret Missing(ENOSYS);
     448 process_mrelease Missing(ENOSYS);
-    449 futex_waitv Missing(ENOSYS);
+    449 futex_waitv Full process::futex_waitv::futex_waitv;
     450 set_mempolicy_home_node Missing(ENOSYS);
     451 cachestat Missing(ENOSYS);
     452 fchmodat2 Full fs::attr::fchmodat2;

@@ -95,6 +95,27 @@ impl Read {
         *offset = offset.saturating_add(n as u64);
         Ok(n)
     }
+<<<<<<< HEAD
+=======
+
+    /// Somebody else may go on with what this one leaves.
+    fn pass_on(&self, t: &Arc<Task>) {
+        if !self.waited {
+            return;
+        }
+        if let Some(pollee) = self.file.ops.pollee()
+            && pollee.has_waiters()
+            && self
+                .file
+                .ops
+                .poll(&self.file.cx(Some(t)))
+                .intersects(READABLE)
+        {
+            // All of them: this reader's own place in the queue may come first.
+            pollee.notify_all();
+        }
+    }
+>>>>>>> main
 }
 
 impl Attempt for Read {
@@ -226,12 +247,14 @@ impl Write {
         Ok(n)
     }
 
-    /// Whether a blocking write waits for room for the rest.
+    /// Whether it waits for room.
+    fn waits(&self) -> bool {
+        self.file.ops.pollee().is_some() && !nonblock(&self.file, &self.how)
+    }
+
+    /// Whether a blocking write goes on with the rest.
     fn goes_on(&self) -> bool {
-        !self.file.ops.seekable()
-            && self.file.ops.pollee().is_some()
-            && self.file.downcast::<EventFd>().is_none()
-            && !nonblock(&self.file, &self.how)
+        !self.file.ops.seekable() && self.waits() && self.file.downcast::<EventFd>().is_none()
     }
 }
 
@@ -249,6 +272,11 @@ impl Attempt for Write {
                     return Err(Errno::EAGAIN.into());
                 }
                 Err(Errno::EAGAIN) if self.goes_on() => return Err(Errno::EAGAIN.into()),
+            let before = self.io.clone();
+                Err(Errno::EAGAIN) if self.waits() => {
+                    // What an object took and could not use is given again.
+                    self.io = before;
+                }
                 Err(Errno::EPIPE) => {
                     t.post_signal(SigInfo::new(Signal::SIGPIPE, 0));
                     return ended(Errno::EPIPE, self.done);
