@@ -21,10 +21,10 @@ use crate::mm::frames::Frames;
 use crate::net::NetNs;
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
-use crate::trace::Tracer;
 use crate::task::run::Dispatcher;
 use crate::time::clock::Clock;
 use crate::time::timers::Timers;
+use crate::trace::Tracer;
 use crate::worker::Workers;
 
 /// What the kernel is told of the host at start; it cannot look for itself.
