@@ -127,11 +127,13 @@ impl Container {
 
     /// Stops all its guest code until [`Container::resume`].
     pub fn pause(&self) {
-        let _ = &self.kernel;
+        self.pids.freeze();
     }
 
     /// Lets it run on.
-    pub fn resume(&self) {}
+    pub fn resume(&self) {
+        self.pids.thaw();
+    }
 
     /// Tells the terminal of a process started with one that its window changed.
     pub fn resize(&self, pid: i32, rows: u16, cols: u16) {

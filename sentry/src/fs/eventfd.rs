@@ -94,10 +94,10 @@ impl FileOps for EventFd {
         let count = *self.count.lock();
         let mut ready = PollEvents::empty();
         if count > 0 {
-            ready |= READABLE;
+            ready |= PollEvents::IN;
         }
         if count < u64::MAX - 1 {
-            ready |= WRITABLE;
+            ready |= PollEvents::OUT;
         }
         ready
     }

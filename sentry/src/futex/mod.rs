@@ -13,5 +13,6 @@ pub mod requeue;
 pub mod robust;
 pub mod table;
 pub mod wait;
+pub mod waitv;
 
 pub use table::{FutexTable, Key, Scope, wake};

@@ -127,6 +127,9 @@ impl Task {
         if sig.exit.is_some() {
             return Found::Die;
         }
+        if group.ns.is_frozen() {
+            return Found::Stop;
+        }
         loop {
             let mut mine = self.sig.lock();
             if mine.stop_pending || mine.stopped {

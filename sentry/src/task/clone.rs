@@ -397,6 +397,9 @@ impl Task {
                 child.attention.store(true, Ordering::SeqCst);
             }
         }
+        if ns.is_frozen() {
+            child.attention.store(true, Ordering::SeqCst);
+        }
         ns.add_task(child.tid(), child);
         Ok(())
     }

@@ -273,9 +273,14 @@ impl Task {
             .store(i32::from(Signal::SIGCHLD.raw()), Ordering::Relaxed);
         group.timers.clear_posix();
         group.did_exec.store(true, Ordering::Relaxed);
-        if *self.creds() != loaded.creds {
+        let changed = {
+            let old = self.creds();
+            old.euid != loaded.creds.euid || old.egid != loaded.creds.egid
+        };
+        if changed {
             self.pdeathsig.store(0, Ordering::Relaxed);
         }
+        group.set_dumpable(!changed);
         self.set_creds(loaded.creds);
         self.set_comm(&loaded.comm);
         self.set_exe(loaded.exe);

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use abi::Errno;
@@ -57,6 +57,8 @@ pub struct PidNamespace {
     count: AtomicUsize,
     /// Most threads that may exist (`pids.max`).
     max: AtomicU64,
+    /// No guest code of it runs.
+    frozen: AtomicBool,
 }
 
 impl fmt::Debug for PidNamespace {
@@ -74,6 +76,7 @@ impl PidNamespace {
             tables: Mutex::default(),
             count: AtomicUsize::new(0),
             max: AtomicU64::new(u64::MAX),
+            frozen: AtomicBool::new(false),
         })
     }
 
@@ -95,6 +98,29 @@ impl PidNamespace {
     /// Threads that exist now.
     pub fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// Stops all guest code of the namespace until [`PidNamespace::thaw`]; it can still be
+    /// killed.
+    pub fn freeze(&self) {
+        self.frozen.store(true, Ordering::SeqCst);
+        self.kick_all();
+    }
+
+    /// Lets it run on.
+    pub fn thaw(&self) {
+        self.frozen.store(false, Ordering::SeqCst);
+        self.kick_all();
+    }
+
+    /// Whether it is frozen.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::SeqCst)
+    }
+
+    fn kick_all(&self) {
+        let tasks: Vec<_> = self.tables.lock().tasks.values().cloned().collect();
+        tasks.iter().for_each(|t| t.kick());
     }
 
     /// The number given last (`/proc/loadavg`).

@@ -6,6 +6,7 @@ pub mod clone;
 pub mod execve;
 pub mod exit;
 pub mod futex;
+pub mod futex_waitv;
 pub mod getpid;
 pub mod groups;
 pub mod pidfd;
