@@ -147,7 +147,7 @@ rows! {
     100 times Full process::rusage::times;
     101 ptrace Missing(ENOSYS);
     102 getuid Full process::setuid::getuid;
-    103 syslog Missing(ENOSYS);
+    103 syslog Missing(EPERM);
     104 getgid Full process::setuid::getgid;
     105 setuid Full process::setuid::setuid;
     106 setgid Full process::setuid::setgid;
@@ -197,7 +197,7 @@ rows! {
     150 munlock Full mm::mlock::munlock;
     151 mlockall Partial("does not keep the host from swapping") mm::mlock::mlockall;
     152 munlockall Full mm::mlock::munlockall;
-    153 vhangup Missing(ENOSYS);
+    153 vhangup Missing(EPERM);
     154 modify_ldt Missing(ENOSYS);
     155 pivot_root Full fs::mount::pivot_root;
     156 _sysctl Missing(ENOSYS);
@@ -207,13 +207,13 @@ rows! {
     160 setrlimit Full process::rlimit::setrlimit;
     161 chroot Full fs::cwd::chroot;
     162 sync Full io::offset::sync;
-    163 acct Missing(ENOSYS);
+    163 acct Missing(EPERM);
     164 settimeofday Partial("always EPERM") time::clock::settimeofday;
     165 mount Partial("propagation is stored only; remount changes mount flags only") fs::mount::mount;
     166 umount2 Partial("MNT_EXPIRE") fs::mount::umount2;
-    167 swapon Missing(ENOSYS);
-    168 swapoff Missing(ENOSYS);
-    169 reboot Missing(ENOSYS);
+    167 swapon Missing(EPERM);
+    168 swapoff Missing(EPERM);
+    169 reboot Missing(EPERM);
     170 sethostname Full sys::uname::sethostname;
     171 setdomainname Full sys::uname::setdomainname;
     172 iopl Missing(ENOSYS);
