@@ -61,7 +61,7 @@ finish() { echo "exit status $1" >> "$2"; }
 run() {
     local d; d=$(mktemp -d "$work/r.XXXXXX"); chmod 755 "$d"
     make_root "$d/root" "$2"
-    "$1" "$d" 40 "$(place_dir "$3")" "/t/$2" > "$4" 2>&1
+    "$1" "$d" ${DIFF_LIMIT:-40} "$(place_dir "$3")" "/t/$2" > "$4" 2>&1
     finish $? "$4"
     rm -rf "$d"
 }

@@ -1,5 +1,7 @@
 //! Making pages present and writable: first touch, copy on write, sole owners.
 
+use std::sync::atomic::Ordering;
+
 use abi::{Errno, PAGE_SIZE};
 use platform::MapOp;
 
@@ -59,7 +61,13 @@ impl Mm {
         }
         match state.pmas.find(addr) {
             Some(p) if write && p.tag => self.break_cow(state, vma, p, addr, batch)?,
-            Some(p) => self.derive(state, p.start.max(vma.start), p.end.min(vma.end), batch),
+            // Another thread's fault has been here first, most likely. Mapping anew would
+            // cost every page its table entry; only who comes back needs it.
+            Some(_) if self.was_settled(addr) => {}
+            Some(p) => {
+                self.last_settled.store(0, Ordering::Relaxed);
+                self.derive(state, p.start.max(vma.start), p.end.min(vma.end), batch);
+            }
             None if vma.anon() => self.first_touch(state, vma, addr, batch)?,
             None if write => self.copy_file(state, vma, addr, batch)?,
             None => {
@@ -74,6 +82,12 @@ impl Mm {
             }
         }
         Ok(())
+    }
+
+    /// Whether a fault at `addr`, for which nothing is left to do, can just be repeated.
+    fn was_settled(&self, addr: u64) -> bool {
+        !self.dropped.load(Ordering::Relaxed)
+            && self.last_settled.swap(addr, Ordering::Relaxed) != addr
     }
 
     /// Where the file of `vma` stands at `addr`.

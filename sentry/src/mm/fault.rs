@@ -69,7 +69,7 @@ impl Mm {
         }
         let write = access == Access::Write && (!vma.shared() || vma.prot.contains(MapProt::WRITE));
         let made = self.make_present(state, &vma, page, write, &mut batch);
-        if made.is_ok() && !self.commit(state, &mut batch) {
+        if made.is_ok() && !batch.ops.is_empty() && !self.commit(state, &mut batch) {
             // All host mappings are gone now; there is room for this one.
             self.derive_around(state, &vma, page, &mut batch);
             if !self.commit(state, &mut batch) {

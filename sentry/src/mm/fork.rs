@@ -34,6 +34,9 @@ impl Mm {
             self.frames.retain(p.frames());
         }
         let child = Mm::with_state(space, Arc::clone(&self.frames), self.range, child);
+        child
+            .dropped
+            .store(self.dropped.load(Ordering::Relaxed), Ordering::Relaxed);
         child.set_stack_limit(self.stack_limit.load(Ordering::Relaxed));
         drop(guard);
         child.settle();

@@ -104,15 +104,16 @@ impl Mm {
         if old_len == 0 && !vma.shared() {
             return Err(Errno::EINVAL);
         }
-        if vma.end < old_end {
-            return Err(Errno::EFAULT);
-        }
         if new_len < old_len && how.fixed.is_none() {
             self.unmap_range(state, addr + new_len, old_end, batch);
             return Ok(addr);
         }
         if new_len == old_len && how.fixed.is_none() && !how.dont_unmap {
             return Ok(addr);
+        }
+        // Only what grows or moves must be of one piece.
+        if vma.end < old_end {
+            return Err(Errno::EFAULT);
         }
         let more = new_len.saturating_sub(old_len);
         check_growth(state, &vma, (more, self.frames.total()), how, limits)?;

@@ -1,7 +1,7 @@
 //! [`Mm`]: an address space; its state, and how a change of it reaches the host.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use abi::{Errno, PAGE_SIZE};
@@ -137,6 +137,10 @@ pub struct Mm {
     pub(super) id: u64,
     /// `RLIMIT_STACK` as last told, for growth by faults.
     pub(super) stack_limit: AtomicU64,
+    /// Page of the last fault at which nothing was left to do.
+    pub(super) last_settled: AtomicU64,
+    /// The host has refused a mapping once, so any may be missing there.
+    pub(super) dropped: AtomicBool,
     pub(super) state: RwLock<State>,
 }
 
@@ -178,6 +182,8 @@ impl Mm {
             frames,
             range: (range.0.max(MMAP_MIN_ADDR), range.1),
             stack_limit: AtomicU64::new(8 << 20),
+            last_settled: AtomicU64::new(0),
+            dropped: AtomicBool::new(false),
             state: RwLock::new(state),
         })
     }
@@ -252,6 +258,7 @@ impl Mm {
 
     /// Unmaps everything the guest can see, and everything `ops` was about.
     fn drop_host_mappings(&self, state: &State, ops: &[MapOp]) {
+        self.dropped.store(true, Ordering::Relaxed);
         let mut all = Batch::default();
         for v in state.vmas.iter() {
             all.unmap(v.start, v.end);

@@ -6,6 +6,7 @@ pub mod attr;
 pub mod cwd;
 pub mod dir;
 pub mod getdents;
+pub mod handle;
 pub mod inotify;
 pub mod link;
 pub mod memfd;

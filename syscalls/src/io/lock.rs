@@ -117,7 +117,8 @@ impl Attempt for SetRecord {
         }
         // A close by another thread meanwhile has released nothing of this lock.
         let still = t.files().get(self.fd.0);
-        if !still.is_ok_and(|f| Arc::ptr_eq(&f, &self.file)) {
+        let of_table = matches!(self.lock.owner, LockOwner::Table(_));
+        if of_table && !still.is_ok_and(|f| Arc::ptr_eq(&f, &self.file)) {
             self.locks.unset(&self.lock);
             return Err(Errno::EBADF.into());
         }

@@ -24,6 +24,15 @@ pub fn lseek(t: &Arc<Task>, fd: Fd, offset: i64, whence: u32) -> SysResult<u64> 
         4 => Whence::Hole,
         _ => return Err(Errno::EINVAL.into()),
     };
+    if !file.ops.seekable() {
+        // Anonymous inodes have a position that never moves.
+        let anonymous = file.path.is_none() && file.ops.attr()?.kind == FileType::Regular;
+        return if anonymous {
+            Ok(0)
+        } else {
+            Err(Errno::ESPIPE.into())
+        };
+    }
     let mut pos = file.offset.lock();
     *pos = file.ops.seek(&file.cx(Some(t)), *pos, offset, whence)?;
     Ok(*pos)

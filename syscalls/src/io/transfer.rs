@@ -109,7 +109,8 @@ impl Read {
                 .poll(&self.file.cx(Some(t)))
                 .intersects(READABLE)
         {
-            pollee.notify(READABLE);
+            // All of them: this reader's own place in the queue may come first.
+            pollee.notify_all();
         }
     }
 }
@@ -228,12 +229,14 @@ impl Write {
         Ok(n)
     }
 
-    /// Whether a blocking write waits for room for the rest.
+    /// Whether it waits for room.
+    fn waits(&self) -> bool {
+        self.file.ops.pollee().is_some() && !nonblock(&self.file, &self.how)
+    }
+
+    /// Whether a blocking write goes on with the rest.
     fn goes_on(&self) -> bool {
-        !self.file.ops.seekable()
-            && self.file.ops.pollee().is_some()
-            && self.file.downcast::<EventFd>().is_none()
-            && !nonblock(&self.file, &self.how)
+        !self.file.ops.seekable() && self.waits() && self.file.downcast::<EventFd>().is_none()
     }
 }
 
@@ -241,16 +244,14 @@ impl Attempt for Write {
     fn attempt(&mut self, t: &Arc<Task>) -> SysResult<i64> {
         loop {
             let empty = IoSrc::remaining(&self.io) == 0;
-            // A counter has looked at the value when it finds that it must wait.
-            let counter = self.file.downcast::<EventFd>().is_some();
-            let before = counter.then(|| self.io.clone());
+            let before = self.io.clone();
             match self.once(t) {
                 Err(Errno::EAGAIN) if empty => return Ok(self.done as i64),
-                Err(Errno::EAGAIN) if counter => {
-                    self.io = before.unwrap_or_else(|| self.io.clone());
+                Err(Errno::EAGAIN) if self.waits() => {
+                    // What an object took and could not use is given again.
+                    self.io = before;
                     return Err(Errno::EAGAIN.into());
                 }
-                Err(Errno::EAGAIN) if self.goes_on() => return Err(Errno::EAGAIN.into()),
                 Err(Errno::EPIPE) => {
                     t.post_signal(SigInfo::new(Signal::SIGPIPE, 0));
                     return ended(Errno::EPIPE, self.done);

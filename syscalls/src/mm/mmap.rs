@@ -142,6 +142,9 @@ fn placement(t: &Arc<Task>, addr: u64, flags: MapFlags) -> Result<Placement> {
         return Ok(Placement::FixedNoReplace(addr));
     }
     if flags.contains(MapFlags::MAP_FIXED) {
+        if !addr.is_multiple_of(PAGE_SIZE) {
+            return Err(Errno::EINVAL);
+        }
         if addr < sentry::mm::state::MMAP_MIN_ADDR && !t.creds().capable(Cap::SysRawio) {
             return Err(Errno::EPERM);
         }

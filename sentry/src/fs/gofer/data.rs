@@ -168,9 +168,7 @@ impl GoferInode {
     pub(super) fn closed(&self, writable: bool) {
         if writable {
             // Looked at while that is cheap: often somebody asks soon.
-            if self.fs.exclusive && self.data.any().is_some() {
-                let _ = self.host_attr();
-            }
+            self.look_last();
             self.data.writer_gone();
         }
     }

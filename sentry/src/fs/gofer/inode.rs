@@ -24,11 +24,22 @@ pub(super) struct Place {
     pub name: Arc<[u8]>,
 }
 
+/// How far what is known of a file no longer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stale {
+    /// It holds.
+    No,
+    /// We have read or written data: size, blocks, times and set-id bits may differ, which a
+    /// donated descriptor tells.
+    Data,
+    /// Anything may differ.
+    All,
+}
+
 /// What is known of the file.
 struct Meta {
     attr: HostAttr,
-    /// It has changed since (by us or others) in ways only the host knows.
-    stale: bool,
+    stale: Stale,
     /// Value of an extended attribute that was asked for, or that there is none.
     xattr: Option<(Vec<u8>, Option<Vec<u8>>)>,
 }
@@ -71,7 +82,7 @@ impl GoferInode {
             file_type,
             meta: Mutex::new(Meta {
                 attr: *attr,
-                stale: false,
+                stale: Stale::No,
                 xattr: None,
             }),
             removed: AtomicBool::new(false),
@@ -121,13 +132,28 @@ impl GoferInode {
         if attr.btime == gofer::Time::default() {
             meta.attr.btime = btime;
         }
-        meta.stale = false;
+        meta.stale = Stale::No;
+    }
+
+    /// A donated descriptor has said this. Its owner is told in the terms of this process's
+    /// own user namespace, so that stays what the gofer said.
+    fn learn_data(&self, attr: &HostAttr) -> HostAttr {
+        let mut meta = self.meta.lock();
+        let (uid, gid, btime) = (meta.attr.uid, meta.attr.gid, meta.attr.btime);
+        meta.attr = HostAttr {
+            uid,
+            gid,
+            btime,
+            ..*attr
+        };
+        meta.stale = Stale::No;
+        meta.attr
     }
 
     /// The attributes have changed, in ways only the host knows.
     pub(super) fn stale(&self) {
         let mut meta = self.meta.lock();
-        meta.stale = true;
+        meta.stale = Stale::All;
         meta.xattr = None;
     }
 
@@ -135,22 +161,22 @@ impl GoferInode {
     pub(super) fn written(&self, end: u64) {
         let mut meta = self.meta.lock();
         meta.attr.size = meta.attr.size.max(end);
-        meta.stale = true;
+        meta.stale = meta.stale.max(Stale::Data);
     }
 
     /// The size was set.
     pub(super) fn resized(&self, size: u64) {
         let mut meta = self.meta.lock();
         meta.attr.size = size;
-        meta.stale = true;
+        meta.stale = meta.stale.max(Stale::Data);
     }
 
     /// Data was read: the host may have renewed the access time.
     pub(super) fn accessed(&self) {
         let mut meta = self.meta.lock();
         let a = &meta.attr;
-        if !meta.stale && (a.atime <= a.mtime || a.atime <= a.ctime) {
-            meta.stale = true;
+        if meta.stale == Stale::No && (a.atime <= a.mtime || a.atime <= a.ctime) {
+            meta.stale = Stale::Data;
         }
     }
 
@@ -158,7 +184,7 @@ impl GoferInode {
     pub(super) fn lost_name(&self, dir: &GoferInode, name: &[u8]) {
         let gone = {
             let mut meta = self.meta.lock();
-            meta.stale = true;
+            meta.stale = Stale::All;
             let left = meta.attr.nlink.saturating_sub(1);
             meta.attr.nlink = left;
             self.file_type == FileType::Directory || left == 0
@@ -234,7 +260,13 @@ impl GoferInode {
     /// Whether a cached answer about it holds: exclusive mode, unchanged, and somebody would
     /// have told a change by others.
     fn is_fresh(&self) -> bool {
-        if !self.fs.exclusive || self.meta.lock().stale || self.data.is_stored_to() {
+        let fresh = self.meta.lock().stale == Stale::No && !self.data.is_stored_to();
+        fresh && self.others_are_told()
+    }
+
+    /// Whether a change by others would have made the file stale.
+    fn others_are_told(&self) -> bool {
+        if !self.fs.exclusive {
             return false;
         }
         match &*self.place.lock() {
@@ -249,16 +281,8 @@ impl GoferInode {
         if self.is_fresh() {
             return Ok(self.meta.lock().attr);
         }
-        if let Some(fd) = self.data.any() {
-            let mut attr = gofer::client::file::attr(fd.as_fd())?;
-            // Owners as this process sees them are not those the gofer sees.
-            let known = self.meta.lock().attr;
-            (attr.uid, attr.gid) = (known.uid, known.gid);
-            // Some host file systems number an open file differently.
-            if (attr.dev, attr.ino) == self.key {
-                self.learn(&attr);
-                return Ok(self.meta.lock().attr);
-            }
+        if let Some(attr) = self.look_at_data()? {
+            return Ok(attr);
         }
         if self.is_removed() && self.held().is_none() {
             return Ok(self.meta.lock().attr);
@@ -269,11 +293,40 @@ impl GoferInode {
         Ok(attr)
     }
 
+    /// Attributes by a donated descriptor, if it can tell all that may have changed: a
+    /// change of owner by others shows in the change time.
+    fn look_at_data(&self) -> Result<Option<HostAttr>> {
+        let Some(fd) = self.data.any() else {
+            return Ok(None);
+        };
+        let (stale, ctime) = {
+            let meta = self.meta.lock();
+            (meta.stale, meta.attr.ctime)
+        };
+        if stale == Stale::All {
+            return Ok(None);
+        }
+        let attr = gofer::client::file::attr(fd.as_fd())?;
+        // Some host file systems number an open file differently.
+        let same = (attr.dev, attr.ino) == self.key;
+        if same && (attr.ctime == ctime || self.others_are_told()) {
+            return Ok(Some(self.learn_data(&attr)));
+        }
+        Ok(None)
+    }
+
+    /// Before the descriptor goes: attributes that it alone tells cheaply.
+    pub(super) fn look_last(&self) {
+        if self.meta.lock().stale == Stale::Data {
+            let _ = self.look_at_data();
+        }
+    }
+
     /// The size, as cheaply as it can be had truly.
     pub(super) fn size_now(&self) -> u64 {
         let meta = self.meta.lock();
         let known = meta.attr.size;
-        let holds = self.fs.exclusive && !meta.stale;
+        let holds = self.fs.exclusive && meta.stale == Stale::No;
         drop(meta);
         // Asked where the gofer cannot be: whatever is mapped has a descriptor.
         match self.data.any().filter(|_| !holds) {

@@ -214,6 +214,12 @@ impl FileOps for PipeEnd {
         self
     }
 
+    fn reopen(&self, flags: OpenFlags) -> Result<Arc<dyn FileOps>> {
+        let end = PipeEnd::open(&self.pipe, flags.readable(), flags.writable(), self.named);
+        let events = PollEvents::PRI | READABLE | WRITABLE;
+        self.pipe.pollee.notify(events);
+        Ok(Arc::new(end))
+    }
     fn read(&self, _cx: &IoCx<'_>, dst: &mut dyn IoDst, _pos: u64) -> Result<usize> {
         self.pipe.read(dst)
     }

@@ -7,11 +7,14 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use abi::Errno;
+
 use super::attr::{Attr, FileType, SetAttr};
 use super::inode::{FileSystem, Inode, InodeExtra, StatFs};
 use super::mount::{Mount, MountFlags, Path, SuperBlock};
 use crate::Result;
 use crate::fs::file::{File, FileOps, OpenFlags};
+use crate::fs::host_file::HostFile;
 use crate::task::Task;
 
 /// Magic of `anon_inodefs`, `<linux/magic.h>`.
@@ -103,6 +106,17 @@ impl Inode for AnonInode {
         self.file.ops.set_attr(set)
     }
     fn open(self: Arc<Self>, flags: OpenFlags, _t: Option<&Arc<Task>>) -> Result<Arc<dyn FileOps>> {
+        // A file of the caller cannot be opened anew: the new description shares it.
+        if self.file.downcast::<HostFile>().is_some() {
+            let had = self.file.flags();
+            let more =
+                (flags.readable() && !had.readable()) || (flags.writable() && !had.writable());
+            return if more {
+                Err(Errno::EACCES)
+            } else {
+                Ok(self.file.ops.clone())
+            };
+        }
         self.file.ops.reopen(flags)
     }
     fn extra(&self) -> &InodeExtra {
