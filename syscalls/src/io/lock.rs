@@ -115,16 +115,10 @@ impl Attempt for SetRecord {
             }
             Err(e) => return Err(e.into()),
         }
-        // A close by another thread meanwhile has released nothing of this lock. A lock of
-        // the description itself lives as long as that.
+        // A close by another thread meanwhile has released nothing of this lock.
         let still = t.files().get(self.fd.0);
-<<<<<<< HEAD
-        let of_process = matches!(self.lock.owner, LockOwner::Table(_));
-        if of_process && !still.is_ok_and(|f| Arc::ptr_eq(&f, &self.file)) {
-=======
         let of_table = matches!(self.lock.owner, LockOwner::Table(_));
         if of_table && !still.is_ok_and(|f| Arc::ptr_eq(&f, &self.file)) {
->>>>>>> main
             self.locks.unset(&self.lock);
             return Err(Errno::EBADF.into());
         }

@@ -95,8 +95,6 @@ impl Read {
         *offset = offset.saturating_add(n as u64);
         Ok(n)
     }
-<<<<<<< HEAD
-=======
 
     /// Somebody else may go on with what this one leaves.
     fn pass_on(&self, t: &Arc<Task>) {
@@ -115,7 +113,6 @@ impl Read {
             pollee.notify_all();
         }
     }
->>>>>>> main
 }
 
 impl Attempt for Read {
@@ -129,6 +126,7 @@ impl Attempt for Read {
             }
             Err(e) => Err(e.into()),
             Ok(n) => {
+                self.pass_on(t);
                 if n > 0 {
                     tell(&self.file, Mask::ACCESS);
                 }
@@ -145,25 +143,9 @@ impl Attempt for Read {
         list
     }
 
-    fn on_signal(&mut self, _t: &Arc<Task>) -> OnSignal {
+    fn on_signal(&mut self, t: &Arc<Task>) -> OnSignal {
+        self.pass_on(t);
         class(&self.file, false)
-    }
-
-    /// Somebody else may go on with what this one leaves.
-    fn settled(&mut self, t: &Arc<Task>) {
-        if !self.waited {
-            return;
-        }
-        if let Some(pollee) = self.file.ops.pollee()
-            && pollee.has_waiters()
-            && self
-                .file
-                .ops
-                .poll(&self.file.cx(Some(t)))
-                .intersects(READABLE)
-        {
-            pollee.notify(READABLE);
-        }
     }
 
     fn name(&self) -> &'static str {
@@ -262,20 +244,13 @@ impl Attempt for Write {
     fn attempt(&mut self, t: &Arc<Task>) -> SysResult<i64> {
         loop {
             let empty = IoSrc::remaining(&self.io) == 0;
-            // A counter has looked at the value when it finds that it must wait.
-            let counter = self.file.downcast::<EventFd>().is_some();
-            let before = counter.then(|| self.io.clone());
+            let before = self.io.clone();
             match self.once(t) {
                 Err(Errno::EAGAIN) if empty => return Ok(self.done as i64),
-                Err(Errno::EAGAIN) if counter => {
-                    self.io = before.unwrap_or_else(|| self.io.clone());
-                    return Err(Errno::EAGAIN.into());
-                }
-                Err(Errno::EAGAIN) if self.goes_on() => return Err(Errno::EAGAIN.into()),
-            let before = self.io.clone();
                 Err(Errno::EAGAIN) if self.waits() => {
                     // What an object took and could not use is given again.
                     self.io = before;
+                    return Err(Errno::EAGAIN.into());
                 }
                 Err(Errno::EPIPE) => {
                     t.post_signal(SigInfo::new(Signal::SIGPIPE, 0));

@@ -225,3 +225,57 @@ impl Ring {
         Ok(got)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::{KernelDst, KernelSrc};
+
+    fn put(ring: &mut Ring, bytes: &[u8], packets: bool) -> usize {
+        ring.write(&mut KernelSrc::new(bytes), packets).unwrap_or(0)
+    }
+
+    fn get(ring: &mut Ring, len: usize) -> Vec<u8> {
+        let mut buf = vec![0; len];
+        let n = ring.read(&mut KernelDst::new(&mut buf)).unwrap_or(0);
+        buf.truncate(n);
+        buf
+    }
+
+    #[test]
+    fn small_writes_share_a_page_and_come_back_in_order() {
+        let mut ring = Ring::new(1);
+        assert_eq!(put(&mut ring, b"one", false), 3);
+        assert_eq!(put(&mut ring, b"two", false), 3);
+        assert_eq!(get(&mut ring, 4), b"onet");
+        assert_eq!(get(&mut ring, 4), b"wo");
+        assert!(ring.is_empty());
+    }
+
+    #[test]
+    fn a_write_up_to_a_page_is_whole_or_not_at_all() {
+        let mut ring = Ring::new(1);
+        assert_eq!(put(&mut ring, &[1; 4000], false), 4000);
+        assert_eq!(put(&mut ring, &[2; 200], false), 0);
+        assert_eq!(put(&mut ring, &[3; 96], false), 96);
+        assert_eq!(ring.bytes(), PIPE_BUF);
+    }
+
+    #[test]
+    fn packets_are_not_glued_and_lose_what_a_read_leaves() {
+        let mut ring = Ring::new(4);
+        put(&mut ring, b"first", true);
+        put(&mut ring, b"second", true);
+        assert_eq!(get(&mut ring, 3), b"fir");
+        assert_eq!(get(&mut ring, 64), b"second");
+    }
+
+    #[test]
+    fn a_ring_does_not_shrink_below_what_is_in_use() {
+        let mut ring = Ring::new(4);
+        put(&mut ring, &[0; 3 * PIPE_BUF], false);
+        assert_eq!(ring.resize(2), Err(Errno::EBUSY));
+        assert_eq!(ring.resize(3), Ok(()));
+        assert!(ring.is_full());
+    }
+}
