@@ -54,6 +54,7 @@ impl Rig {
             memory_file,
             workers,
             trap: TRAP,
+            maps: None,
         })?;
         Ok(Self {
             platform,

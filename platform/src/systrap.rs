@@ -31,6 +31,7 @@ mod space;
 mod stub;
 mod watchdog;
 
+use std::fs::File;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,6 +47,9 @@ pub struct Config {
     pub workers: usize,
     /// System call numbers that are to arrive with full registers.
     pub trap: &'static [u32],
+    /// `/proc/self/maps` opened earlier, where there is no `/proc` any more: says where the
+    /// host's vDSO is. `None`: looked up by path.
+    pub maps: Option<File>,
 }
 
 /// The host system calls the platform makes after [`Systrap::new`], each with its reason.

@@ -24,6 +24,7 @@ use crate::task::Task;
 use crate::task::run::Dispatcher;
 use crate::time::clock::Clock;
 use crate::time::timers::Timers;
+use crate::trace::Tracer;
 use crate::worker::Workers;
 
 /// What the kernel is told of the host at start; it cannot look for itself.
@@ -51,6 +52,8 @@ pub struct KernelConfig {
     pub clock: Arc<dyn Clock>,
     /// The system call table.
     pub dispatcher: &'static dyn Dispatcher,
+    /// Sees every call, where the operator asked for it.
+    pub tracer: Option<Arc<dyn Tracer>>,
 }
 
 /// One sandbox's kernel.
@@ -75,6 +78,8 @@ pub struct Kernel {
     pub timers: Timers,
     /// The system call table.
     pub dispatcher: &'static dyn Dispatcher,
+    /// Sees every call, where the operator asked for it.
+    pub tracer: Option<Arc<dyn Tracer>>,
     /// Workers' run lists.
     pub workers: Workers,
     /// Openers of device nodes and FIFOs.
@@ -138,6 +143,7 @@ impl Kernel {
             memory: config.memory,
             clock: config.clock,
             dispatcher: config.dispatcher,
+            tracer: config.tracer,
             host_watch: HostWatch::default(),
             ipc: IpcNs::default(),
             net: NetNs::default(),

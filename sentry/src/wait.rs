@@ -195,10 +195,15 @@ impl Pollee {
             .filter(|w| w.events.intersects(events))
             .map(|w| (w.waker.clone(), w.share))
             .collect();
+        // An end or an error is for everybody.
+        let everybody = events.intersects(PollEvents::HUP | PollEvents::ERR);
         let mut exclusive_done = false;
         for (waker, share) in &wakers {
             match share {
                 Share::All => {
+                    waker.wake(events);
+                }
+                Share::Exclusive if everybody => {
                     waker.wake(events);
                 }
                 Share::Exclusive if !exclusive_done => exclusive_done = waker.wake(events),

@@ -32,6 +32,7 @@ fn main() {
         memory_file: memory.fd().try_clone_to_owned().unwrap(),
         workers,
         trap: sentry::task::TRAPPED,
+        maps: None,
     })
     .unwrap();
     let dispatcher: &'static syscalls::Table = Box::leak(Box::new(syscalls::Table::default()));
@@ -45,6 +46,7 @@ fn main() {
         memory,
         clock: Arc::new(HostClock),
         dispatcher,
+        tracer: None,
     });
     let fs = TmpFs::new(
         kernel.frames.clone(),

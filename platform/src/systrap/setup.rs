@@ -5,6 +5,8 @@
 //! of everything else: capabilities, descriptors, signal handlers, mappings. No Rust code
 //! runs in the new process. Neighbours: `stub` (the code), `filter`, `layout`.
 
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,8 +74,15 @@ struct Piece {
 
 /// Finds the vDSO and its data pages, which must keep their distances; and where the ELF
 /// image will be. Empty when there is none or it does not fit.
-fn vdso_pieces(base: u64) -> (Vec<Piece>, Option<(u64, u64)>) {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+fn vdso_pieces(maps: Option<&File>, base: u64) -> (Vec<Piece>, Option<(u64, u64)>) {
+    let text = match maps {
+        Some(mut file) => {
+            let mut text = String::new();
+            file.read_to_string(&mut text).map(|_| text)
+        }
+        None => std::fs::read_to_string("/proc/self/maps"),
+    };
+    let maps = text.unwrap_or_default();
     let mut found = Vec::new();
     for line in maps.lines() {
         let name = line.split_whitespace().nth(5).unwrap_or("");
@@ -266,7 +275,7 @@ fn make_core(config: &Config, base: u64) -> Result<(Arc<Core>, Vec<Piece>), Plat
     let min_stack = raw::auxv(libc::AT_MINSIGSTKSZ);
     let too_big = || PlatformError::Unsupported("signal frames are too big".into());
     let area = Layout::area_for(min_stack).ok_or_else(too_big)?;
-    let (pieces, vdso) = vdso_pieces(base);
+    let (pieces, vdso) = vdso_pieces(config.maps.as_ref(), base);
     let cpus = raw::affinity().map_err(failed("reading the CPU set"))?;
     let numbers = raw::cpus_of(&cpus);
     let mut workers = Vec::new();

@@ -34,6 +34,8 @@ pub struct Stub {
     pid: i32,
     pidfd: OwnedFd,
     killed: AtomicBool,
+    /// Has had more than one guest thread: its CPU time is not that of the one left.
+    shared: AtomicBool,
     reaped: AtomicBool,
     mapper: Mutex<Mapper>,
     threads: Mutex<Vec<Key>>,
@@ -58,6 +60,7 @@ impl Stub {
                 pid,
                 pidfd,
                 killed: AtomicBool::new(false),
+                shared: AtomicBool::new(false),
                 reaped: AtomicBool::new(false),
                 mapper: Mutex::new(mapper),
                 threads: Mutex::default(),
@@ -149,7 +152,7 @@ impl Stub {
     /// CPU time of one of its threads; of the whole process where that is all there is.
     pub fn cpu_time(&self, tid: i32) -> Duration {
         let whole = raw::process_cpu_time(self.pid).unwrap_or_default();
-        if tid == 0 || self.is_killed() || self.threads.lock().len() < 2 {
+        if tid == 0 || self.is_killed() || !self.shared.load(Ordering::Relaxed) {
             return whole;
         }
         // The clock id of another thread of the same process; only the mapper can read it.
@@ -431,7 +434,12 @@ impl Stub {
             .threads
             .write()
             .insert_with(|key| Thread::new(core, key, parts));
-        self.threads.lock().push(thread.key());
+        let mut threads = self.threads.lock();
+        if !threads.is_empty() {
+            self.shared.store(true, Ordering::Relaxed);
+        }
+        threads.push(thread.key());
+        drop(threads);
         if let Err(errno) = thread.enlist() {
             self.kill();
             return Err(what(errno));

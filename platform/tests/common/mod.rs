@@ -50,6 +50,7 @@ impl Rig {
             memory_file,
             workers,
             trap: TRAP,
+            maps: None,
         })
         .unwrap();
         Self {

@@ -1,5 +1,6 @@
 //! Makes the kernel and the container from a plan, behind the walls.
 
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -17,9 +18,10 @@ use sentry::creds::{CapSet, Creds};
 use sentry::kernel::{HostInfo, Kernel, KernelConfig};
 use sentry::task::limits::Resource;
 use sentry::time::clock::HostClock;
+use sentry::trace::{LineSink, Tracer};
 
 use super::message::Ended;
-use super::{Plan, Stdio, control, gofer};
+use super::{Plan, Stdio, Trace, control, gofer};
 use crate::bundle::mounts::{GuestMount, MountKind};
 use crate::bundle::process::GuestProcess;
 use crate::cli::Failure;
@@ -34,6 +36,28 @@ pub struct Sandbox {
     container: Arc<Container>,
     gofer_life: std::io::PipeReader,
     resized: Option<(SignalFd, OwnedFd)>,
+}
+
+/// Where traced calls go.
+struct Lines(Trace);
+
+impl LineSink for Lines {
+    fn line(&self, text: &str) {
+        if !self.0.calls.is_empty() && !self.is_wanted(text) {
+            return;
+        }
+        // A trace that cannot be written must not disturb the guest.
+        let _ = nix::unistd::write(&self.0.output, format!("{text}\n").as_bytes());
+    }
+}
+
+impl Lines {
+    /// Whether the line is of a call that was asked for; signals and ends always are.
+    fn is_wanted(&self, text: &str) -> bool {
+        let body = text.split_once("] ").map_or(text, |(_, body)| body);
+        body.split_once('(')
+            .is_none_or(|(name, _)| self.0.calls.iter().any(|c| c == name) || name.contains(' '))
+    }
 }
 
 /// Looks at the host while there is still a /proc.
@@ -73,10 +97,10 @@ impl OomScore {
 
 /// Makes everything up to a container whose first process is loaded and held.
 pub fn make(
-    plan: Plan,
+    mut plan: Plan,
     host: HostInfo,
     ends: gofer::Ends,
-    oom: &OomScore,
+    (oom, maps): (&OomScore, File),
 ) -> Result<Sandbox, Failure> {
     guestmem::install_handler().map_err(|e| anyhow::anyhow!("fault handler: {e}"))?;
     let memory = guestmem::MemoryFile::new(MEMORY_FILE)
@@ -87,6 +111,7 @@ pub fn make(
         memory_file: memory.fd().try_clone_to_owned()?,
         workers,
         trap: TRAPPED,
+        maps: Some(maps),
     });
     oom.set("0");
     let platform: Arc<dyn Platform> = made.context("start the platform")?;
@@ -103,12 +128,17 @@ pub fn make(
         .map_err(|_| anyhow::anyhow!("a first thread failed"))?;
     filter::install()?;
 
+    let tracer = plan.trace.take().map(|trace| {
+        let sink: Arc<dyn LineSink> = Arc::new(Lines(trace));
+        Arc::new(syscalls::strace::Strace::new(sink)) as Arc<dyn Tracer>
+    });
     let kernel = Kernel::new(KernelConfig {
         host,
         platform,
         memory: Arc::new(memory),
         clock: Arc::new(HostClock),
         dispatcher: Box::leak(Box::new(syscalls::Table::default())),
+        tracer,
     });
     let client = ::gofer::Client::new(ends.session.into())
         .map_err(|e| anyhow::anyhow!("greet the gofer: {e}"))?;

@@ -4,7 +4,7 @@
 //! with it, and it ends with the status of the guest's first process, so that whoever waits
 //! for the container waits for it.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
@@ -61,6 +61,7 @@ fn stages(
 
     let host = kernel::host_info(&plan);
     let oom = OomScore::open();
+    let maps = File::open("/proc/self/maps").context("open /proc/self/maps")?;
     let mut ends = gofer::fork(&plan.roots)?;
     gofer::ready(&mut ends)?;
     namespaces::empty_root()?;
@@ -69,7 +70,7 @@ fn stages(
     }
     identity::become_nobody(launch::SENTRY_ID)?;
 
-    let sandbox = kernel::make(plan, host, ends, &oom)?;
+    let sandbox = kernel::make(plan, host, ends, (&oom, maps))?;
     sync.report(&Stage::Ready).context("report readiness")?;
     sandbox.serve(listener)
 }

@@ -3,7 +3,7 @@
 //! A frame is a little-endian u32 length and that many bytes of JSON; descriptors ride on
 //! the frame's first byte (SCM_RIGHTS).
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
@@ -136,8 +136,32 @@ pub fn send<T: Serialize>(to: &UnixStream, message: &T, fds: &[BorrowedFd<'_>]) 
             other => break other?,
         }
     };
-    let mut to = to;
-    to.write_all(frame.get(sent..).unwrap_or_default())
+    write_all(to, frame.get(sent..).unwrap_or_default())
+}
+
+/// Writes the rest of a frame, by write(2): the Sentry has no other way.
+fn write_all(to: &UnixStream, mut rest: &[u8]) -> io::Result<()> {
+    while !rest.is_empty() {
+        match nix::unistd::write(to, rest) {
+            Ok(n) => rest = rest.get(n..).unwrap_or_default(),
+            Err(nix::Error::EINTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Reads a part of a frame whole, by read(2).
+fn read_exact(from: &UnixStream, mut rest: &mut [u8]) -> io::Result<()> {
+    while !rest.is_empty() {
+        match nix::unistd::read(from, rest) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => rest = rest.get_mut(n..).unwrap_or_default(),
+            Err(nix::Error::EINTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Receives a frame; `None` when the other end has closed.
@@ -149,14 +173,13 @@ pub fn receive<T: for<'a> Deserialize<'a>>(
     if n == 0 {
         return Ok(None);
     }
-    let mut from = from;
-    from.read_exact(head.get_mut(n..).unwrap_or_default())?;
+    read_exact(from, head.get_mut(n..).unwrap_or_default())?;
     let length = u32::from_le_bytes(head) as usize;
     if length > MAX_FRAME {
         return Err(io::Error::other("control message too long"));
     }
     let mut body = vec![0; length];
-    from.read_exact(&mut body)?;
+    read_exact(from, &mut body)?;
     Ok(Some((serde_json::from_slice(&body)?, fds)))
 }
 

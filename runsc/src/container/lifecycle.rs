@@ -211,7 +211,10 @@ fn plan(
         .ok_or_else(|| Failure::new(1, "process property must not be empty"))?;
     let linux = spec.linux().as_ref();
     let resources = resources(spec);
-    let root_readonly = spec.root().as_ref().is_some_and(|r| r.readonly().unwrap_or(false));
+    let root_readonly = spec
+        .root()
+        .as_ref()
+        .is_some_and(|r| r.readonly().unwrap_or(false));
     let positive = |n: i64| u64::try_from(n).ok().filter(|n| *n > 0);
     Ok(Plan {
         id: state.id.clone(),

@@ -93,7 +93,10 @@ pub const ALLOWED: &[Row] = &[
         libc::SYS_epoll_pwait2,
         "wait for guest events with a timeout",
     ),
-    any(libc::SYS_epoll_create1, "the wait set of a guest's watched descriptors"),
+    any(
+        libc::SYS_epoll_create1,
+        "the wait set of a guest's watched descriptors",
+    ),
     any(libc::SYS_epoll_ctl, "listeners and descriptors of a worker"),
     one(
         libc::SYS_futex,
@@ -152,7 +155,6 @@ pub const ALLOWED: &[Row] = &[
             &[Is(2, libc::MADV_POPULATE_WRITE as u64)],
             &[Is(2, libc::MADV_DONTDUMP as u64)],
             &[Is(2, libc::MADV_DONTFORK as u64)],
-            &[Is(2, libc::MADV_DONTDUMP as u64)],
         ],
         "give memory back; huge pages; populate",
     ),
@@ -163,6 +165,7 @@ pub const ALLOWED: &[Row] = &[
     // Donated files and the caller's stdio.
     any(libc::SYS_read, "files, pipes, terminals, counters"),
     any(libc::SYS_write, "the same"),
+    any(libc::SYS_readv, "the same"),
     any(libc::SYS_writev, "the same"),
     any(libc::SYS_pread64, "donated files"),
     any(libc::SYS_pwrite64, "donated files"),
@@ -198,11 +201,6 @@ pub const ALLOWED: &[Row] = &[
         "messages with descriptors on connected sockets",
     ),
     any(libc::SYS_recvmsg, "the same"),
-    any(
-        libc::SYS_sendto,
-        "messages on connected sockets; there is no name to send to",
-    ),
-    any(libc::SYS_recvfrom, "the same"),
     any(libc::SYS_accept4, "the control socket"),
     any(libc::SYS_poll, "the control loop"),
     any(libc::SYS_ppoll, "whether a descriptor is ready"),

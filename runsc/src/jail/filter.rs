@@ -73,7 +73,10 @@ mod tests {
     #[test]
     fn the_list_compiles_and_is_short() {
         // clone3 is listed, but never executed.
-        let allowed = ALLOWED.iter().filter(|row| row.nr != libc::SYS_clone3).count();
+        let allowed = ALLOWED
+            .iter()
+            .filter(|row| row.nr != libc::SYS_clone3)
+            .count();
         assert!(allowed <= 60, "{allowed} calls");
         let sizes = programs().expect("programs").map(|p| p.len());
         assert!(sizes[1] > ALLOWED.len() && sizes[1] < 4096, "{sizes:?}");

@@ -169,22 +169,7 @@ impl Builder<'_> {
                 };
                 (DevPts::new(k, options), "devpts")
             }
-            MountSource::Mqueue => {
-                let options = TmpOptions {
-                    mode: 0o1777,
-                    ..TmpOptions::default()
-                };
-                (
-                    TmpFs::new(
-                        k.frames.clone(),
-                        k.clock.clone(),
-                        k.fs_types.new_dev(),
-                        options,
-                    )
-                    .named("mqueue"),
-                    "mqueue",
-                )
-            }
+            MountSource::Mqueue => (crate::ipc::mqueue_fs::new(k), "mqueue"),
             MountSource::Cgroup => (sys::cgroup(k, self.pids, k.fs_types.new_dev()), "cgroup"),
         })
     }

@@ -12,8 +12,9 @@ use crate::io::{IoDst, IoSrc};
 use crate::sync::Mutex;
 use crate::wait::Pollee;
 
-const READABLE: PollEvents = PollEvents::IN.union(PollEvents::RDNORM);
-const WRITABLE: PollEvents = PollEvents::OUT.union(PollEvents::WRNORM);
+/// A counter reports these alone, without the `NORM` bits other files add.
+const READABLE: PollEvents = PollEvents::IN;
+const WRITABLE: PollEvents = PollEvents::OUT;
 
 /// A counter that can be read, written and polled. Lock rank: leaf.
 pub struct EventFd {

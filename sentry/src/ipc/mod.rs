@@ -1,10 +1,11 @@
 //! System V IPC (`sysvipc(7)`) and POSIX message queues (`mq_overview(7)`).
 //!
 //! [`table`] keeps objects by identifier and key with their permissions; [`shm`], [`sem`]
-//! and [`msg`] are the three kinds, [`mqueue`] the POSIX queues. An [`IpcNs`] is a
-//! namespace of them.
+//! and [`msg`] are the three kinds, [`mqueue`] the POSIX queues, [`mqueue_fs`] their
+//! file system. An [`IpcNs`] is a namespace of them.
 
 pub mod mqueue;
+pub mod mqueue_fs;
 pub mod msg;
 pub mod sem;
 pub mod shm;

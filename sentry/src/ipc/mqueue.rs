@@ -162,6 +162,16 @@ impl Names {
         Ok(File::anonymous(Arc::new(MqFile(queue)), flags))
     }
 
+    /// A queue by name.
+    pub fn find(&self, name: &[u8]) -> Option<Arc<MQueue>> {
+        self.0.lock().get(name).cloned()
+    }
+
+    /// All names.
+    pub fn list(&self) -> Vec<Vec<u8>> {
+        self.0.lock().keys().cloned().collect()
+    }
+
     /// `mq_unlink(2)`.
     pub fn unlink(&self, t: &Arc<Task>, name: &[u8]) -> Result<()> {
         let mut names = self.0.lock();

@@ -51,6 +51,9 @@ impl Task {
         }
         drop(self.park.take());
         *self.stopped_next.lock() = None;
+        if let Some(tracer) = &self.kernel.tracer {
+            tracer.exit(self.tid(), status.0);
+        }
         self.kernel.remove_cookie(self.cookie());
         self.leave_group(status);
     }

@@ -19,7 +19,9 @@ impl Task {
             return;
         };
         // Kernel addresses are mapped, but not for the guest.
-        let present = u64::from(addr >= 1 << 47);
+        // So is what was read before it is jumped to, mostly.
+        let jump = access == Access::Exec && code == info::SEGV_ACCERR;
+        let present = u64::from(addr >= 1 << 47 || jump);
         let error = match access {
             Access::Read => 4,
             Access::Write => 6,

@@ -86,6 +86,8 @@ pub struct Task {
     pub(crate) stopped_next: Mutex<Option<run::Next>>,
     /// Has to exit: by whom (group exit, `execve` of another thread).
     pub(crate) doomed: AtomicBool,
+    /// The tracer has seen the beginning of a call, not yet its end.
+    pub(crate) traced: AtomicBool,
     pub(crate) exited: AtomicBool,
     comm: Mutex<Vec<u8>>,
     exe: RwLock<Option<exec::ExeInfo>>,
@@ -159,6 +161,7 @@ impl Task {
             deferred: Mutex::new(None),
             stopped_next: Mutex::new(None),
             doomed: AtomicBool::new(false),
+            traced: AtomicBool::new(false),
             exited: AtomicBool::new(false),
             comm: Mutex::new(new.comm),
             exe: RwLock::new(new.exe),

@@ -153,6 +153,10 @@ impl Task {
     }
 
     fn serve(self: &Arc<Task>, call: CallState) {
+        if let Some(tracer) = &self.kernel.tracer {
+            self.traced.store(true, Ordering::Relaxed);
+            tracer.enter(self, call.nr, &call.args);
+        }
         let result = self.kernel.dispatcher.dispatch(self, call.nr, &call.args);
         self.settle(result);
     }
@@ -253,6 +257,7 @@ impl Task {
                 Next::Regs => Resume::Regs,
                 Next::Passthrough => Resume::Passthrough,
             };
+            self.trace_end(how);
             match self.resume(how) {
                 Some(n) => next = n,
                 None => return,
@@ -286,6 +291,25 @@ impl Task {
         if ctx.resume(Resume::Return(value)).is_err() && self.park.reenter() {
             self.lost();
         }
+    }
+
+    /// Tells the tracer how the call in hand ended, once.
+    fn trace_end(self: &Arc<Task>, how: Resume) {
+        let Some(tracer) = &self.kernel.tracer else {
+            return;
+        };
+        if !self.traced.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let result = match how {
+            Resume::Return(v) => match u16::try_from(v.checked_neg().unwrap_or(0)) {
+                Ok(e @ 1..=4095) => Err(Errno::from_raw(i32::from(e))),
+                _ => Ok(v),
+            },
+            Resume::Regs | Resume::Passthrough => Ok(0),
+        };
+        let call = *self.call.lock();
+        tracer.leave(self, call.nr, &call.args, result);
     }
 
     /// Resumes the guest, unless something came to look at in the last moment.

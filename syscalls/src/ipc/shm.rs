@@ -39,6 +39,8 @@ pub fn shmctl(t: &Arc<Task>, id: i32, cmd: i32, buf: u64) -> SysResult<i32> {
     const SHM_STAT: i32 = 13;
     const SHM_INFO: i32 = 14;
     const SHM_STAT_ANY: i32 = 15;
+    // Attachments of processes that have just ended are gone too.
+    t.kernel.frames.tidy();
     let table = &t.kernel.ipc.shm;
     let out = UserPtr::<ShmDs, Out>::at(buf);
     match cmd & !IPC_64 {

@@ -292,4 +292,6 @@ pub fn register(kernel: &Arc<Kernel>) {
             .register(FileType::CharDevice, 5, minor, devices.clone());
     }
     kernel.fs_types.register("devpts", Arc::new(mount));
+    let mqueue = Arc::new(crate::ipc::mqueue_fs::mount);
+    kernel.fs_types.register("mqueue", mqueue);
 }

@@ -26,6 +26,8 @@ pub(super) struct Entry {
     kind: Option<FileType>,
     /// Attributes nobody has taken yet; afterwards the inode has them.
     attr: Option<gofer::Attr>,
+    /// Place in the host's own order; names made since come last.
+    order: usize,
 }
 
 type Names = BTreeMap<Arc<[u8]>, Entry>;
@@ -290,17 +292,19 @@ impl GoferInode {
         }
     }
 
-    /// All names at this moment, in order.
+    /// All names at this moment, in the host's order.
     fn snapshot(&self) -> Result<Vec<Listed>> {
         if self.ensure_listed()? {
             let state = self.dir.state.lock();
             if let Some(names) = &state.names {
-                let all = names.iter().map(|(name, e)| Listed {
+                let mut all: Vec<_> = names.iter().collect();
+                all.sort_by_key(|(_, e)| e.order);
+                let listed = |(name, e): (&Arc<[u8]>, &Entry)| Listed {
                     name: name.clone(),
                     ino: e.key.1,
                     kind: e.kind,
-                });
-                return Ok(all.collect());
+                };
+                return Ok(all.into_iter().map(listed).collect());
             }
         }
         let held = self.handle()?;
@@ -324,21 +328,23 @@ impl Entry {
             key: inode.key,
             kind: Some(inode.file_type),
             attr: None,
+            order: usize::MAX,
         }
     }
 }
 
 fn names_of(entries: Vec<gofer::Dirent>, dev: u64) -> Names {
-    let entry = |e: gofer::Dirent| {
+    let entry = |(order, e): (usize, gofer::Dirent)| {
         let key = e.attr.map_or((dev, e.ino), |a| (a.dev, a.ino));
         let known = Entry {
             key,
             kind: FileType::from_mode(u32::from(e.dtype) << 12),
             attr: e.attr,
+            order,
         };
         (Arc::from(e.name), known)
     };
-    entries.into_iter().map(entry).collect()
+    entries.into_iter().enumerate().map(entry).collect()
 }
 
 /// A name as an open directory shows it.

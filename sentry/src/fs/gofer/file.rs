@@ -103,9 +103,6 @@ impl FileOps for OpenFile {
         let fd = self.inode.writer()?;
         host::truncate(fd.as_fd(), len)?;
         self.inode.resized(len);
-        // The host takes its own pages out of guests; private copies are ours.
-        let end = len.next_multiple_of(abi::PAGE_SIZE);
-        self.inode.data.mappers.truncate(end);
         Ok(())
     }
     fn allocate(&self, _cx: &IoCx<'_>, mode: u32, offset: u64, len: u64) -> Result<()> {

@@ -27,7 +27,7 @@ enum Value {
 use Value::{Fixed, Of, Stored};
 
 /// Every setting, by path under `/proc/sys`, sorted.
-const SETTINGS: [(&str, Value); 62] = [
+const SETTINGS: [(&str, Value); 64] = [
     ("fs/aio-max-nr", Fixed("65536")),
     ("fs/aio-nr", Fixed("0")),
     ("fs/file-max", Fixed("9223372036854775807")),
@@ -99,8 +99,10 @@ const SETTINGS: [(&str, Value); 62] = [
     ),
     ("kernel/version", Of(|k| k.kernel.version.clone())),
     ("net/core/somaxconn", Stored("4096")),
+    ("net/ipv4/ip_forward", Stored("0")),
     ("net/ipv4/ip_local_port_range", Stored("32768\t60999")),
     ("net/ipv4/ip_unprivileged_port_start", Stored("1024")),
+    ("net/ipv4/ping_group_range", Stored("1\t0")),
     ("net/ipv4/tcp_keepalive_time", Stored("7200")),
     ("vm/max_map_count", Fixed("65530")),
     ("vm/mmap_min_addr", Fixed("65536")),

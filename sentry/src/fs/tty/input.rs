@@ -143,7 +143,7 @@ impl Input {
         };
         if !t.local(NOFLSH) {
             self.flush();
-            out.queue.clear();
+            out.queue.truncate(out.mark);
             caused.flushed = true;
         }
         if t.local(ECHO) {
@@ -323,5 +323,40 @@ fn echo_char(t: &Termios, out: &mut Output, c: u8) {
         out.put(t, c ^ 0x40);
     } else {
         out.put(t, c);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(t: &Termios, text: &[u8]) -> (Input, Vec<u8>, Caused) {
+        let (mut input, mut out, mut caused) =
+            (Input::default(), Output::default(), Caused::default());
+        for c in text {
+            input.put(t, &mut out, *c, &mut caused);
+        }
+        (input, out.queue.into_iter().collect(), caused)
+    }
+
+    #[test]
+    fn a_line_is_edited_before_it_is_ready() {
+        let (input, echo, _) = typed(&Termios::default(), b"abX\x7fc\r");
+        assert_eq!(input.ready.into_iter().collect::<Vec<_>>(), b"abc\n");
+        assert_eq!(echo, b"abX\x08 \x08c\r\n");
+    }
+
+    #[test]
+    fn an_eof_ends_a_line_without_being_in_it() {
+        let (input, _, _) = typed(&Termios::default(), b"part\x04\x04");
+        assert_eq!(input.lines, [(4, true), (0, true)]);
+    }
+
+    #[test]
+    fn the_interrupt_character_signals_and_flushes() {
+        let (input, echo, caused) = typed(&Termios::default(), b"x\x03");
+        assert_eq!(caused.signals, [Signal::SIGINT]);
+        assert!(input.edit.is_empty());
+        assert_eq!(echo, b"^C");
     }
 }

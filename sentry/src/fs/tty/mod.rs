@@ -173,6 +173,7 @@ impl Tty {
             let mut s = self.state.lock();
             let s = &mut *s;
             let before = s.output.queue.len();
+            s.output.mark = before;
             let mut taken = 0;
             for c in bytes {
                 if s.input.room(&s.termios) == 0 {

@@ -14,6 +14,9 @@ pub struct Output {
     pub queue: VecDeque<u8>,
     /// Cursor column, as far as output tells.
     pub column: usize,
+    /// Length of the queue before the current input: what a signal character does not
+    /// take back, because it is as good as delivered.
+    pub mark: usize,
     /// Stopped by `^S` or `TCOOFF`.
     pub stopped: bool,
 }
