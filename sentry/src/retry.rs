@@ -32,6 +32,9 @@ pub trait Attempt: Send + 'static {
     fn timed_out(&mut self, _t: &Arc<Task>) -> SysResult<i64> {
         Err(Errno::EAGAIN.into())
     }
+    /// The call waited and now ends, its places in the queues given up. One that was woken
+    /// alone wakes the next here if there is something left.
+    fn settled(&mut self, _t: &Arc<Task>) {}
     /// Name of the call.
     fn name(&self) -> &'static str;
 }
@@ -46,8 +49,16 @@ pub fn watch_one(pollee: &Pollee, events: PollEvents, waker: Waker) -> Registrat
 struct Retry<A> {
     what: A,
     deadline: Option<Duration>,
-    _waits: Registrations,
+    waits: Registrations,
     _timer: Option<Timer>,
+}
+
+impl<A: Attempt> Retry<A> {
+    /// Leaves the queues, so that what is passed on cannot come back to this very task.
+    fn settle(&mut self, t: &Arc<Task>) {
+        self.waits.clear();
+        self.what.settled(t);
+    }
 }
 
 /// Tries `what` now and, on `EAGAIN`, waits until it succeeds, fails, or `deadline`
@@ -65,7 +76,7 @@ pub fn retry<A: Attempt>(t: &Arc<Task>, mut what: A, deadline: Option<Duration>)
     let op = Box::new(Retry {
         what,
         deadline,
-        _waits: waits,
+        waits,
         _timer: timer,
     });
     op.step(t)
@@ -75,7 +86,10 @@ impl<A: Attempt> Operation for Retry<A> {
     fn step(mut self: Box<Self>, t: &Arc<Task>) -> SysResult<i64> {
         match self.what.attempt(t) {
             Err(Stop::Errno(Errno::EAGAIN)) => {}
-            done => return done,
+            done => {
+                self.settle(t);
+                return done;
+            }
         }
         match self.deadline {
             Some(d) if d <= t.kernel.clock.monotonic() => self.what.timed_out(t),
@@ -84,7 +98,11 @@ impl<A: Attempt> Operation for Retry<A> {
     }
 
     fn on_signal(&mut self, t: &Arc<Task>) -> OnSignal {
-        self.what.on_signal(t)
+        let answer = self.what.on_signal(t);
+        if answer != OnSignal::Hold {
+            self.settle(t);
+        }
+        answer
     }
 
     fn name(&self) -> &'static str {
