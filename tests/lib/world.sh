@@ -30,7 +30,10 @@ bundle() {
     local dir=$1 cwd=$2 args='' a
     local caps='["CAP_CHOWN","CAP_DAC_OVERRIDE","CAP_FSETID","CAP_FOWNER","CAP_MKNOD","CAP_NET_RAW","CAP_SETGID","CAP_SETUID","CAP_SETFCAP","CAP_SETPCAP","CAP_NET_BIND_SERVICE","CAP_SYS_CHROOT","CAP_KILL","CAP_AUDIT_WRITE"]'
     shift 2
-    for a in "$@"; do args=$args${args:+,}\"$a\"; done
+    for a in "$@"; do
+        a=${a//\\/\\\\}
+        args=$args${args:+,}\"${a//\"/\\\"}\"
+    done
     cat > "$dir/config.json" <<JSON
 {"ociVersion": "1.0.2",
  "process": {"terminal": false, "user": {"uid": 0, "gid": 0}, "args": [$args], "cwd": "$cwd",
