@@ -32,7 +32,8 @@ bundle() {
     shift 2
     for a in "$@"; do
         a=${a//\\/\\\\}
-        args=$args${args:+,}\"${a//\"/\\\"}\"
+        a=${a//\"/\\\"}
+        args=$args${args:+,}\"$a\"
     done
     cat > "$dir/config.json" <<JSON
 {"ociVersion": "1.0.2",

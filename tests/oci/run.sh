@@ -158,8 +158,9 @@ case_exec() {
     is "$(rs exec --env X=y --cwd /tmp a sh -c 'echo $X $PWD')" "y /tmp"
     is "$(rs exec --user 1000:1001 a sh -c 'id -u; id -g' | tr '\n' ' ')" "1000 1001 "
     is "$(echo through | rs exec a cat)" through
-    rs exec a nosuch > /dev/null 2>&1; is $? 127
-    rs exec a /etc/passwd > /dev/null 2>&1; is $? 126
+    # as with runc: 255 for all that fails before the program runs, with the reason in words
+    like "$(rs exec a nosuch 2>&1)" 'executable file not found'; rs exec a nosuch > /dev/null 2>&1; is $? 255
+    like "$(rs exec a /etc/passwd 2>&1)" 'permission denied'
     rs exec a sh -c 'kill -9 $$'; is $? 137
     rs exec --detach --pid-file "$w/epid" a sleep 50; is $? 0
     kill -0 "$(cat "$w/epid")" || fail "no holder"

@@ -224,7 +224,7 @@ pub fn ended(status: sentry::boot::spec::ExitStatus) -> Ended {
 pub fn boot_failure(e: BootError) -> Failure {
     let code = match &e {
         BootError::NotFoundInPath(_) | BootError::NotFound(_) => 127,
-        BootError::NotExecutable(_) | BootError::Exec { .. } => 126,
+        BootError::NotExecutable(_) | BootError::IsDirectory(_) | BootError::Exec { .. } => 126,
         _ => 1,
     };
     Failure::new(code, format!("unable to start container process: {e}"))

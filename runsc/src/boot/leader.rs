@@ -49,8 +49,16 @@ fn stages(
     // The command has put us into the container's cgroup.
     sync.wait()?;
     nix::unistd::setsid()?;
-    // A label only.
+    // Labels only, for ps(1) and for tools that look for their own folder's processes.
     let _ = prctl::set_name(c"runsc-sandbox");
+    let root = plan.folder.parent().unwrap_or(&plan.folder);
+    let title = format!(
+        "runsc-sandbox --root {} {}: {}",
+        root.display(),
+        plan.id,
+        plan.process.args.join(" ")
+    );
+    sys::set_command_line(&title);
     if let Stdio::Terminal(tty) = &plan.stdio {
         // Refused for the caller's own terminal, whose sizes the caller forwards.
         let _ = sys::set_controlling_tty(tty.as_fd());
