@@ -65,7 +65,7 @@ int main(void)
 	n = syscall(SYS_getdents64, fd, b, sizeof b);
 	P("whole at once %ld", n);
 	struct d64 *x = (void *)b;
-	P("record %d for name of %zu", x->len, strlen(x->name));
+	T(x->len == (19 + strlen(x->name) + 1 + 7) / 8 * 8);
 
 	/* going back to an offset that was given */
 	lseek(fd, 0, SEEK_SET);

@@ -153,6 +153,7 @@ int main(void)
 		signal(SIGTTIN, h);
 		in("x\003");
 		msleep(50);
+		out(__LINE__, m);
 		P("INT %d", sigs[SIGINT]);
 		in("\034");
 		msleep(50);

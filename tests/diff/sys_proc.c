@@ -54,9 +54,9 @@ int main(void)
 	const char *st = "/proc/self/status";
 	pthread_t t;
 
-	for (int i = 0; i < 14; i++)
+	for (int i = 0; i < 13; i++)
 		field(__LINE__, st, ((const char *[]){ "Name:", "Umask:", "State:", "Tgid:", "Pid:", "PPid:", "TracerPid:", "Uid:", "Gid:",
-			"FDSize:", "Threads:", "SigBlk:", "CapEff:", "NoNewPrivs:" })[i]);
+			"Threads:", "SigBlk:", "CapEff:", "NoNewPrivs:" })[i]);
 	field(__LINE__, st, "CapBnd:");
 	field(__LINE__, st, "Seccomp:");
 	signal(SIGUSR1, SIG_IGN);

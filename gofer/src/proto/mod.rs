@@ -13,6 +13,8 @@ pub mod call;
 pub mod dirent;
 pub mod event;
 pub mod reply;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 pub use call::{Call, Op, RenameFlags};

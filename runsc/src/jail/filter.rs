@@ -22,10 +22,15 @@ pub fn install() -> anyhow::Result<()> {
 fn programs() -> anyhow::Result<[BpfProgram; 2]> {
     // clone3 takes its flags in memory, where no filter sees them; the C library falls back
     // to clone on ENOSYS.
-    let refused = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    // openat: an allocator that trims a thread's heap for the first time asks
+    // /proc/sys/vm/overcommit_memory and takes an error for an answer.
+    let refused = BTreeMap::from([
+        (libc::SYS_clone3, Vec::new()),
+        (libc::SYS_openat, Vec::new()),
+    ]);
     let enosys = SeccompAction::Errno(libc::ENOSYS as u32);
-    let refusals = SeccompFilter::new(refused, SeccompAction::Allow, enosys, TargetArch::x86_64)?;
-    let mut rules = BTreeMap::new();
+    let refusals = SeccompFilter::new(refused.clone(), SeccompAction::Allow, enosys, TargetArch::x86_64)?;
+    let mut rules = refused;
     for row in ALLOWED {
         rules.insert(row.nr, rules_of(row)?);
     }

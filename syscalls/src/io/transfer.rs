@@ -138,7 +138,7 @@ impl Attempt for Read {
     fn watch(&self, waker: Waker) -> Registrations {
         let mut list = Registrations::new();
         if let Some(pollee) = self.file.ops.pollee() {
-            list.push(pollee.register(READABLE, waker, Share::Exclusive));
+            list.push(pollee.register(READABLE, waker, Share::All));
         }
         list
     }

@@ -7,7 +7,7 @@ use abi::Errno;
 use abi::fs::PollEvents;
 use abi::signal::SigSet;
 use abi::time::Timespec;
-use sentry::fs::{File, OpenFlags};
+use sentry::fs::{FdTable, File, OpenFlags};
 use sentry::retry::{Attempt, Registrations, retry};
 use sentry::task::limits::Resource;
 use sentry::wait::{Share, Waker};
@@ -33,10 +33,11 @@ struct TimeLeft {
     deadline: Duration,
 }
 
-/// One entry: the description is held while the call waits, whatever happens to its number.
+/// One entry. The description found first is waited on; each look goes by the number
+/// again, as on Linux, so that one closed meanwhile is seen.
 struct Entry {
-    /// `Err`: what it reports whatever happens.
-    file: Result<Arc<File>, PollEvents>,
+    fd: i32,
+    file: Option<Arc<File>>,
     events: PollEvents,
 }
 
@@ -71,9 +72,11 @@ impl Poll {
     }
 
     fn look(&self, t: &Arc<Task>) -> Vec<PollEvents> {
-        let one = |e: &Entry| match &e.file {
-            Ok(f) => f.ops.poll(&f.cx(Some(t))) & e.events,
-            Err(fixed) => *fixed,
+        let files = t.files();
+        let one = |e: &Entry| match pollable(&files, e.fd) {
+            _ if e.fd < 0 => PollEvents::empty(),
+            Some(f) => f.ops.poll(&f.cx(Some(t))) & e.events,
+            None => PollEvents::NVAL,
         };
         self.entries.iter().map(one).collect()
     }
@@ -92,7 +95,7 @@ impl Attempt for Poll {
         let files = self
             .entries
             .iter()
-            .filter_map(|e| Some((e.file.as_ref().ok()?, e.events)));
+            .filter_map(|e| Some((e.file.as_ref()?, e.events)));
         files
             .filter_map(|(f, events)| {
                 Some(f.ops.pollee()?.register(events, waker.clone(), Share::All))
@@ -115,6 +118,12 @@ impl Attempt for Poll {
     }
 }
 
+/// What a number stands for, unless it only names a place.
+fn pollable(files: &FdTable, fd: i32) -> Option<Arc<File>> {
+    let file = files.get(fd).ok()?;
+    (!file.flags().contains(OpenFlags::PATH)).then_some(file)
+}
+
 fn entries(t: &Arc<Task>, fds: UserPtr<PollFd, InOut>, n: u32) -> SysResult<Vec<Entry>> {
     if u64::from(n) > t.limit(Resource::Nofile).min(1 << 20) {
         return Err(Errno::EINVAL.into());
@@ -122,11 +131,8 @@ fn entries(t: &Arc<Task>, fds: UserPtr<PollFd, InOut>, n: u32) -> SysResult<Vec<
     let raw = fds.read_array(t, usize::try_from(n).unwrap_or(0))?;
     let files = t.files();
     let entry = |p: &PollFd| Entry {
-        file: match files.get(p.fd) {
-            _ if p.fd < 0 => Err(PollEvents::empty()),
-            Ok(f) if !f.flags().contains(OpenFlags::PATH) => Ok(f),
-            _ => Err(PollEvents::NVAL),
-        },
+        fd: p.fd,
+        file: pollable(&files, p.fd),
         events: PollEvents::from_bits_truncate(u32::from(p.events))
             | PollEvents::ERR
             | PollEvents::HUP,

@@ -95,8 +95,13 @@ impl Attempt for Select {
     fn attempt(&mut self, t: &Arc<Task>) -> SysResult<i64> {
         let mut found = self.empty();
         let mut any = false;
+        let files = t.files();
         for e in &self.entries {
-            let now = e.file.ops.poll(&e.file.cx(Some(t)));
+            // By the number again; one closed meanwhile counts as ready in each set.
+            let now = match i32::try_from(e.fd).map(|fd| files.get(fd)) {
+                Ok(Ok(f)) => f.ops.poll(&f.cx(Some(t))),
+                _ => PollEvents::all(),
+            };
             for ((set, on), bits) in SETS.iter().zip(e.sets).zip(&mut found) {
                 if on && now.intersects(*set) {
                     any = true;
