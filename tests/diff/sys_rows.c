@@ -222,6 +222,11 @@ int main(void)
 	C(SYS_msgrcv, 99, b, 1, 0, 0);
 	C(SYS_getrandom, b, 4, 0);
 	C(SYS_memfd_create, "m", 0);
+	C(SYS_name_to_handle_at, AT_FDCWD, "f", BAD, b, 0x10000);
+	C(SYS_clock_adjtime, 99, b);
+	C(SYS_pkey_alloc, 1, 0);
+	C(SYS_pkey_free, 77);
+	C(SYS_pkey_mprotect, a, 4096, 1, 77);
 	C(SYS_sethostname, "x", 1);
 	C(SYS_setdomainname, "x", 1);
 	C(SYS_statfs, "none", b);

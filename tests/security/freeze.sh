@@ -23,11 +23,9 @@ mkdir -p "$work"/root/{bin,proc,dev,sys,etc,tmp}
 chmod 755 "$work"
 cp "$build/load" "$work/root/bin/load"
 
-# Every process below the container's own on the host: the sandbox's tree.
-tree() { # PID
-    local c
-    for c in $(cat "/proc/$1/task/"*/children 2>/dev/null); do echo "$c"; tree "$c"; done
-}
+# Every process below PID, and those that carry the state folder in their arguments.
+below() { local c; for c in $(pgrep -P "$1"); do echo "$c"; below "$c"; done; }
+tree() { local p; for p in $(pgrep -f -- "--root $work/state"); do echo "$p"; below "$p"; done | sort -un; }
 
 # A stub has no argument list of ours: it maps no runsc binary of its own accord. The
 # Sentry and the gofer are runsc; stopping them is allowed too, they must only go on.
@@ -36,7 +34,7 @@ main=$!
 sleep 1
 stops=0
 for ((i = 0; i < seconds * 8; i++)); do
-    mapfile -t all < <(tree "$main")
+    mapfile -t all < <(tree)
     [ ${#all[@]} -gt 0 ] || break
     victim=${all[RANDOM % ${#all[@]}]}
     [ "$(cat "/proc/$victim/comm" 2>/dev/null)" = timeout ] && continue
