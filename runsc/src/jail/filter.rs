@@ -29,7 +29,12 @@ fn programs() -> anyhow::Result<[BpfProgram; 2]> {
         (libc::SYS_openat, Vec::new()),
     ]);
     let enosys = SeccompAction::Errno(libc::ENOSYS as u32);
-    let refusals = SeccompFilter::new(refused.clone(), SeccompAction::Allow, enosys, TargetArch::x86_64)?;
+    let refusals = SeccompFilter::new(
+        refused.clone(),
+        SeccompAction::Allow,
+        enosys,
+        TargetArch::x86_64,
+    )?;
     let mut rules = refused;
     for row in ALLOWED {
         rules.insert(row.nr, rules_of(row)?);
