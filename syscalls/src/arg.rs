@@ -32,7 +32,6 @@ pub trait Ret {
 macro_rules! integers {
     ($($t:ty),*) => {$(
         impl Arg for $t {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::allow_attributes_without_reason, reason = "the ABI truncates registers")]
             fn decode(reg: u64) -> $t { reg as $t }
             fn trace(&self, _t: &Arc<Task>, _after: bool, out: &mut String) {
                 let _ = write!(out, "{self}");

@@ -76,10 +76,13 @@ impl<T: Tree> Inode for Dir<T> {
     }
 }
 
+/// Names and types of a directory's entries.
+type Listing = Arc<[(Vec<u8>, FileType)]>;
+
 /// An open directory; the listing is taken when read from the start.
 struct OpenDir<T> {
     dir: Arc<Dir<T>>,
-    listing: Mutex<Arc<[(Vec<u8>, FileType)]>>,
+    listing: Mutex<Listing>,
 }
 
 impl<T: Tree> FileOps for OpenDir<T> {

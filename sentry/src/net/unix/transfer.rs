@@ -184,10 +184,10 @@ impl UnixSocket {
 
     /// The peer may send again once it is writable by its own measure.
     fn tell_writer(&self, used: usize) {
-        if let Some(peer) = self.peer() {
-            if used.saturating_mul(4) <= peer.common.sndbuf() {
-                peer.common.pollee.notify(WRITABLE);
-            }
+        if let Some(peer) = self.peer()
+            && used.saturating_mul(4) <= peer.common.sndbuf()
+        {
+            peer.common.pollee.notify(WRITABLE);
         }
     }
 
