@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arg;
+pub mod coverage;
 pub mod dispatch;
 pub mod fs;
 pub mod io;
