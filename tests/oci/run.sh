@@ -28,6 +28,8 @@ rs() { timeout -k 5 "${LIMIT:-30}" "$runsc" --root "$w/state" ${RUNSC_PLATFORM:+
 config() {
     [ -d "$w/root" ] || cp -a "$rootfs" "$w/root"
     bundle "$w" / "$@"
+    # The default cgroup is named after the container alone, whatever the state folder.
+    edit "c.setdefault('linux', {})['cgroupsPath'] = '/runsc-test-$$'"
 }
 
 # edit EXPR: change the bundle's config with a python expression over c.
@@ -181,7 +183,8 @@ case_pause() {
     local one; one=$(cat "$w/root/tmp/n"); sleep 0.4
     is "$(cat "$w/root/tmp/n")" "$one"
     rs resume a; is $? 0
-    until_ test "$(cat "$w/root/tmp/n")" != "$one"
+    moved() { [ "$(cat "$w/root/tmp/n")" != "$one" ]; }
+    until_ moved
     rs delete --force a
 }
 

@@ -31,7 +31,10 @@ tree() { local p; for p in $(pgrep -f -- "--root $work/state"); do echo "$p"; be
 # Sentry and the gofer are runsc; stopping them is allowed too, they must only go on.
 sandbox "$work" $((seconds + 60)) / /bin/load "$seconds" > "$work/out" 2>&1 &
 main=$!
-sleep 1
+for ((i = 0; i < 200; i++)); do
+    [ "$(tree | wc -l)" -ge 5 ] && break
+    sleep 0.05
+done
 stops=0
 for ((i = 0; i < seconds * 8; i++)); do
     mapfile -t all < <(tree)
