@@ -26,10 +26,8 @@ lint:
 fmt:
 	$(CARGO) fmt --all
 
-# The stock Docker client and daemon with this runtime. CHECK is the program that tries
-# what a Docker user does; CHECK_ARGS chooses among its rows.
+# What a Docker user does first, with the stock client, daemon and shim.
 docker-check: build
-	scripts/need docker=docker.io iptables=iptables ip=iproute2 jq=jq
 	scripts/docker-rows $(RUNSC)
 
 clean-demo:

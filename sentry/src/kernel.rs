@@ -60,7 +60,7 @@ pub struct KernelConfig {
 pub struct Kernel {
     /// What there is to know of the host.
     pub host: HostInfo,
-    /// Wall clock and boot clock at start: the container's boot time.
+    /// Wall clock and boot clock at boot.
     pub started: (Duration, Duration),
     /// How guest code runs.
     pub platform: Arc<dyn Platform>,
@@ -130,7 +130,12 @@ impl Kernel {
         let workers = config.platform.workers();
         let frames = Frames::new(config.memory.clone());
         frames.set_total(config.host.memory);
-        let started = (config.clock.realtime(), config.clock.boottime());
+        // The host's boot: guests read its boot-time clock without asking us.
+        let boottime = config.clock.boottime();
+        let started = (
+            config.clock.realtime().saturating_sub(boottime),
+            Duration::ZERO,
+        );
         let kernel = Arc::new(Kernel {
             host: config.host,
             started,

@@ -78,7 +78,7 @@ pub fn host_info(plan: &Plan) -> HostInfo {
 
 /// Raises our OOM score while the first stub is made, which hands it to all stubs: the host
 /// kills guests before it kills the Sentry. The file is opened while there is a /proc.
-pub struct OomScore(Option<std::fs::File>);
+pub struct OomScore(Option<File>);
 
 impl OomScore {
     /// Opens our own score.
@@ -140,8 +140,8 @@ pub fn make(
         dispatcher: Box::leak(Box::new(syscalls::Table::default())),
         tracer,
     });
-    let client = ::gofer::Client::new(ends.session.into())
-        .map_err(|e| anyhow::anyhow!("greet the gofer: {e}"))?;
+    let client =
+        ::gofer::Client::new(ends.session).map_err(|e| anyhow::anyhow!("greet the gofer: {e}"))?;
     for id in 0..workers {
         let kernel = kernel.clone();
         std::thread::Builder::new()

@@ -21,7 +21,6 @@ use oci_spec::runtime::LinuxNamespace;
 
 use crate::bundle::mounts::{GuestDevice, GuestMount, HostRoot};
 use crate::bundle::process::GuestProcess;
-use crate::cli::NetworkMode;
 
 /// Where a guest process's standard descriptors lead.
 #[derive(Debug)]
@@ -82,8 +81,6 @@ pub struct Plan {
     pub stdio: Stdio,
     /// Its further descriptors, from 3 on.
     pub preserved: Vec<OwnedFd>,
-    /// The guest's network.
-    pub network: NetworkMode,
     /// Traced calls.
     pub trace: Option<Trace>,
     /// Where the sandbox's own last words go.

@@ -168,7 +168,7 @@ fn sysctls(spec: &Spec) -> Result<(), Failure> {
         if !has_namespace(spec, needs) {
             return fail(format!(
                 "sysctl {key:?} is not allowed in the hosts {} namespace",
-                needs.to_string()
+                needs
             ));
         }
     }

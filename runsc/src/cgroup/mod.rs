@@ -45,11 +45,6 @@ impl Paths {
             .map(PathBuf::as_path)
     }
 
-    /// All folders by controller.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Path)> {
-        self.0.iter().map(|(k, v)| (k.as_str(), v.as_path()))
-    }
-
     /// Puts a process into every folder.
     pub fn join(&self, pid: i32) -> Result<(), String> {
         for dir in self.0.values() {

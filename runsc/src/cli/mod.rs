@@ -29,7 +29,7 @@ use clap::error::ErrorKind;
 
 use crate::debug::log::{Format, Log};
 
-pub use args::{Global, NetworkMode};
+pub use args::Global;
 
 /// The newest version of the runtime specification whose fields are known here.
 pub const SPEC_VERSION: &str = "1.2.0";

@@ -69,6 +69,8 @@ pub fn create(
     bundle: &Bundle,
     surroundings: Surroundings,
 ) -> Result<(Pid, Folder, State), Failure> {
+    app.log
+        .debug(&format!("create {id} from {}", bundle.dir.display()));
     let folder = Folder::create(&app.root, id)?;
     let mut state = new_state(id, bundle);
     match build(app, bundle, surroundings, &folder, &mut state) {
@@ -177,7 +179,6 @@ fn run_create_hooks(state: &State) -> Result<(), Failure> {
         return Ok(());
     };
     let shown = state.for_hooks("creating");
-    #[expect(deprecated, reason = "Docker still uses prestart hooks")]
     let lists = [all.prestart(), all.create_runtime(), all.create_container()];
     for list in lists.into_iter().flatten() {
         hooks::run(list, &shown).map_err(|e| {
@@ -252,7 +253,6 @@ fn plan(
         process: process::guest_process(oci, Some(&bundle.rootfs)),
         stdio: surroundings.stdio,
         preserved: surroundings.preserved,
-        network: app.global.network,
         trace: trace(app, surroundings.foreground)?,
         log: log_fd(app, surroundings.foreground)?,
         debug: app.global.debug,

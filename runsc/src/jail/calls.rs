@@ -120,6 +120,10 @@ pub const ALLOWED: &[Row] = &[
     any(libc::SYS_pidfd_open, "a stub's pidfd"),
     any(libc::SYS_pidfd_getfd, "a guest thread's listener"),
     any(libc::SYS_pidfd_send_signal, "kill a stub"),
+    any(
+        libc::SYS_restart_syscall,
+        "a wait goes on after the host stopped and continued us",
+    ),
     any(libc::SYS_gettid, "a thread pins itself by its number"),
     any(libc::SYS_sched_setaffinity, "bind workers and mappers"),
     any(libc::SYS_pipe2, "a new stub's reply pipe"),

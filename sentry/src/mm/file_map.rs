@@ -48,6 +48,11 @@ impl FileMap {
         &self.file
     }
 
+    /// Whether `other` maps the same file in the same way.
+    pub fn same(&self, other: &FileMap) -> bool {
+        self.shared_write == other.shared_write && self.file.identity() == other.file.identity()
+    }
+
     /// Makes the kernel look again at where the file stands.
     pub fn forget_windows(&self) {
         self.windows.lock().clear();

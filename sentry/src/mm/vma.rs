@@ -93,7 +93,7 @@ impl Object {
     fn same(&self, other: &Object) -> bool {
         match (self, other) {
             (Object::Anon, Object::Anon) => true,
-            (Object::File(a), Object::File(b)) => Arc::ptr_eq(a, b),
+            (Object::File(a), Object::File(b)) => Arc::ptr_eq(a, b) || a.same(b),
             _ => false,
         }
     }
@@ -180,8 +180,8 @@ impl Vma {
             && self.prot == next.prot
             && self.flags == next.flags
             && self.name == next.name
-            && self.object.same(&next.object)
             && (self.anon() || self.offset.checked_add(self.len()) == Some(next.offset))
+            && self.object.same(&next.object)
     }
 
     /// Splits at `at`, which lies inside; returns the upper part.

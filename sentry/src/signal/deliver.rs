@@ -13,6 +13,10 @@ use crate::task::run::{Deferred, Next, Outcome, Restart};
 use crate::wait::OnSignal;
 
 /// What comes of looking at the signals.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives on the stack for the length of one match"
+)]
 pub(crate) enum Flow {
     /// Go on so.
     Go(Next),

@@ -174,7 +174,7 @@ impl PidNamespace {
             return Err(Errno::ENOMEM);
         }
         if let Some(nr) = want {
-            if nr < 1 || nr >= PID_MAX {
+            if !(1..PID_MAX).contains(&nr) {
                 return Err(Errno::EINVAL);
             }
             if tables.in_use(nr) {

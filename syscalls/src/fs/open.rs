@@ -1,5 +1,6 @@
 //! `open(2)`, `openat(2)`, `openat2(2)`, `creat(2)`.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use abi::Errno;
@@ -11,17 +12,75 @@ use sentry::task::limits::Resource;
 use sentry::{Result, SysResult, Task};
 
 use super::at;
-use crate::arg::{DirFd, In, UserBuf, UserCStr, UserPtr};
+use crate::arg::{Arg, DirFd, In, UserBuf, UserCStr, UserPtr};
+
+/// `O_*`, printed as strace does.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenArg(pub u32);
+
+/// Names of the bits, without the access mode; those of two bits first.
+const OPEN_NAMES: [(u32, &str); 18] = [
+    (0o20_200_000, "O_TMPFILE"),
+    (0o4_010_000, "O_SYNC"),
+    (0o100, "O_CREAT"),
+    (0o200, "O_EXCL"),
+    (0o400, "O_NOCTTY"),
+    (0o1_000, "O_TRUNC"),
+    (0o2_000, "O_APPEND"),
+    (0o4_000, "O_NONBLOCK"),
+    (0o10_000, "O_DSYNC"),
+    (0o20_000, "O_ASYNC"),
+    (0o40_000, "O_DIRECT"),
+    (0o100_000, "O_LARGEFILE"),
+    (0o200_000, "O_DIRECTORY"),
+    (0o400_000, "O_NOFOLLOW"),
+    (0o1_000_000, "O_NOATIME"),
+    (0o2_000_000, "O_CLOEXEC"),
+    (0o10_000_000, "O_PATH"),
+    (0o20_000_000, "__O_TMPFILE"),
+];
+
+impl Arg for OpenArg {
+    fn decode(reg: u64) -> OpenArg {
+        OpenArg(u32::decode(reg))
+    }
+    fn trace(&self, _t: &Arc<Task>, _after: bool, out: &mut String) {
+        let access = ["O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"];
+        let mode = usize::try_from(self.0 & 3).unwrap_or(0);
+        let mut names: Vec<&str> = access.get(mode).copied().into_iter().collect();
+        let mut rest = self.0 & !3;
+        for (bits, name) in OPEN_NAMES {
+            if rest & bits == bits {
+                names.push(name);
+                rest &= !bits;
+            }
+        }
+        crate::strace::flags(names.into_iter(), u64::from(rest), out);
+    }
+}
+
+/// Permission bits, printed in octal.
+#[derive(Clone, Copy, Debug)]
+pub struct ModeArg(pub u32);
+
+impl Arg for ModeArg {
+    fn decode(reg: u64) -> ModeArg {
+        ModeArg(u32::decode(reg))
+    }
+    fn trace(&self, _t: &Arc<Task>, _after: bool, out: &mut String) {
+        let _ = write!(out, "0{:02o}", self.0 & 0o177_777);
+    }
+}
 
 /// `open(2)`.
-pub fn open(t: &Arc<Task>, path: UserCStr, flags: u32, mode: u32) -> SysResult<i64> {
+pub fn open(t: &Arc<Task>, path: UserCStr, flags: OpenArg, mode: ModeArg) -> SysResult<i64> {
     openat(t, DirFd::CWD, path, flags, mode)
 }
 
 /// `creat(2)`.
-pub fn creat(t: &Arc<Task>, path: UserCStr, mode: u32) -> SysResult<i64> {
+pub fn creat(t: &Arc<Task>, path: UserCStr, mode: ModeArg) -> SysResult<i64> {
     let flags = OpenFlags::CREAT | OpenFlags::WRONLY | OpenFlags::TRUNC;
-    openat(t, DirFd::CWD, path, flags.bits(), mode)
+    openat(t, DirFd::CWD, path, OpenArg(flags.bits()), mode)
 }
 
 /// `openat(2)`: unknown flags are ignored, as ever.
@@ -29,16 +88,16 @@ pub fn openat(
     t: &Arc<Task>,
     dirfd: DirFd,
     path: UserCStr,
-    flags: u32,
-    mode: u32,
+    flags: OpenArg,
+    mode: ModeArg,
 ) -> SysResult<i64> {
-    let mut flags = OpenFlags::from_bits_truncate(flags);
+    let mut flags = OpenFlags::from_bits_truncate(flags.0);
     if flags.contains(OpenFlags::PATH) {
         flags &= PATH_FLAGS;
     }
     let how = OpenHow {
         flags,
-        perm: mode & 0o7777,
+        perm: mode.0 & 0o7777,
         walk: WalkFlags::default(),
     };
     do_open(t, dirfd, path, how)

@@ -23,7 +23,7 @@ pub fn cpuinfo(k: &View) -> Vec<u8> {
     blocks.collect::<String>().into_bytes()
 }
 
-/// Time since the container started.
+/// Time since boot.
 pub fn uptime(k: &View) -> Duration {
     k.kernel.clock.boottime().saturating_sub(k.kernel.started.1)
 }

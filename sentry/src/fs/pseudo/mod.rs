@@ -60,7 +60,13 @@ impl Node {
         }
     }
 
-    fn attr(&self, kind: FileType, nlink: u64, size: u64, now: Duration) -> Attr {
+    /// Where other subsystems hang their state.
+    pub fn extra(&self) -> &InodeExtra {
+        &self.extra
+    }
+
+    /// Attributes with these varying ones.
+    pub fn attr(&self, kind: FileType, nlink: u64, size: u64, now: Duration) -> Attr {
         Attr {
             dev: self.dev,
             ino: self.ino,

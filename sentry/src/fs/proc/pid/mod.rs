@@ -6,6 +6,7 @@
 mod fds;
 mod links;
 mod maps;
+mod mem;
 mod mounts;
 mod stat;
 mod status;
@@ -209,6 +210,7 @@ impl Tree for Process {
         let s = &self.subject;
         match name {
             "fd" => Ok(fds::fd_dir(s)),
+            "mem" => Ok(mem::MemFile::new(s)),
             "fdinfo" => Ok(fds::fdinfo_dir(s)),
             "net" => Ok(net::dir(&s.proc, s.node("net", 0o555))),
             "ns" => Ok(links::ns_dir(s)),
@@ -228,6 +230,7 @@ impl Tree for Process {
             .iter()
             .filter(|d| self.subject.tid.is_none() || **d != "task");
         all.extend(dirs.map(|d| (d.as_bytes().to_vec(), FileType::Directory)));
+        all.push((b"mem".to_vec(), FileType::Regular));
         all.extend(["cwd", "exe", "root"].map(|l| (l.as_bytes().to_vec(), FileType::Symlink)));
         all.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(all)

@@ -215,7 +215,6 @@ pub fn read_setting(t: &Task, name: &str) -> Result<Vec<u8>> {
 /// Writes one.
 pub fn write_setting(t: &Task, name: &str, text: &[u8]) -> Result<()> {
     if name == "comm" {
-        let text = text.strip_suffix(b"\n").unwrap_or(text);
         t.set_comm(text);
         return Ok(());
     }

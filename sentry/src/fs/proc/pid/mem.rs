@@ -1,0 +1,127 @@
+//! `/proc/PID/mem` (`proc_pid_mem(5)`): another's memory as a file; positions are addresses.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use abi::Errno;
+
+use super::{Subject, may_look};
+use crate::Result;
+use crate::fs::file::{FileOps, IoCx, OpenFlags, Whence};
+use crate::fs::pseudo::Node;
+use crate::fs::vfs::{Attr, FileType, Inode, InodeExtra};
+use crate::io::{IoDst, IoSrc};
+use crate::mm::Mm;
+use crate::task::Task;
+
+/// Bytes moved at a time.
+const CHUNK: usize = 4096;
+
+/// The file of a process.
+pub struct MemFile {
+    node: Node,
+    subject: Subject,
+}
+
+impl MemFile {
+    /// Of the directory's process.
+    pub fn new(subject: &Subject) -> Arc<MemFile> {
+        Arc::new(MemFile {
+            node: subject.node("mem", 0o600),
+            subject: subject.clone(),
+        })
+    }
+}
+
+impl Inode for MemFile {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn kind(&self) -> FileType {
+        FileType::Regular
+    }
+    fn attr(&self) -> Result<Attr> {
+        Ok(self.node.attr(FileType::Regular, 1, 0, Duration::ZERO))
+    }
+    fn open(self: Arc<Self>, _flags: OpenFlags, t: Option<&Arc<Task>>) -> Result<Arc<dyn FileOps>> {
+        let task = self.subject.task()?;
+        may_look(t, &task)?;
+        Ok(Arc::new(OpenMem(task.mm())))
+    }
+    fn extra(&self) -> &InodeExtra {
+        self.node.extra()
+    }
+    fn dev(&self) -> u64 {
+        self.node.dev
+    }
+}
+
+/// An open one. It keeps the address space of the moment it was opened.
+struct OpenMem(Arc<Mm>);
+
+impl FileOps for OpenMem {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn read(&self, _cx: &IoCx<'_>, dst: &mut dyn IoDst, pos: u64) -> Result<usize> {
+        let mut done = 0;
+        while dst.remaining() > 0 {
+            let mut chunk = [0; CHUNK];
+            let part = chunk
+                .get_mut(..dst.remaining().min(CHUNK))
+                .ok_or(Errno::EIO)?;
+            let at = pos.wrapping_add(done as u64);
+            let got = match self.0.peek(at, part) {
+                Ok(()) => part.len(),
+                Err(fault) => fault.done,
+            };
+            if got == 0 {
+                break;
+            }
+            done += dst.put(part.get(..got).unwrap_or_default())?;
+        }
+        if done == 0 && dst.remaining() > 0 {
+            Err(Errno::EIO)
+        } else {
+            Ok(done)
+        }
+    }
+
+    fn write(&self, _cx: &IoCx<'_>, src: &mut dyn IoSrc, pos: u64) -> Result<usize> {
+        let mut done = 0;
+        let wanted = src.remaining() > 0;
+        while src.remaining() > 0 {
+            let mut chunk = [0; CHUNK];
+            let want = src.remaining().min(CHUNK);
+            let got = src.take(chunk.get_mut(..want).ok_or(Errno::EIO)?)?;
+            let part = chunk.get(..got).unwrap_or_default();
+            let put = match self.0.poke(pos.wrapping_add(done as u64), part) {
+                Ok(()) => got,
+                Err(fault) => fault.done,
+            };
+            done += put;
+            if put < want {
+                break;
+            }
+        }
+        if done == 0 && wanted {
+            Err(Errno::EIO)
+        } else {
+            Ok(done)
+        }
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn seek(&self, _cx: &IoCx<'_>, cur: u64, offset: i64, whence: Whence) -> Result<u64> {
+        match whence {
+            Whence::Set => Ok(offset.cast_unsigned()),
+            Whence::Cur => Ok(cur.wrapping_add_signed(offset)),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+}
