@@ -1,6 +1,6 @@
 /*
  * load: pipes, futexes, big writes and sockets under way for some seconds, every byte
- * checked. Run while someone stops, continues and freezes the host's processes: no
+ * checked. It may run while the host stops, continues and freezes our processes: no
  * byte may be lost or come twice.
  *
  *   load SECONDS
