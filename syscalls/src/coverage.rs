@@ -16,9 +16,14 @@ pub fn markdown() -> String {
     let full = count(|s| matches!(s, Support::Full));
     let partial = count(|s| matches!(s, Support::Partial(_)));
     let missing = count(|s| matches!(s, Support::Missing(_)));
-    let mut out = String::from("# System calls\n\nMade from the table in `syscalls/src/table.rs`; a test fails when it is stale.\n\n");
+    let mut out = String::from(
+        "# System calls\n\nMade from the table in `syscalls/src/table.rs`; a test fails when it is stale.\n\n",
+    );
     // Writing to a string cannot fail.
-    let _ = write!(out, "{full} full, {partial} partial, {missing} missing.\n\n| nr | call | support |\n|---:|---|---|\n");
+    let _ = write!(
+        out,
+        "{full} full, {partial} partial, {missing} missing.\n\n| nr | call | support |\n|---:|---|---|\n"
+    );
     for (nr, row) in rows() {
         let support = match row.support {
             Support::Full => "full".to_owned(),

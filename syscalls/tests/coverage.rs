@@ -10,5 +10,8 @@ fn the_support_matrix_is_fresh() {
         std::fs::write(&path, &made).unwrap();
     }
     let there = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(there == made, "docs/coverage.md is stale: run with COVERAGE_UPDATE=1");
+    assert!(
+        there == made,
+        "docs/coverage.md is stale: run with COVERAGE_UPDATE=1"
+    );
 }
