@@ -3,17 +3,7 @@
 use std::time::Duration;
 
 use super::View;
-use crate::task::times::CpuTimes;
-
-/// Clock ticks a second (`sysconf(_SC_CLK_TCK)`).
-pub const HZ: u64 = 100;
-
-/// A duration in clock ticks.
-pub fn ticks(d: Duration) -> u64 {
-    d.as_secs()
-        .saturating_mul(HZ)
-        .saturating_add(u64::from(d.subsec_millis()) * HZ / 1000)
-}
+use crate::task::times::{CpuTimes, ticks};
 
 /// The host's `/proc/cpuinfo`, as many processors of it as the sandbox has.
 pub fn cpuinfo(k: &View) -> Vec<u8> {

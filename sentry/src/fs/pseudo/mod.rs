@@ -13,7 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::vfs::{Attr, FileSystem, FileType, Inode, InodeExtra, StatFs};
+use abi::Errno;
+
 use crate::Result;
+use crate::fs::file::Whence;
 use crate::fs::vfs::Owner;
 
 pub use dir::{Dir, Static, Tree};
@@ -83,6 +86,18 @@ impl Node {
             ..Attr::anonymous()
         }
     }
+}
+
+/// A new position in a made-up file, which has no end to count from.
+fn seek(cur: u64, offset: i64, whence: Whence) -> Result<u64> {
+    let base = match whence {
+        Whence::Set => 0,
+        Whence::Cur => cur,
+        _ => return Err(Errno::EINVAL),
+    };
+    base.checked_add_signed(offset)
+        .filter(|&p| i64::try_from(p).is_ok())
+        .ok_or(Errno::EINVAL)
 }
 
 /// A file system of made-up files.

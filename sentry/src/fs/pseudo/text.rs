@@ -151,13 +151,6 @@ impl<S: TextSource> FileOps for OpenText<S> {
         true
     }
     fn seek(&self, _cx: &IoCx<'_>, cur: u64, offset: i64, whence: Whence) -> Result<u64> {
-        let base = match whence {
-            Whence::Set => 0,
-            Whence::Cur => cur,
-            _ => return Err(Errno::EINVAL),
-        };
-        base.checked_add_signed(offset)
-            .filter(|&p| i64::try_from(p).is_ok())
-            .ok_or(Errno::EINVAL)
+        super::seek(cur, offset, whence)
     }
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use abi::PAGE_SIZE;
 
 use crate::Result;
-use crate::fs::proc::cpu::ticks;
 use crate::task::Task;
+use crate::task::times::ticks;
 
 /// `stat` (`proc_pid_stat(5)`).
 pub fn stat(t: &Task) -> Result<Vec<u8>> {
