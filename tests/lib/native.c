@@ -133,7 +133,6 @@ static void child(const char *root, const char *cwd, char **argv)
 	must(prctl(PR_SET_PDEATHSIG, 0), "pdeathsig");
 	for (int s = 1; s < 65; s++)
 		signal(s, SIG_DFL);
-	close_range(3, ~0u, 0);
 	execve(argv[0], argv, env);
 	if (errno == ENOENT) {
 		fprintf(stderr, "native: %s: no such file\n", argv[0]);
@@ -156,6 +155,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: native ROOT CWD PROGRAM [ARG...]\n");
 		return 2;
 	}
+	/* Before the fork, which then makes a descriptor table of the smallest size. */
+	must(close_range(3, ~0u, 0), "close_range");
 	must(unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP), "unshare");
 	kid = fork();
 	must(kid, "fork");

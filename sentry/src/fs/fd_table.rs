@@ -22,11 +22,26 @@ struct Slot {
     cloexec: bool,
 }
 
-#[derive(Clone, Default)]
+/// Room of a table before it grows (`NR_OPEN_DEFAULT`); every size is a multiple of it.
+const INITIAL_ROOM: usize = 64;
+
 struct Slots {
     list: Vec<Option<Slot>>,
     /// No free slot lies below.
     free_from: usize,
+    /// How many descriptors Linux's table would have room for now (`max_fds`), which
+    /// `select` lets be seen.
+    room: usize,
+}
+
+impl Default for Slots {
+    fn default() -> Slots {
+        Slots {
+            list: Vec::new(),
+            free_from: 0,
+            room: INITIAL_ROOM,
+        }
+    }
 }
 
 impl Slots {
@@ -53,6 +68,9 @@ impl Slots {
         if at >= self.list.len() {
             self.list.resize(at + 1, None);
         }
+        if at >= self.room {
+            self.room = (at + 1).next_power_of_two();
+        }
         self.list.get_mut(at).and_then(|s| s.replace(slot))
     }
 
@@ -60,6 +78,17 @@ impl Slots {
         let slot = self.list.get_mut(at).and_then(Option::take)?;
         self.free_from = self.free_from.min(at);
         Some(slot)
+    }
+
+    /// The same descriptions in a table no longer than they need.
+    fn duplicate(&self) -> Slots {
+        let len = self.list.iter().rposition(Option::is_some);
+        let len = len.map_or(0, |last| last + 1);
+        Slots {
+            list: self.list.iter().take(len).cloned().collect(),
+            free_from: self.free_from.min(len),
+            room: len.next_multiple_of(INITIAL_ROOM).max(INITIAL_ROOM),
+        }
     }
 }
 
@@ -84,7 +113,7 @@ impl FdTable {
     /// A copy with the same descriptions (`fork`).
     pub fn duplicate(&self) -> Arc<FdTable> {
         Arc::new(FdTable {
-            slots: RwLock::new(self.slots.read().clone()),
+            slots: RwLock::new(self.slots.read().duplicate()),
         })
     }
 
@@ -195,6 +224,11 @@ impl FdTable {
             .flatten()
             .flatten()
             .for_each(|s| s.cloexec = true);
+    }
+
+    /// How many descriptors the table has room for before it grows.
+    pub fn room(&self) -> usize {
+        self.slots.read().room
     }
 
     /// The open descriptors in order.

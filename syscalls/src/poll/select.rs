@@ -144,9 +144,7 @@ fn prepare(t: &Arc<Task>, n: i32, addrs: [u64; 3], left: Left) -> SysResult<Sele
     let n = usize::try_from(n).map_err(|_| Errno::EINVAL)?;
     let files = t.files();
     // Like Linux, bits beyond the table are not looked at.
-    let highest = files.list().last().copied().unwrap_or(0);
-    let table = usize::try_from(highest).unwrap_or(0) + 1;
-    let n = n.min(table.next_multiple_of(64).max(256));
+    let n = n.min(files.room());
     let len = n.div_ceil(64) * 8;
     let mut sets: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0; len]);
     for (addr, bits) in addrs.iter().zip(&mut sets) {
