@@ -3,7 +3,6 @@
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use gofer::Attr as HostAttr;
 
@@ -12,7 +11,7 @@ use super::dir::Dir;
 use super::handle::Held;
 use super::{Key, Shared};
 use crate::Result;
-use crate::fs::vfs::{Attr, FileType, InodeExtra};
+use crate::fs::vfs::{Attr, FileTime, FileType, InodeExtra};
 use crate::sync::Mutex;
 
 /// A name the file had when last looked at: enough to find it again.
@@ -373,9 +372,11 @@ impl GoferInode {
     }
 }
 
-/// Times before 1970 show as 1970.
-fn since_epoch(t: gofer::Time) -> Duration {
-    u64::try_from(t.sec).map_or(Duration::ZERO, |sec| Duration::new(sec, t.nsec))
+fn since_epoch(t: gofer::Time) -> FileTime {
+    FileTime {
+        sec: t.sec,
+        nsec: t.nsec,
+    }
 }
 
 impl Drop for GoferInode {

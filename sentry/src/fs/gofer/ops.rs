@@ -15,7 +15,7 @@ use super::inode::GoferInode;
 use crate::Result;
 use crate::fs::file::{FileOps, OpenFlags};
 use crate::fs::vfs::{
-    Attr, FileType, Inode, InodeExtra, Owner, RenameFlags, SetAttr, Symlink, TimeSet,
+    Attr, FileTime, FileType, Inode, InodeExtra, Owner, RenameFlags, SetAttr, Symlink, TimeSet,
 };
 use crate::task::Task;
 
@@ -132,10 +132,7 @@ impl GoferInode {
 fn time(t: TimeSet) -> gofer::SetTime {
     match t {
         TimeSet::Now => gofer::SetTime::Now,
-        TimeSet::To(d) => gofer::SetTime::At(gofer::Time {
-            sec: i64::try_from(d.as_secs()).unwrap_or(i64::MAX),
-            nsec: d.subsec_nanos(),
-        }),
+        TimeSet::To(FileTime { sec, nsec }) => gofer::SetTime::At(gofer::Time { sec, nsec }),
     }
 }
 
