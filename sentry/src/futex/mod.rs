@@ -10,6 +10,7 @@
 pub mod op;
 pub mod pi;
 pub mod requeue;
+pub mod requeue_pi;
 pub mod robust;
 pub mod table;
 pub mod wait;

@@ -166,8 +166,46 @@ impl GoferInode {
     /// The size was set.
     pub(super) fn resized(&self, size: u64) {
         let mut meta = self.meta.lock();
-        meta.attr.size = size;
+        let old = std::mem::replace(&mut meta.attr.size, size);
         meta.stale = meta.stale.max(Stale::Data);
+        drop(meta);
+        self.cut(old, size);
+    }
+
+    /// Nothing past the end of a file that became shorter stays mapped, nor do copies of it.
+    pub(super) fn cut(&self, old: u64, size: u64) {
+        if size < old
+            && let Some(end) = size.checked_next_multiple_of(abi::PAGE_SIZE)
+        {
+            self.data.mappers.truncate(end);
+        }
+    }
+
+    /// Size as last heard of.
+    pub(super) fn known_size(&self) -> u64 {
+        self.meta.lock().attr.size
+    }
+
+    /// The permission bits, if the host would take set-id bits off them at a write.
+    pub(super) fn set_id_perm(&self) -> Option<u32> {
+        let perm = self.meta.lock().attr.mode & 0o7777;
+        (perm & 0o4000 != 0 || perm & 0o2010 == 0o2010).then_some(perm)
+    }
+
+    /// The host takes the set-id bits off whatever is written to through a descriptor here.
+    /// Whether they are to go was decided before the write: what is left comes back.
+    pub(super) fn keep_set_id(&self) -> Result<()> {
+        let Some(perm) = self.set_id_perm() else {
+            return Ok(());
+        };
+        let held = self.handle()?;
+        let set = gofer::SetAttr {
+            mode: Some(perm),
+            ..gofer::SetAttr::default()
+        };
+        let attr = self.fs.session.client().set_attr(held.handle(), set)?;
+        self.learn(&attr);
+        Ok(())
     }
 
     /// Data was read: the host may have renewed the access time.

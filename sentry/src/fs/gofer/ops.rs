@@ -150,16 +150,22 @@ impl Inode for GoferInode {
     fn set_attr(&self, set: &SetAttr) -> Result<()> {
         let held = self.handle()?;
         let host = gofer::SetAttr {
-            mode: set.perm,
+            mode: set
+                .perm
+                .or_else(|| set.size.and_then(|_| self.set_id_perm())),
             uid: set.uid,
             gid: set.gid,
             size: set.size,
             atime: set.atime.map(time),
             mtime: set.mtime.map(time),
         };
+        let old = self.known_size();
         match self.fs.session.client().set_attr(held.handle(), host) {
             Ok(attr) => {
                 self.learn(&attr);
+                if let Some(size) = set.size {
+                    self.cut(old, size);
+                }
                 Ok(())
             }
             Err(e) => {
