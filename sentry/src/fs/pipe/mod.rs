@@ -213,6 +213,9 @@ impl FileOps for PipeEnd {
     fn as_any(&self) -> &dyn Any {
         self
     }
+    fn signals_io(&self) -> bool {
+        true
+    }
 
     fn reopen(&self, flags: OpenFlags) -> Result<Arc<dyn FileOps>> {
         let end = PipeEnd::open(&self.pipe, flags.readable(), flags.writable(), self.named);
