@@ -72,3 +72,8 @@ fn no_byte_is_lost_by_stops_and_freezes() {
         passes("shake.sh", &["8", seed]);
     }
 }
+
+#[test]
+fn a_slow_gofer_delays_nobody_else() {
+    passes("slow.sh", &[]);
+}
