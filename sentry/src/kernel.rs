@@ -259,6 +259,7 @@ impl Kernel {
         for w in 0..self.platform.workers() {
             self.platform.kick(WorkerId(w));
         }
+        self.stop_standbys();
     }
 
     /// Whether [`Kernel::stop`] was called.

@@ -148,6 +148,7 @@ pub fn make(
             .name(format!("worker-{id}"))
             .spawn(move || kernel.run_worker(WorkerId(id)))?;
     }
+    start_watcher(&kernel)?;
     let container = Container::create(
         &kernel,
         Arc::new(client),
@@ -160,6 +161,24 @@ pub fn make(
         gofer_life: ends.life,
         resized,
     })
+}
+
+/// Starts the thread that has blocked workers relieved.
+fn start_watcher(kernel: &Arc<Kernel>) -> std::io::Result<()> {
+    let kernel = kernel.clone();
+    let watch = move || {
+        kernel.run_watcher(&|holder| {
+            let kernel = kernel.clone();
+            std::thread::Builder::new()
+                .name("standby".into())
+                .spawn(move || kernel.run_standby(holder))
+                .is_ok()
+        });
+    };
+    std::thread::Builder::new()
+        .name("watcher".into())
+        .spawn(watch)
+        .map(drop)
 }
 
 /// Calls that need the guest's register file.
