@@ -20,6 +20,7 @@ pub mod load;
 pub mod mm;
 pub mod net;
 pub mod retry;
+pub mod seccomp;
 pub mod signal;
 pub mod sync;
 pub mod task;

@@ -259,6 +259,15 @@ pub fn force(task: &Arc<Task>, info: SigInfo) {
     task.attention.store(true, Ordering::SeqCst);
 }
 
+/// As [`force`], but the signal's default action is taken whatever the handler is.
+pub(crate) fn force_fatal(task: &Arc<Task>, info: SigInfo) {
+    if let Some(signal) = u64::try_from(info.signo).ok().and_then(Signal::new) {
+        let dfl = abi::signal::SigAction::default();
+        task.thread_group().sighand().set(signal, dfl);
+    }
+    force(task, info);
+}
+
 impl Task {
     /// Makes the task look at its signals soon, whatever it does now.
     pub(crate) fn kick(self: &Arc<Task>) {

@@ -382,6 +382,8 @@ impl Task {
         if self.doomed.load(Ordering::SeqCst) || self.thread_group().is_exiting() {
             return Err(Errno::EAGAIN);
         }
+        // With the tree lock held, so that no filter for all threads misses it.
+        child.set_seccomp(self.seccomp());
         group.threads.lock().tasks.push(child.clone());
         if new_process {
             if let Some(parent) = group.parent() {

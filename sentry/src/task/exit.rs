@@ -27,6 +27,11 @@ impl Task {
         Err(Stop::Gone)
     }
 
+    /// Ends this thread alone by a signal, and the process with it if it is the last.
+    pub(crate) fn die_alone(self: &Arc<Task>, status: WaitStatus) {
+        self.do_exit(status);
+    }
+
     /// Exits because the process ends, or another thread's `execve` demands it.
     pub(crate) fn exit_doomed(self: &Arc<Task>) {
         let status = self.thread_group().signals.lock().exit;

@@ -9,6 +9,7 @@ pub mod create;
 pub mod exec;
 pub mod exit;
 pub mod fault;
+pub mod gate;
 pub mod group;
 pub mod limits;
 pub mod park;
@@ -22,7 +23,7 @@ pub mod times;
 pub mod uts;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -89,6 +90,11 @@ pub struct Task {
     /// The tracer has seen the beginning of a call, not yet its end.
     pub(crate) traced: AtomicBool,
     pub(crate) exited: AtomicBool,
+    /// What its calls have to pass ([`gate::Hooks`]).
+    pub(crate) hooks: AtomicU8,
+    /// The next call goes to the host as it is.
+    pub(crate) pass_next: AtomicBool,
+    pub(crate) seccomp: RwLock<crate::seccomp::Mode>,
     comm: Mutex<Vec<u8>>,
     exe: RwLock<Option<exec::ExeInfo>>,
     /// Word cleared and woken at exit (`set_tid_address(2)`); 0 for none.
@@ -163,6 +169,9 @@ impl Task {
             doomed: AtomicBool::new(false),
             traced: AtomicBool::new(false),
             exited: AtomicBool::new(false),
+            hooks: AtomicU8::new(0),
+            pass_next: AtomicBool::new(false),
+            seccomp: RwLock::default(),
             comm: Mutex::new(new.comm),
             exe: RwLock::new(new.exe),
             clear_child_tid: AtomicU64::new(0),

@@ -141,8 +141,16 @@ impl Task {
             self.put_back(taken);
         }
         *self.call.lock() = call;
+        if self.hooks.load(Ordering::Relaxed) != 0 {
+            return self.pass_gate(call);
+        }
+        self.with_regs(call);
+    }
+
+    /// Serves a call, with the registers at hand if it needs them.
+    pub(super) fn with_regs(self: &Arc<Task>, call: CallState) {
         let trapped = TRAPPED.iter().any(|&n| u64::from(n) == call.nr);
-        if trapped && self.context().is_ok_and(|c| c.regs().is_none()) {
+        if trapped && !self.has_regs() {
             let deferred = Deferred {
                 recall: Some(call),
                 ..Deferred::default()
@@ -152,7 +160,12 @@ impl Task {
         self.serve(call);
     }
 
-    fn serve(self: &Arc<Task>, call: CallState) {
+    /// Whether the register file is at hand.
+    pub(crate) fn has_regs(&self) -> bool {
+        self.context().is_ok_and(|c| c.regs().is_some())
+    }
+
+    pub(super) fn serve(self: &Arc<Task>, call: CallState) {
         if let Some(tracer) = &self.kernel.tracer {
             self.traced.store(true, Ordering::Relaxed);
             tracer.enter(self, call.nr, &call.args);
@@ -205,7 +218,7 @@ impl Task {
     }
 
     /// Ends, parks or resumes after a handler.
-    fn settle(self: &Arc<Task>, result: SysResult<i64>) {
+    pub(super) fn settle(self: &Arc<Task>, result: SysResult<i64>) {
         if let Some(next) = self.outcome(result) {
             self.proceed(next);
         }
@@ -315,6 +328,7 @@ impl Task {
     /// Resumes the guest, unless something came to look at in the last moment.
     fn resume(self: &Arc<Task>, how: Resume) -> Option<Next> {
         let Ok(ctx) = self.context() else { return None };
+        let how = self.passable(how);
         self.park.leave();
         if self.attention.load(Ordering::SeqCst) {
             if how == Resume::Passthrough {

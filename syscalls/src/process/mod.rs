@@ -13,6 +13,7 @@ pub mod pidfd;
 pub mod prctl;
 pub mod rlimit;
 pub mod rusage;
+pub mod seccomp;
 pub mod setsid;
 pub mod setuid;
 pub mod unshare;

@@ -79,6 +79,7 @@ pub fn status(t: &Task) -> Result<Vec<u8>> {
     }
     signals(t, &mut s);
     caps(&c, &mut s);
+    let mode = t.seccomp();
     let cpus = t.sched.lock().affinity;
     let last = 63u32.saturating_sub(cpus.leading_zeros());
     let list = if last == 0 {
@@ -88,8 +89,10 @@ pub fn status(t: &Task) -> Result<Vec<u8>> {
     };
     let _ = write!(
         s,
-        "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tvulnerable\nCpus_allowed:\t{cpus:x}\nCpus_allowed_list:\t{list}\nMems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n",
+        "NoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t{}\nSpeculation_Store_Bypass:\tvulnerable\nCpus_allowed:\t{cpus:x}\nCpus_allowed_list:\t{list}\nMems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n",
         u8::from(c.no_new_privs),
+        mode.number(),
+        mode.filters(),
     );
     Ok(s.into_bytes())
 }
