@@ -19,6 +19,7 @@ pub mod kernel;
 pub mod load;
 pub mod mm;
 pub mod net;
+pub mod ptrace;
 pub mod retry;
 pub mod seccomp;
 pub mod signal;

@@ -259,6 +259,7 @@ fn container_spec(plan: Plan) -> ContainerSpec {
         masked_paths: bytes(&plan.masked_paths),
         readonly_paths: bytes(&plan.readonly_paths),
         sysctls: plan.sysctls,
+        seccomp: plan.seccomp,
         pids_limit: plan.pids_limit,
         memory_limit: plan.memory_limit,
         cpus: plan.cpus,

@@ -69,6 +69,19 @@ pub(crate) fn data_of(call: &CallState) -> Data {
 }
 
 impl Mode {
+    /// Judging by one program, whose `EINVAL` it may give; by none if it is empty.
+    pub fn profile(insns: Vec<Insn>) -> Result<Mode> {
+        if insns.is_empty() {
+            return Ok(Mode::Off);
+        }
+        let filter = Arc::new(Filter {
+            program: Program::new(insns)?,
+            log: false,
+            listener: None,
+        });
+        Ok(Mode::Filter(Arc::new(FilterSet::with(None, filter)?)))
+    }
+
     /// As `prctl(PR_GET_SECCOMP)` and `/proc/PID/status` number it.
     pub fn number(&self) -> u8 {
         match self {

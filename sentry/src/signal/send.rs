@@ -10,6 +10,7 @@ use abi::signal::{SigInfo, SigSet, Signal};
 use super::action::{self, Default, SIG_DFL, SIG_IGN, STOPS};
 use super::{GroupSignals, JobEvent, WaitStatus};
 use crate::Result;
+use crate::task::gate::Hooks;
 use crate::task::limits::Resource;
 use crate::task::{Task, ThreadGroup};
 
@@ -163,7 +164,8 @@ fn is_ignored(
         let s = looked_at.sig.lock();
         s.mask.contains(signal) || s.waiting.contains(signal)
     };
-    if blocked {
+    // A tracer sees ignored signals too.
+    if blocked || looked_at.hooked(Hooks::TRACED) && signal != Signal::SIGKILL {
         return false;
     }
     let action = group.sighand().get(signal);
@@ -207,6 +209,7 @@ fn choose(
     if action.handler == SIG_DFL
         && by_default
         && (!masked || signal == Signal::SIGKILL)
+        && (!chosen.hooked(Hooks::TRACED) || signal == Signal::SIGKILL)
         && (!sig.unkillable || signal == Signal::SIGKILL)
     {
         after.fatal = Some(WaitStatus::killed(signal, false));

@@ -10,7 +10,7 @@ use abi::signal::{SigInfo, Signal};
 use platform::Resume;
 
 use super::Task;
-use super::run::{CallState, Next};
+use super::run::{CallState, Deferred, Next};
 use crate::seccomp::Mode;
 use crate::seccomp::filter::{ARCH, Action, Verdict};
 use crate::signal::{WaitStatus, send};
@@ -42,11 +42,31 @@ impl Task {
         if self.pass_next.swap(false, Ordering::SeqCst) {
             return self.serve(call);
         }
+        if self.hooked(Hooks::TRACED) {
+            return self.traced_call(call);
+        }
         self.serve_filtered(call);
     }
 
+    /// Comes back to the gate with the registers at hand.
+    pub(crate) fn gate_with_regs(self: &Arc<Task>, call: CallState) {
+        let deferred = Deferred {
+            gated: Some(call),
+            ..Deferred::default()
+        };
+        self.fetch(call.nr.cast_signed(), deferred);
+    }
+
+    /// Serves a call the tracer has seen on behalf of a filter.
+    pub(crate) fn serve_refiltered(self: &Arc<Task>, call: CallState) {
+        match self.judge(&call) {
+            Some(verdict) if verdict.action != Action::Trace => self.obey(call, &verdict),
+            _ => self.with_regs(call),
+        }
+    }
+
     /// Serves a call that has to pass filters first.
-    pub(super) fn serve_filtered(self: &Arc<Task>, call: CallState) {
+    pub(crate) fn serve_filtered(self: &Arc<Task>, call: CallState) {
         match self.judge(&call) {
             None => self.with_regs(call),
             Some(verdict) => self.obey(call, &verdict),
@@ -79,7 +99,11 @@ impl Task {
                 };
                 self.settle(result);
             }
-            Action::Trace => self.proceed(enosys),
+            Action::Trace => {
+                if !self.filtered_stop(call, verdict.data) {
+                    self.proceed(enosys);
+                }
+            }
             Action::KillThread | Action::KillProcess => self.kill_by_filter(&call, verdict),
         }
     }

@@ -19,6 +19,7 @@ use super::session::{ProcessGroup, Session};
 use super::times::CpuTimes;
 use crate::Result;
 use crate::kernel::Kernel;
+use crate::ptrace::Tracees;
 use crate::signal::action::SigHand;
 use crate::signal::{GroupSignals, WaitStatus, send};
 use crate::sync::{Mutex, RwLock};
@@ -93,6 +94,10 @@ pub struct ThreadGroup {
     pub start: Duration,
     /// `/proc/PID/oom_score_adj`.
     pub oom_score_adj: AtomicI32,
+    /// Tracees of its threads.
+    pub(crate) tracees: Mutex<Tracees>,
+    /// The thread that forked it.
+    pub(crate) forker: Mutex<Weak<Task>>,
     /// Called once with the status when the process ends.
     pub(crate) on_exit: Mutex<Option<ExitHook>>,
 }
@@ -146,6 +151,8 @@ impl ThreadGroup {
             did_exec: AtomicBool::new(false),
             timers: ProcessTimers::default(),
             oom_score_adj: AtomicI32::new(0),
+            tracees: Mutex::default(),
+            forker: Mutex::default(),
             on_exit: Mutex::new(None),
         })
     }

@@ -7,7 +7,9 @@ use abi::Errno;
 use abi::signal::Signal;
 use platform::{Exit, Resume};
 
+use super::gate::Hooks;
 use super::{TRAPPED, Task};
+use crate::ptrace::Report;
 use crate::signal::deliver::Flow;
 use crate::signal::{Taken, WaitStatus, send};
 use crate::wait::{OnSignal, Operation, Stop, SysResult};
@@ -44,6 +46,20 @@ pub(crate) enum Next {
     Ended(OnSignal),
 }
 
+/// How a task goes on, and the signal it goes on with.
+#[derive(Debug)]
+pub(crate) struct Onward {
+    pub(crate) next: Next,
+    /// Taken from its queue, to be acted on first.
+    pub(crate) ready: Option<Taken>,
+}
+
+impl From<Next> for Onward {
+    fn from(next: Next) -> Onward {
+        Onward { next, ready: None }
+    }
+}
+
 /// A call to be made again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Restart {
@@ -62,6 +78,10 @@ pub(crate) struct Deferred {
     pub(crate) restart: Option<Restart>,
     /// A call to serve, which needs the registers.
     pub(crate) recall: Option<CallState>,
+    /// A call that still has to pass what watches the task.
+    pub(crate) gated: Option<CallState>,
+    /// What a tracer is to be told.
+    pub(crate) report: Option<(Report, Next)>,
 }
 
 /// Holds the place of a stopped task; how it goes on is kept beside it.
@@ -106,6 +126,9 @@ impl Task {
             return self.on_gone(signo);
         }
         self.park.enter();
+        if self.hooked(Hooks::TRACED) {
+            self.traced_event(&exit);
+        }
         match exit {
             Exit::Syscall { nr, args, ip } => self.on_syscall(CallState { nr, args, ip }),
             Exit::ForeignSyscall { .. } => {
@@ -179,6 +202,17 @@ impl Task {
             Some(Deferred {
                 recall: Some(call), ..
             }) => self.serve(call),
+            Some(Deferred {
+                gated: Some(call), ..
+            }) => self.pass_gate(call),
+            Some(Deferred {
+                report: Some((report, next)),
+                ..
+            }) => {
+                if let Some(on) = self.report(report, next) {
+                    self.proceed_on(on);
+                }
+            }
             Some(deferred) => {
                 self.deliver_deferred(deferred);
                 self.proceed(Next::Regs);
@@ -209,6 +243,13 @@ impl Task {
     /// Steps the parked operation; called by the worker that claimed the task.
     pub fn run_claimed(self: &Arc<Task>) {
         let op = self.park.take();
+        let traced = self.trace_after.lock().take();
+        if let Some(after) = traced {
+            if let Some(on) = self.stay(after) {
+                self.proceed_on(on);
+            }
+            return;
+        }
         let stopped = self.stopped_next.lock().take();
         match (stopped, op) {
             (Some(next), _) => self.proceed(next),
@@ -240,14 +281,44 @@ impl Task {
 
     /// Goes on with `next`, after looking at what demands attention, until the guest runs,
     /// an operation is parked, or the task has exited.
-    pub(crate) fn proceed(self: &Arc<Task>, mut next: Next) {
+    pub(crate) fn proceed(self: &Arc<Task>, next: Next) {
+        self.proceed_on(next.into());
+    }
+
+    /// The same, with a signal in hand.
+    pub(crate) fn proceed_on(self: &Arc<Task>, on: Onward) {
+        let Onward {
+            mut next,
+            mut ready,
+        } = on;
         loop {
-            if self.attention.load(Ordering::SeqCst) && !matches!(next, Next::Passthrough) {
-                match self.look(next) {
+            if self.hooked(Hooks::TRACED) && ready.is_none() {
+                match self.before_guest(next) {
+                    Some(on) => Onward { next, ready } = on,
+                    None => return,
+                }
+            }
+            let looks = self.attention.load(Ordering::SeqCst) || ready.is_some();
+            if looks && !matches!(next, Next::Passthrough) {
+                match self.look(next, ready.take()) {
                     Flow::Go(n) => next = n,
                     Flow::Die => return self.exit_doomed(),
                     Flow::Gone => return,
                     Flow::Fetch(v, deferred) => return self.fetch(v, deferred),
+                    Flow::Report(report, n) => match self.report(report, n) {
+                        Some(on) => {
+                            Onward { next, ready } = on;
+                            continue;
+                        }
+                        None => return,
+                    },
+                    Flow::Dying(status) => match self.dying_stop(status) {
+                        Some(on) => {
+                            Onward { next, ready } = on;
+                            continue;
+                        }
+                        None => return,
+                    },
                     Flow::Stopped(n) => match self.stop_here(n) {
                         Some(n) => {
                             next = n;
@@ -296,7 +367,7 @@ impl Task {
     }
 
     /// Brings the register file: resumes with an interruption pending.
-    fn fetch(self: &Arc<Task>, value: i64, deferred: Deferred) {
+    pub(crate) fn fetch(self: &Arc<Task>, value: i64, deferred: Deferred) {
         *self.deferred.lock() = Some(deferred);
         let Ok(ctx) = self.context() else { return };
         ctx.interrupt();
@@ -329,6 +400,9 @@ impl Task {
     fn resume(self: &Arc<Task>, how: Resume) -> Option<Next> {
         let Ok(ctx) = self.context() else { return None };
         let how = self.passable(how);
+        if self.hooked(Hooks::TRACED) {
+            self.arm_step();
+        }
         self.park.leave();
         if self.attention.load(Ordering::SeqCst) {
             if how == Resume::Passthrough {

@@ -11,6 +11,7 @@ pub mod getpid;
 pub mod groups;
 pub mod pidfd;
 pub mod prctl;
+pub mod ptrace;
 pub mod rlimit;
 pub mod rusage;
 pub mod seccomp;

@@ -16,6 +16,7 @@ fn state_name(letter: char) -> &'static str {
     match letter {
         'S' => "S (sleeping)",
         'T' => "T (stopped)",
+        't' => "t (tracing stop)",
         'Z' => "Z (zombie)",
         'X' => "X (dead)",
         _ => "R (running)",
@@ -34,12 +35,13 @@ pub fn status(t: &Task) -> Result<Vec<u8>> {
     // Writing to a string cannot fail.
     let _ = write!(
         s,
-        "Name:\t{}\nUmask:\t{umask:04o}\nState:\t{}\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n",
+        "Name:\t{}\nUmask:\t{umask:04o}\nState:\t{}\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t{}\n",
         String::from_utf8_lossy(&t.comm()).escape_default(),
         state_name(t.state()),
         t.pid(),
         t.tid(),
         g.ppid(),
+        t.tracer().map_or(0, |t| t.pid()),
     );
     let _ = write!(
         s,
