@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod coredump;
 pub mod creds;
 pub mod fs;
 pub mod futex;

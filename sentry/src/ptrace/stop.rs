@@ -158,7 +158,8 @@ impl Task {
         });
     }
 
-    pub(super) fn change_regs(&self, change: impl FnOnce(&mut Registers)) {
+    /// Changes the registers, if they are at hand.
+    pub(crate) fn change_regs(&self, change: impl FnOnce(&mut Registers)) {
         let Ok(ctx) = self.context() else { return };
         if let Some(mut regs) = ctx.regs() {
             change(&mut regs);

@@ -22,6 +22,8 @@ use crate::wait::OnSignal;
 pub(crate) enum Flow {
     /// Go on so.
     Go(Next),
+    /// Go on so, from the beginning: a call has ended.
+    Again(Next),
     /// Stopped by job control; to go on so when continued.
     Stopped(Next),
     /// The task exits.
@@ -30,6 +32,8 @@ pub(crate) enum Flow {
     Gone,
     /// The tracer is told of something first.
     Report(Report, Next),
+    /// Stands still while another thread dumps core; to go on so.
+    Hold(Next),
     /// The tracer looks at it before it dies so.
     Dying(WaitStatus),
     /// The register file has to be fetched first; go on with [`Deferred`] when it is there.
@@ -43,6 +47,10 @@ enum Found {
     Stop,
     /// A tracer is to be told.
     Report(Report),
+    /// Another thread dumps core.
+    Hold,
+    /// It dumps core.
+    Core(Taken),
     /// A handler would run, but a call waits.
     Disturbs,
     Handler(Taken, SigAction),
@@ -79,7 +87,23 @@ impl Task {
                 },
                 Found::Die => return Flow::Die,
                 Found::Stop => return Flow::Stopped(next),
-                Found::Report(report) => return Flow::Report(report, next),
+                Found::Report(report) => {
+                    // What it waits for may have come together with the signal.
+                    let Next::Step(op) = next else {
+                        return Flow::Report(report, next);
+                    };
+                    let done = match Outcome::from(op.step(self)) {
+                        Outcome::Gone => return Flow::Gone,
+                        Outcome::Wait(op) => return Flow::Report(report, Next::Step(op)),
+                        Outcome::Next(done) => done,
+                    };
+                    if let Report::Signal(taken) = report {
+                        self.put_back(taken);
+                    }
+                    return Flow::Again(done);
+                }
+                Found::Hold => return Flow::Hold(next),
+                Found::Core(taken) => return self.dump_core(taken, next),
                 Found::Fatal(status) if self.wants(Event::Exit) && self.has_regs() => {
                     return Flow::Dying(status);
                 }
@@ -113,6 +137,25 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Dumps core, once the registers are at hand.
+    fn dump_core(self: &Arc<Task>, taken: Taken, next: Next) -> Flow {
+        let value = match next {
+            Next::Return(v) => v,
+            _ => -i64::from(Errno::EINTR.raw()),
+        };
+        if !self.has_regs() {
+            let deferred = Deferred {
+                core: Some(taken),
+                ..Deferred::default()
+            };
+            return Flow::Fetch(value, deferred);
+        }
+        if !matches!(next, Next::Regs) {
+            self.change_regs(|r| r.gp.rax = value.cast_unsigned());
+        }
+        Flow::Go(Next::Step(self.begin_dump(taken)))
     }
 
     /// The call was ended for a signal that another thread has taken meanwhile.
@@ -153,6 +196,11 @@ impl Task {
         let mut sig = group.signals.lock();
         if sig.exit.is_some() {
             return Found::Die;
+        }
+        match sig.dumping {
+            Some(tid) if tid == self.tid() => return Found::Nothing,
+            Some(_) => return Found::Hold,
+            None => {}
         }
         if group.ns.is_frozen() {
             return Found::Stop;
@@ -209,7 +257,7 @@ impl Task {
             if caught {
                 return Found::Handler(Taken { signal, info }, action);
             }
-            if let Some(found) = self.by_default(&mut sig, signal, action) {
+            if let Some(found) = self.by_default(&mut sig, Taken { signal, info }, action) {
                 return found;
             }
         }
@@ -229,7 +277,7 @@ impl Task {
         if sig.exit.is_some() {
             return Found::Die;
         }
-        let found = self.by_default(&mut sig, taken.signal, action);
+        let found = self.by_default(&mut sig, taken, action);
         found.unwrap_or(Found::Nothing)
     }
 
@@ -237,9 +285,10 @@ impl Task {
     fn by_default(
         self: &Arc<Task>,
         sig: &mut super::GroupSignals,
-        signal: Signal,
+        taken: Taken,
         action: SigAction,
     ) -> Option<Found> {
+        let signal = taken.signal;
         if action.handler == SIG_IGN {
             return None;
         }
@@ -255,6 +304,10 @@ impl Task {
                 None
             }
             Default::Terminate => Some(Found::Fatal(WaitStatus::killed(signal, false))),
+            Default::Core if self.would_dump() => {
+                sig.dumping = Some(self.tid());
+                Some(Found::Core(taken))
+            }
             Default::Core => Some(Found::Fatal(WaitStatus::killed(signal, false))),
         }
     }

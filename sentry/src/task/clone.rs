@@ -295,7 +295,7 @@ impl Task {
         } else {
             args.exit_signal
         };
-        ThreadGroup::new(NewGroup {
+        let group = ThreadGroup::new(NewGroup {
             kernel: self.kernel.clone(),
             ns: mine.ns.clone(),
             pid,
@@ -306,7 +306,11 @@ impl Task {
             limits: mine.all_limits(),
             sighand,
             exit_signal,
-        })
+        });
+        group.set_dumpable(mine.dumpable());
+        let filter = mine.coredump_filter.load(Ordering::Relaxed);
+        group.coredump_filter.store(filter, Ordering::Relaxed);
+        group
     }
 
     fn inherit(&self, args: &CloneArgs, tid: i32, group: Arc<ThreadGroup>, mm: Arc<Mm>) -> NewTask {

@@ -5,7 +5,7 @@
 //! `limits`, `life` are leaves; `signals` is above the per-thread signal lock.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -86,6 +86,8 @@ pub struct ThreadGroup {
     pub(crate) thread_gone: Pollee,
     pub(crate) subreaper: AtomicBool,
     pub(crate) dumpable: AtomicBool,
+    /// `/proc/PID/coredump_filter`.
+    pub coredump_filter: AtomicU32,
     /// Has called `execve` since it was forked (`setpgid(2)`).
     pub(crate) did_exec: AtomicBool,
     /// Interval and POSIX timers.
@@ -101,6 +103,9 @@ pub struct ThreadGroup {
     /// Called once with the status when the process ends.
     pub(crate) on_exit: Mutex<Option<ExitHook>>,
 }
+
+/// What is dumped by default: anonymous memory, ELF headers, private huge pages.
+const DUMP_FILTER: u32 = 0x33;
 
 /// Called with the status when a process ends.
 pub type ExitHook = Box<dyn FnOnce(WaitStatus) + Send>;
@@ -148,6 +153,7 @@ impl ThreadGroup {
             thread_gone: Pollee::new(),
             subreaper: AtomicBool::new(false),
             dumpable: AtomicBool::new(true),
+            coredump_filter: AtomicU32::new(DUMP_FILTER),
             did_exec: AtomicBool::new(false),
             timers: ProcessTimers::default(),
             oom_score_adj: AtomicI32::new(0),

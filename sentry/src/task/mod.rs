@@ -91,6 +91,8 @@ pub struct Task {
     /// The tracer has seen the beginning of a call, not yet its end.
     pub(crate) traced: AtomicBool,
     pub(crate) exited: AtomicBool,
+    /// Stands still while another thread dumps core.
+    pub(crate) held_for_dump: AtomicBool,
     /// What its calls have to pass ([`gate::Hooks`]).
     pub(crate) hooks: AtomicU8,
     /// The next call goes to the host as it is.
@@ -173,6 +175,7 @@ impl Task {
             doomed: AtomicBool::new(false),
             traced: AtomicBool::new(false),
             exited: AtomicBool::new(false),
+            held_for_dump: AtomicBool::new(false),
             hooks: AtomicU8::new(0),
             pass_next: AtomicBool::new(false),
             seccomp: RwLock::default(),

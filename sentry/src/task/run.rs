@@ -80,6 +80,10 @@ pub(crate) struct Deferred {
     pub(crate) recall: Option<CallState>,
     /// A call that still has to pass what watches the task.
     pub(crate) gated: Option<CallState>,
+    /// The signal it dumps core for.
+    pub(crate) core: Option<Taken>,
+    /// It only had to have its registers at hand.
+    pub(crate) hold: Option<Next>,
     /// What a tracer is to be told.
     pub(crate) report: Option<(Report, Next)>,
 }
@@ -206,6 +210,12 @@ impl Task {
                 gated: Some(call), ..
             }) => self.pass_gate(call),
             Some(Deferred {
+                core: Some(taken), ..
+            }) => self.proceed(Next::Step(self.begin_dump(taken))),
+            Some(Deferred {
+                hold: Some(next), ..
+            }) => self.proceed(next),
+            Some(Deferred {
                 report: Some((report, next)),
                 ..
             }) => {
@@ -302,6 +312,17 @@ impl Task {
             if looks && !matches!(next, Next::Passthrough) {
                 match self.look(next, ready.take()) {
                     Flow::Go(n) => next = n,
+                    Flow::Hold(n) => match self.hold_here(n) {
+                        Some(n) => {
+                            next = n;
+                            continue;
+                        }
+                        None => return,
+                    },
+                    Flow::Again(n) => {
+                        next = n;
+                        continue;
+                    }
                     Flow::Die => return self.exit_doomed(),
                     Flow::Gone => return,
                     Flow::Fetch(v, deferred) => return self.fetch(v, deferred),
@@ -364,6 +385,24 @@ impl Task {
         *self.stopped_next.lock() = Some(next);
         self.park.park(Box::new(Stopped))?;
         self.stopped_next.lock().take()
+    }
+
+    /// Stands still with the registers at hand, while another thread dumps core.
+    fn hold_here(self: &Arc<Task>, next: Next) -> Option<Next> {
+        if self.has_regs() {
+            self.hold_for_dump();
+            return self.stop_here(next);
+        }
+        let (value, next) = match next {
+            Next::Return(v) => (v, Next::Regs),
+            next => (self.call.lock().nr.cast_signed(), next),
+        };
+        let deferred = Deferred {
+            hold: Some(next),
+            ..Deferred::default()
+        };
+        self.fetch(value, deferred);
+        None
     }
 
     /// Brings the register file: resumes with an interruption pending.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::signal::{SigInfo, SigSet};
 use platform::GpRegs;
+use sentry::ptrace::access::peek;
 use sentry::ptrace::control::CallInfo;
 use sentry::ptrace::{How, Options};
 use sentry::seccomp::filter::ARCH;
@@ -119,7 +120,7 @@ fn word(
     match request {
         1 | 2 => {
             let mut bytes = [0; 8];
-            let read = tracee.mm().peek(addr, &mut bytes);
+            let read = peek(&tracee.kernel, &tracee.mm(), addr, &mut bytes);
             read.map_err(|_| Errno::EIO)?;
             UserBuf(data).write(t, &bytes)
         }

@@ -99,7 +99,7 @@ const fn guarded(name: &'static str, perm: u32, make: Make) -> Entry {
 }
 
 /// Text files every process and thread has.
-const ENTRIES: [Entry; 26] = [
+const ENTRIES: [Entry; 25] = [
     guarded("auxv", 0o400, maps::auxv),
     open("cgroup", |_| Ok(b"0::/\n".to_vec())),
     open("cmdline", maps::cmdline),
@@ -129,11 +129,10 @@ const ENTRIES: [Entry; 26] = [
         Ok(b"         0          0 4294967295\n".to_vec())
     }),
     open("wchan", |_| Ok(b"0".to_vec())),
-    open("coredump_filter", |_| Ok(b"00000033\n".to_vec())),
 ];
 
 /// Writable text files.
-const WRITABLE: [&str; 3] = ["comm", "oom_score_adj", "timerslack_ns"];
+const WRITABLE: [&str; 4] = ["comm", "coredump_filter", "oom_score_adj", "timerslack_ns"];
 
 /// Sub-directories of a process; a thread has all but `task`.
 const DIRS: [&str; 5] = ["fd", "fdinfo", "net", "ns", "task"];

@@ -213,6 +213,10 @@ pub fn read_setting(t: &Task, name: &str) -> Result<Vec<u8>> {
             t.thread_group().oom_score_adj.load(Ordering::Relaxed)
         )
         .into_bytes(),
+        "coredump_filter" => {
+            let filter = t.thread_group().coredump_filter.load(Ordering::Relaxed);
+            format!("{filter:08x}\n").into_bytes()
+        }
         _ => format!("{}\n", t.timer_slack.load(Ordering::Relaxed)).into_bytes(),
     })
 }
@@ -235,6 +239,14 @@ pub fn write_setting(t: &Task, name: &str, text: &[u8]) -> Result<()> {
             return Err(Errno::EACCES);
         }
         now.store(value, Ordering::Relaxed);
+        return Ok(());
+    }
+    if name == "coredump_filter" {
+        let digits = text.strip_prefix("0x");
+        let value = digits.map_or_else(|| text.parse(), |d| u32::from_str_radix(d, 16));
+        let value = value.map_err(|_| Errno::EINVAL)?;
+        let now = &t.thread_group().coredump_filter;
+        now.store(value & 0x1ff, Ordering::Relaxed);
         return Ok(());
     }
     let value: u64 = text.parse().map_err(|_| Errno::EINVAL)?;
