@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod coredump;
 pub mod creds;
 pub mod fs;
 pub mod futex;
@@ -19,7 +20,9 @@ pub mod kernel;
 pub mod load;
 pub mod mm;
 pub mod net;
+pub mod ptrace;
 pub mod retry;
+pub mod seccomp;
 pub mod signal;
 pub mod sync;
 pub mod task;

@@ -70,10 +70,25 @@ pub fn host_info(plan: &Plan) -> HostInfo {
         .map_or(1 << 30, |kib| kib.saturating_mul(1024));
     HostInfo {
         cpuinfo,
+        vdso: vdso_image().unwrap_or_default().into(),
         cpus: plan.cpus.map_or(online, |n| n.clamp(1, online)),
         memory: plan.memory_limit.map_or(total, |limit| limit.min(total)),
         memory_limit: plan.memory_limit,
     }
+}
+
+/// The host's vDSO as debuggers read it.
+fn vdso_image() -> Option<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let line = maps.lines().find(|l| l.ends_with("[vdso]"))?;
+    let (start, end) = line.split_whitespace().next()?.split_once('-')?;
+    let hex = |t| u64::from_str_radix(t, 16).ok();
+    let (start, end) = (hex(start)?, hex(end)?);
+    let mut image = vec![0; usize::try_from(end.checked_sub(start)?).ok()?];
+    let memory = File::open("/proc/self/mem").ok()?;
+    memory.read_exact_at(&mut image, start).ok()?;
+    Some(image)
 }
 
 /// Raises our OOM score while the first stub is made, which hands it to all stubs: the host
@@ -278,6 +293,7 @@ fn container_spec(plan: Plan) -> ContainerSpec {
         masked_paths: bytes(&plan.masked_paths),
         readonly_paths: bytes(&plan.readonly_paths),
         sysctls: plan.sysctls,
+        seccomp: plan.seccomp,
         pids_limit: plan.pids_limit,
         memory_limit: plan.memory_limit,
         cpus: plan.cpus,

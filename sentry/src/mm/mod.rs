@@ -10,6 +10,7 @@ pub mod advise;
 pub mod brk;
 mod cow;
 mod derive;
+pub mod dump;
 pub mod fault;
 mod file_map;
 mod fork;

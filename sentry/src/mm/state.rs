@@ -213,6 +213,11 @@ impl Mm {
         self.stack_limit.store(limit, Ordering::Relaxed);
     }
 
+    /// Where the platform's time functions stand: address and length.
+    pub fn vdso(&self) -> Option<(u64, u64)> {
+        self.space.vdso()
+    }
+
     /// The program's layout.
     pub fn layout(&self) -> Layout {
         self.state.read().layout
