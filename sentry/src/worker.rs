@@ -78,6 +78,7 @@ impl Kernel {
     fn drain(self: &Arc<Kernel>, id: WorkerId) {
         loop {
             self.timers.fire(id, self.clock.monotonic());
+            self.net.outside.work(self);
             let Some(task) = self.workers.pop(id) else {
                 return;
             };

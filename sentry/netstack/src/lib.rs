@@ -21,8 +21,8 @@ pub mod wire;
 use std::net::{IpAddr, SocketAddr};
 
 pub use link::{Address, Link, Route};
-pub use output::{Frame, SendError};
-pub use stack::{Config, Stack};
+pub use output::{Frame, Manner, SendError};
+pub use stack::{Config, Stack, Totals};
 
 /// Microseconds on the owner's monotonic clock.
 pub type Time = u64;

@@ -20,9 +20,15 @@ pub struct Frame {
     pub link: u32,
     buf: Vec<u8>,
     start: usize,
+    offload: bool,
 }
 
 impl Frame {
+    /// Length of the offload header before the Ethernet header.
+    pub fn prefix(&self) -> usize {
+        if self.offload { VNET } else { 0 }
+    }
+
     /// The bytes to send.
     pub fn bytes(&self) -> &[u8] {
         self.buf.get(self.start..).unwrap_or_default()
@@ -283,6 +289,7 @@ impl Stack {
             link: way.link,
             buf,
             start,
+            offload: has_vnet,
         };
         if dst.is_multicast() {
             self.frame_out(frame, multicast_mac(dst));
@@ -348,7 +355,8 @@ impl Stack {
             return;
         };
         let mac = link.mac;
-        let start = if link.offload { 0 } else { VNET };
+        let offload = link.offload;
+        let start = if offload { 0 } else { VNET };
         let mut buf = vec![0; VNET + ETH_LEN];
         put(&mut buf, VNET + 6, &mac);
         put(&mut buf, VNET + 12, &ETH_ARP.to_be_bytes());
@@ -362,6 +370,7 @@ impl Stack {
             link: index,
             buf,
             start,
+            offload,
         };
         self.frame_out(frame, to.unwrap_or([0xff; 6]));
     }

@@ -278,7 +278,15 @@ impl Stack {
         self.totals.in_delivers += 1;
         if self.raw.contains(&p.proto) {
             let at = if p.dst.is_ipv4() { 0 } else { p.header.len() };
-            self.datagram(index, p, (0, 0), at).map(Event::Raw).into_iter().for_each(|e| self.push(e));
+            let reply = match p.proto {
+                ICMP => p.payload.first() == Some(&0),
+                ICMPV6 => p.payload.first() == Some(&129),
+                _ => false,
+            };
+            let id = u16_at(p.payload, 4).filter(|_| reply).unwrap_or(0);
+            if let Some(d) = self.datagram(index, p, (0, id), at) {
+                self.push(Event::Raw(d));
+            }
         }
         let transport_summed = matches!(p.proto, TCP | UDP | ICMPV6);
         let no_sum = p.proto == UDP && p.dst.is_ipv4() && u16_at(p.payload, 6) == Some(0);

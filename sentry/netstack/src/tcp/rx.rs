@@ -208,11 +208,6 @@ impl Rx {
         }
     }
 
-    /// Whether something is missing before what has arrived.
-    pub(crate) fn has_gap(&self) -> bool {
-        !self.pieces.is_empty()
-    }
-
     /// The ranges a selective acknowledgement names: a duplicate, the latest, the others.
     pub(crate) fn sack(&mut self, most: usize) -> ([(u32, u32); 4], usize) {
         let mut out = [(0, 0); 4];

@@ -23,6 +23,21 @@ pub struct ConnId {
     generation: u32,
 }
 
+impl ConnId {
+    /// As one number, never 0.
+    pub fn raw(self) -> u64 {
+        (u64::from(self.generation) << 32) | (u64::from(self.index) + 1)
+    }
+
+    /// From [`ConnId::raw`]; `None` for 0.
+    pub fn from_raw(raw: u64) -> Option<ConnId> {
+        Some(ConnId {
+            index: u32::try_from((raw & 0xffff_ffff).checked_sub(1)?).ok()?,
+            generation: u32::try_from(raw >> 32).ok()?,
+        })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Conn(u32),

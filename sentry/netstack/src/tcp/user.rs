@@ -60,6 +60,33 @@ impl Conn {
         n
     }
 
+    /// Bytes the send buffer takes; whoever hears that there is no room hears when there is.
+    /// `None` when nothing can be written any more.
+    pub fn room_or_wait(&mut self) -> Option<usize> {
+        let sends = matches!(self.state, State::Established | State::CloseWait);
+        if !sends || self.tx.fin {
+            return None;
+        }
+        let room = self.room();
+        self.tx.want_room |= room == 0;
+        Some(room)
+    }
+
+    /// Queues all of the data, even beyond the buffer's size; 0 when none can be.
+    pub fn write_all(&mut self, data: &[u8], more: bool) -> usize {
+        if self.room_or_wait().is_none() {
+            return 0;
+        }
+        self.tx.buf.extend(data);
+        self.tx.more = more;
+        data.len()
+    }
+
+    /// Whether an acknowledgement or a window update is due.
+    pub fn wants_to_send(&self) -> bool {
+        self.rx.ack_now
+    }
+
     /// Takes all received data that is in order.
     pub fn take_ready(&mut self) -> impl Iterator<Item = Vec<u8>> + '_ {
         self.rx.ready.drain(..)
