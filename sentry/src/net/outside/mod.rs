@@ -21,7 +21,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use abi::fs::PollEvents;
 use netstack::{Config, Event, Frame, Stack, Time};
 pub use netstack::{Address, Route};
 use platform::WorkerId;
@@ -36,7 +35,7 @@ use crate::wait::Waker;
 
 /// Ports the host's kernel may use in the network namespace (its resolver asks others from
 /// there); the guest's own ephemeral ports end below them.
-pub const HOST_PORTS: (u16, u16) = (64_512, 65_535);
+pub const HOST_PORTS: (u16, u16) = (64_512, 65_534);
 /// Frames read in one go before others have their turn.
 const BATCH: usize = 64;
 /// Frames that wait to be sent.
@@ -321,6 +320,3 @@ impl Outside {
         self.is_attached() && self.stack.lock().topology.is_local(ip)
     }
 }
-
-/// All readiness: an error or an end wakes whoever waits for anything.
-pub(super) const ALL: PollEvents = PollEvents::all();
