@@ -15,7 +15,9 @@ pub mod msg;
 pub mod netlink;
 pub mod options;
 pub mod outside;
+pub mod tables;
 pub mod unix;
+pub mod view;
 pub mod wait;
 
 use std::sync::Arc;

@@ -102,6 +102,16 @@ impl Conn {
         }
     }
 
+    /// Whether its owner is gone.
+    pub fn is_orphan(&self) -> bool {
+        self.orphan
+    }
+
+    /// Whether data can flow.
+    pub fn is_established(&self) -> bool {
+        matches!(self.state, State::Established | State::CloseWait)
+    }
+
     /// Bytes delivered and not read.
     pub fn unread(&self) -> usize {
         self.rx.held

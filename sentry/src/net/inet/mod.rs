@@ -4,7 +4,7 @@
 //! protocols: [`tcp`], [`udp`]. What leaves the sandbox goes through our stack
 //! ([`super::outside`]): [`tcp_outside`] is the part of a TCP socket that knows of it.
 //! [`raw`] has raw and ping sockets. [`ports`] finds endpoints by port and address,
-//! [`option`] keeps the options of the IP and TCP levels, [`device`] answers interface
+//! [`option`] keeps the options of the IP and TCP levels, [`rows`] is what `/proc/net` shows, [`device`] answers interface
 //! requests.
 
 mod device;
@@ -12,6 +12,7 @@ mod errors;
 mod option;
 mod ports;
 pub(in crate::net) mod raw;
+mod rows;
 mod stream;
 pub(in crate::net) mod tcp;
 mod tcp_io;
@@ -23,7 +24,10 @@ use std::sync::Arc;
 
 use abi::Errno;
 
-pub use device::{LO_INDEX, LO_MTU, device_ioctl};
+pub use device::device_ioctl;
+pub use rows::{SocketRow, raw_rows, tcp_rows, udp_rows};
+
+use super::view::{LO_INDEX, LO_MTU};
 
 use super::{AF_INET6, SockAddr, SockType, Socket};
 use crate::creds::Cap;

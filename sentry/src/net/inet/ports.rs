@@ -154,6 +154,13 @@ impl<T> Table<T> {
         }
     }
 
+    /// All sockets with a port.
+    pub(super) fn all(&self) -> Vec<Arc<T>> {
+        let ports = self.ports.lock();
+        let all = ports.values().flatten();
+        all.filter_map(|b| b.socket.upgrade()).collect()
+    }
+
     /// All sockets that a packet for many goes to.
     pub(super) fn find_all(&self, to: SocketAddr, from: SocketAddr) -> Vec<Arc<T>> {
         let ports = self.ports.lock();

@@ -11,6 +11,7 @@ use abi::fs::PollEvents;
 use netstack::{Datagram, IcmpError, Manner, SendError};
 
 use super::errors::{ErrorQueue, errno};
+use super::rows::SocketRow;
 use super::option::{IpOptions, SOL_IP, SOL_IPV6};
 use super::{canonical, check_bindable, of_family, shown};
 use crate::creds::Cap;
@@ -132,6 +133,24 @@ impl RawSocket {
                 socket.deliver(d);
             }
         }
+    }
+
+    /// Rows of the socket tables.
+    pub(super) fn rows(outside: &Outside, ping: bool) -> Vec<SocketRow> {
+        let all = RawSocket::all(outside).into_iter().filter(|s| s.ping == ping);
+        let row = |s: Arc<RawSocket>| {
+            let (local, peer, id) = {
+                let state = s.state.lock();
+                (state.local, state.peer, state.id)
+            };
+            let port = if ping { id } else { u16::from(s.proto) };
+            let any = super::unspecified(s.common.domain);
+            let local = SocketAddr::new(local.unwrap_or(any), port);
+            let peer = peer.map(|ip| SocketAddr::new(ip, 0));
+            let used = s.rx.lock().used;
+            SocketRow::new(&s.common, Some(local), peer, 7, (used, 0))
+        };
+        all.map(row).collect()
     }
 
     /// A packet of ours could not be delivered.

@@ -15,6 +15,7 @@ use abi::fs::PollEvents;
 
 use super::option::{IPV6_V6ONLY, IpOptions, SOL_IPV6, SOL_TCP};
 use super::ports::{Binding, Rules};
+use super::rows::SocketRow;
 use super::stream::Stream;
 use super::{Target, canonical, check_bindable, check_port, destination, of_family, shown, source};
 use crate::io::{IoDst, IoSrc};
@@ -561,8 +562,19 @@ impl Socket for TcpSocket {
 }
 
 impl TcpSocket {
-    /// `struct tcp_info`: the state and sizes a loopback connection has.
-    fn info(&self) -> Vec<u8> {
+    /// Its row in the socket tables.
+    pub(super) fn row(&self) -> SocketRow {
+        let state = self.outside_state().unwrap_or_else(|| self.state_number());
+        let (local, peer) = {
+            let s = self.state.lock();
+            (s.local, s.peer_addr)
+        };
+        let queued = self.queued().unwrap_or_default();
+        SocketRow::new(&self.common, local, peer, state, queued)
+    }
+
+    /// The state a loopback connection has, in Linux's numbers.
+    fn state_number(&self) -> u8 {
         const ESTABLISHED: u8 = 1;
         const CLOSE_WAIT: u8 = 8;
         const FIN_WAIT2: u8 = 5;
@@ -573,14 +585,19 @@ impl TcpSocket {
             let s = self.state.lock();
             (s.phase, s.shut)
         };
-        let state = match (phase, shut.read, shut.write) {
+        match (phase, shut.read, shut.write) {
             (Phase::Listening, ..) => LISTEN,
             (Phase::Connecting, ..) => SYN_SENT,
             (Phase::Connected, false, false) => ESTABLISHED,
             (Phase::Connected, true, false) => CLOSE_WAIT,
             (Phase::Connected, false, true) => FIN_WAIT2,
             _ => CLOSE,
-        };
+        }
+    }
+
+    /// `struct tcp_info`: the state and sizes a loopback connection has.
+    fn info(&self) -> Vec<u8> {
+        let state = self.state_number();
         let mut raw = vec![0; 232];
         if let Some(b) = raw.first_mut() {
             *b = state;

@@ -421,6 +421,13 @@ impl TcpSocket {
         status.map_or((here, 0), |s| (here.saturating_add(s.readable), s.unacked))
     }
 
+    /// State of a connection outside, in Linux's numbers.
+    pub(super) fn outside_state(&self) -> Option<u8> {
+        let (id, kernel) = (self.conn()?, self.kernel.upgrade()?);
+        let state = kernel.net.outside.look(|s| s.tcp.get(id).map(|c| c.state));
+        state.map(state_number)
+    }
+
     /// `struct tcp_info` of a connection outside.
     pub(super) fn info_outside(&self) -> Option<Vec<u8>> {
         let (id, kernel) = (self.conn()?, self.kernel.upgrade()?);

@@ -11,6 +11,7 @@ use abi::fs::PollEvents;
 
 use super::option::{IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_V6ONLY, IpOptions, SOL_IP, SOL_IPV6};
 use super::ports::{Binding, Rules};
+use super::rows::SocketRow;
 use super::errors::ErrorQueue;
 use super::{Target, canonical, check_bindable, check_port, destination, of_family, shown, source};
 use crate::io::{IoDst, IoSrc};
@@ -332,6 +333,19 @@ impl UdpSocket {
 }
 
 impl UdpSocket {
+    /// Its row in the socket tables.
+    pub(super) fn row(&self) -> SocketRow {
+        const ESTABLISHED: u8 = 1;
+        const CLOSE: u8 = 7;
+        let (local, peer) = {
+            let s = self.state.lock();
+            (s.local, s.peer)
+        };
+        let state = if peer.is_some() { ESTABLISHED } else { CLOSE };
+        let used = self.rx.lock().used;
+        SocketRow::new(&self.common, local, peer, state, (used, 0))
+    }
+
     /// Hop limit and type of service of a datagram, as far as they are asked for.
     fn hop_info(&self, d: &Datagram) -> Vec<(i32, i32, Vec<u8>)> {
         let on = |level, name| self.ip.value(level, name) != 0;

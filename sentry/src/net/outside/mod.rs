@@ -270,6 +270,11 @@ impl Outside {
         }
     }
 
+    /// All sockets the stack may tell something.
+    pub(in crate::net) fn sockets(&self) -> Vec<Arc<TcpSocket>> {
+        self.sockets.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
     fn socket(&self, owner: u64) -> Option<Arc<TcpSocket>> {
         self.sockets.lock().get(&owner)?.upgrade()
     }
