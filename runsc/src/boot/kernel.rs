@@ -26,6 +26,7 @@ use crate::bundle::mounts::{GuestMount, MountKind};
 use crate::bundle::process::GuestProcess;
 use crate::cli::Failure;
 use crate::jail::filter;
+use crate::net::client::Client;
 use crate::sys::{self, WinSize};
 
 /// Address range of guest memory: what the file may grow to, not what it takes.
@@ -164,6 +165,7 @@ pub fn make(
             .spawn(move || kernel.run_worker(WorkerId(id)))?;
     }
     start_watcher(&kernel)?;
+    let pcap = plan.pcap.take();
     let container = Container::create(
         &kernel,
         Arc::new(client),
@@ -171,6 +173,9 @@ pub fn make(
         Box::new(|status| sys::exit_now(ended(status).code())),
     )
     .map_err(boot_failure)?;
+    if let Some(file) = pcap {
+        container.record_frames(file);
+    }
     Ok(Sandbox {
         container,
         gofer_life: ends.life,
@@ -214,8 +219,13 @@ const TRAPPED: &[u32] = &[
 
 impl Sandbox {
     /// Serves the control socket until the container ends, which ends the process.
-    pub fn serve(self, listener: UnixListener) -> ! {
-        control::serve(&self.container, &listener, &self.gofer_life, self.resized)
+    pub fn serve(self, listener: UnixListener, network: Option<Client>) -> ! {
+        let watched = control::Watched {
+            gofer: self.gofer_life,
+            resized: self.resized,
+            network,
+        };
+        control::serve(&self.container, &listener, watched)
     }
 }
 

@@ -257,7 +257,18 @@ fn plan(
         trace: trace(app, surroundings.foreground)?,
         log: log_fd(app, surroundings.foreground)?,
         debug: app.global.debug,
+        network: app.global.network,
+        pcap: pcap(app)?,
     })
+}
+
+fn pcap(app: &App) -> Result<Option<OwnedFd>, Failure> {
+    let Some(path) = &app.global.pcap else {
+        return Ok(None);
+    };
+    let file = std::fs::File::create(path)
+        .map_err(|e| Failure::new(1, format!("open {}: {}", path.display(), reason(&e))))?;
+    Ok(Some(file.into()))
 }
 
 fn log_fd(app: &App, foreground: bool) -> Result<Option<OwnedFd>, Failure> {

@@ -106,6 +106,16 @@ impl Container {
         Ok(())
     }
 
+    /// Takes over what the host says of the network.
+    pub fn set_network(&self, spec: crate::net::outside::NetSpec) {
+        self.kernel.net.outside.update(&self.kernel, spec);
+    }
+
+    /// Records all frames of the links in a file (pcap).
+    pub fn record_frames(&self, file: std::os::fd::OwnedFd) {
+        self.kernel.net.outside.record(file);
+    }
+
     /// Runs another process in the container; returns its pid in the container.
     pub fn exec(&self, spec: ProcessSpec, on_exit: OnExit) -> Result<i32, BootError> {
         let group = self.launch(spec, on_exit, false)?;
