@@ -9,6 +9,7 @@
 //! goes through the `platform`, `guestmem` and `gofer` crates only.
 #![forbid(unsafe_code)]
 
+pub mod aio;
 pub mod boot;
 pub mod coredump;
 pub mod creds;

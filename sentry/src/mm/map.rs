@@ -104,6 +104,7 @@ impl Mm {
             object,
             offset,
             name: request.name,
+            policy: super::policy::MemPolicy::default(),
         };
         self.check_limits(state, &vma, limits)?;
         let populate = request.populate || locked_now(flags);

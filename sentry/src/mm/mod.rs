@@ -17,6 +17,7 @@ mod fork;
 pub mod frames;
 pub mod lock;
 pub mod map;
+pub mod policy;
 pub mod protect;
 pub mod remap;
 pub mod report;

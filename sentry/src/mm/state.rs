@@ -142,6 +142,8 @@ pub struct Mm {
     /// The host has refused a mapping once, so any may be missing there.
     pub(super) dropped: AtomicBool,
     pub(super) state: RwLock<State>,
+    /// Contexts of asynchronous I/O.
+    pub aio: crate::aio::AioContexts,
 }
 
 impl fmt::Debug for Mm {
@@ -185,6 +187,7 @@ impl Mm {
             last_settled: AtomicU64::new(0),
             dropped: AtomicBool::new(false),
             state: RwLock::new(state),
+            aio: crate::aio::AioContexts::default(),
         })
     }
 

@@ -4,6 +4,7 @@
 //! happens from an event of the guest to its resumption. [`park`] is the task's one atomic
 //! state. [`create`], [`clone`], [`exec`], [`exit`], [`reap`] are the stations of a life.
 
+mod access;
 pub mod clone;
 pub mod create;
 pub mod exec;
@@ -12,6 +13,7 @@ pub mod fault;
 pub mod gate;
 pub mod group;
 pub mod limits;
+pub mod namespace;
 pub mod park;
 pub mod pid;
 pub mod pidfd;

@@ -1,7 +1,7 @@
 //! `/proc/PID` and `/proc/PID/task/TID`.
 //!
-//! A directory holds the process weakly: once it is reaped, its files answer `ESRCH` and
-//! look-ups `ENOENT`. Who may look into another process is [`may_look`].
+//! A directory holds the process weakly: once it is reaped, its files and
+//! look-ups answer `ESRCH`, listings `ENOENT`. Who may look into another process is [`may_look`].
 
 mod fds;
 mod links;
@@ -187,7 +187,7 @@ impl Process {
 
 impl Tree for Process {
     fn child(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
-        self.subject.group().map_err(|_| Errno::ENOENT)?;
+        self.subject.group()?;
         let name = std::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
         if let Some(entry) = ENTRIES.iter().find(|e| e.name == name) {
             return Ok(self.text(entry));
@@ -230,9 +230,9 @@ struct Tasks(Subject);
 
 impl Tree for Tasks {
     fn child(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        let group = self.0.group()?;
         let name = std::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
         let tid: i32 = name.parse().map_err(|_| Errno::ENOENT)?;
-        let group = self.0.group().map_err(|_| Errno::ENOENT)?;
         if !group.tasks().iter().any(|t| t.tid() == tid) {
             return Err(Errno::ENOENT);
         }
