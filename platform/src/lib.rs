@@ -143,6 +143,14 @@ pub trait Context: Send + Sync {
     /// Makes an [`Exit::Interrupted`] come soon: at once if the guest runs, at the next
     /// resume if it is held. Never lost; may be merged with others; may be spurious.
     fn interrupt(&self);
+    /// Has the host make `op`, a change of the context's space, by executing the call the
+    /// context is held in, where that call is exactly this change. If so it is `true`, the
+    /// call must be resumed by [`Resume::Passthrough`] next, and the change counts as made:
+    /// later changes of the space wait for it. Memory it takes away is free only after one of
+    /// these, or after the context's next event.
+    fn entrust(&self, _op: &MapOp) -> bool {
+        false
+    }
     /// Ends the guest thread for good. A held context is not resumed any more; no event
     /// but [`Exit::Gone`] (delivered at most once) follows.
     fn kill(&self);

@@ -8,6 +8,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
+use super::context::Thread;
 use super::control::Chunk;
 use super::core::Core;
 use super::layout::{self as l, Op};
@@ -38,6 +39,8 @@ pub struct Mapper {
     pub next_area: u32,
     /// Which parts of the guest range are mapped.
     pub coverage: super::coverage::Coverage,
+    /// The thread that makes the newest change of the space by its own call.
+    pub entrusted: Option<Arc<Thread>>,
     /// The stub still has its copy of the last listener, numbered [`l::FD_FREE`].
     pub stale_listener: bool,
     reply: OwnedFd,
@@ -85,6 +88,7 @@ impl Mapper {
             free_areas: Vec::new(),
             next_area: 0,
             coverage: super::coverage::Coverage::default(),
+            entrusted: None,
             stale_listener: false,
             reply: ours.reply,
             socket: ours.socket,

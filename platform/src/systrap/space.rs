@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::context::{Handle, Parts, Thread};
+use super::context::{Handle, Parts, Settled, Thread};
 use super::core::{Core, Key, Source};
+use super::coverage::Piece;
 use super::frame::Area;
 use super::layout::{self as l, Op};
 use super::mapper::{Failure, Mapper, channels};
@@ -22,6 +23,9 @@ use crate::{AddressSpace, Context, Cookie, MapOp, PlatformError, Prot, Registers
 
 /// How long a stub may take to show a new thread's listener.
 const BIRTH_LIMIT: Duration = Duration::from_secs(10);
+/// With more pieces than this a change could make the host refuse for the number of mappings
+/// (65,530), and its result has to be known.
+const MAX_PIECES: usize = 60_000;
 /// Flags of a guest thread's clone: VM, FS, FILES, SIGHAND, THREAD, SYSVSEM.
 const THREAD_FLAGS: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
 /// Flags of a stub's clone: PARENT, SIGCHLD.
@@ -121,7 +125,9 @@ impl Stub {
             }
         }
         // Nothing maps its chunks any more.
-        self.mapper.lock().chunks.clear();
+        let mut mapper = self.mapper.lock();
+        mapper.chunks.clear();
+        mapper.entrusted = None;
         true
     }
 
@@ -193,16 +199,72 @@ impl Stub {
             .map_err(|failure| self.gone(failure))
     }
 
+    /// Sees to it that a change entrusted to a thread is made before others are.
+    fn settle(&self, mapper: &mut Mapper) -> Result<(), PlatformError> {
+        let Some(thread) = mapper.entrusted.take() else {
+            return Ok(());
+        };
+        match thread.settle() {
+            Settled::Done => Ok(()),
+            Settled::Redo(op) => self.run(mapper, &[op]),
+            Settled::Lost => {
+                self.kill();
+                Err(PlatformError::Gone)
+            }
+        }
+    }
+
+    /// See [`crate::Context::entrust`].
+    pub fn entrust(&self, thread: &Arc<Thread>, op: &MapOp) -> bool {
+        let page_up = |len: u64| len.checked_next_multiple_of(l::PAGE);
+        let mut mapper = self.mapper.lock();
+        if mapper.coverage.count() > MAX_PIECES || self.settle(&mut mapper).is_err() {
+            return false;
+        }
+        let fits = match *op {
+            MapOp::Unmap { addr, len } => self.range(addr, len).is_ok_and(|end| {
+                let call = Op::new(libc::SYS_munmap, [addr, len, 0, 0, 0, 0]);
+                let fits = thread.take_over(&call, |a| a[0] == addr && page_up(a[1]) == Some(len));
+                if fits {
+                    mapper.coverage.remove(addr, end);
+                }
+                fits
+            }),
+            MapOp::Protect { addr, len, prot } => self.range(addr, len).is_ok_and(|end| {
+                let prot = host_prot(prot);
+                let call = Op::new(libc::SYS_mprotect, [addr, len, prot, 0, 0, 0]);
+                let fits = mapper.coverage.within(addr, end) == [(addr, end)]
+                    && thread.take_over(&call, |a| {
+                        a[0] == addr && page_up(a[1]) == Some(len) && a[2] == prot
+                    });
+                if fits {
+                    mapper.coverage.protect(addr, end, prot);
+                }
+                fits
+            }),
+            MapOp::MapMemory { .. } | MapOp::MapFile { .. } => false,
+        };
+        if fits {
+            mapper.entrusted = Some(thread.clone());
+        }
+        fits
+    }
+
     fn commit(&self, ops: &[MapOp]) -> Result<(), PlatformError> {
         let mut mapper = self.mapper.lock();
-        let result = self.apply(&mut mapper, ops);
+        let settled = self.settle(&mut mapper);
+        let result = settled.and_then(|()| self.apply(&mut mapper, ops));
         if result.is_err() {
             // What was to be unmapped may still be there, and must not be skipped later.
             for op in ops {
                 if let MapOp::Unmap { addr, len } = op
                     && let Ok(end) = self.range(*addr, *len)
                 {
-                    mapper.coverage.add(*addr, end);
+                    let unknown = Piece {
+                        memory: None,
+                        prot: 0,
+                    };
+                    mapper.coverage.add(*addr, end, unknown);
                 }
             }
         }
@@ -311,7 +373,9 @@ impl Stub {
                 if !batch.last_mut().is_some_and(|last| extend(last, &op)) {
                     batch.push(op);
                 }
-                mapper.coverage.add(*addr, end);
+                let memory = Some(offset.wrapping_sub(*addr));
+                let prot = host_prot(*prot);
+                mapper.coverage.add(*addr, end, Piece { memory, prot });
             }
             MapOp::MapFile {
                 addr,
@@ -322,7 +386,8 @@ impl Stub {
             } => {
                 let end = self.range(*addr, *len)?;
                 batch.push(map(*addr, *len, *prot, l::FD_FREE, *offset));
-                mapper.coverage.add(*addr, end);
+                let (memory, prot) = (None, host_prot(*prot));
+                mapper.coverage.add(*addr, end, Piece { memory, prot });
             }
             MapOp::Unmap { addr, len } => {
                 let end = self.range(*addr, *len)?;
@@ -341,6 +406,7 @@ impl Stub {
                     let args = [from, to - from, host_prot(*prot), 0, 0, 0];
                     batch.push(Op::new(libc::SYS_mprotect, args));
                 }
+                mapper.coverage.protect(*addr, end, host_prot(*prot));
             }
         }
         Ok(())
@@ -357,6 +423,7 @@ impl Stub {
         if self.is_killed() {
             return Err(PlatformError::Gone);
         }
+        self.settle(&mut mapper)?;
         let receive = mapper.give(&[&its.reply, &its.socket]).map_err(&what)?;
         drop(its);
         let close = |fd| Op::lenient(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);

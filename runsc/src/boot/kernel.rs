@@ -173,9 +173,6 @@ const TRAPPED: &[u32] = &[
     libc::SYS_rt_sigreturn as u32,
     libc::SYS_sigaltstack as u32,
     libc::SYS_arch_prctl as u32,
-    libc::SYS_mmap as u32,
-    libc::SYS_mremap as u32,
-    libc::SYS_brk as u32,
 ];
 
 impl Sandbox {

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use abi::{Errno, PAGE_SIZE};
-use platform::{AddressSpace, MapOp, PlatformError};
+use platform::{AddressSpace, Context, MapOp, PlatformError};
 
 use super::frames::{FrameRange, Frames};
 use super::spans::Spans;
 use super::vma::{Vma, VmaSet};
 use crate::Result;
-use crate::sync::RwLock;
+use crate::sync::{Mutex, RwLock};
 
 /// Most mappings an address space has (`vm.max_map_count`).
 pub const MAX_MAP_COUNT: usize = 65_530;
@@ -59,6 +59,18 @@ pub struct Layout {
     pub arg_end: u64,
     pub env_start: u64,
     pub env_end: u64,
+}
+
+/// Most memory that may wait for the next change before it is freed.
+const LIMBO: u64 = 4 << 20;
+
+/// How a change of an address space was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// It is in effect.
+    Now,
+    /// The host makes it by executing the caller's own system call: it must be let through.
+    ByCaller,
 }
 
 /// What the map lock guards.
@@ -141,6 +153,9 @@ pub struct Mm {
     pub(super) last_settled: AtomicU64,
     /// The host has refused a mapping once, so any may be missing there.
     pub(super) dropped: AtomicBool,
+    /// Memory taken away by a change that a guest thread makes itself: free after the next
+    /// change of the host's mappings.
+    pub(super) limbo: Mutex<Vec<FrameRange>>,
     pub(super) state: RwLock<State>,
 }
 
@@ -184,6 +199,7 @@ impl Mm {
             stack_limit: AtomicU64::new(8 << 20),
             last_settled: AtomicU64::new(0),
             dropped: AtomicBool::new(false),
+            limbo: Mutex::default(),
             state: RwLock::new(state),
         })
     }
@@ -244,7 +260,11 @@ impl Mm {
     pub(super) fn commit(&self, state: &State, batch: &mut Batch) -> bool {
         let ops = std::mem::take(&mut batch.ops);
         let fine = match self.space.commit(&ops) {
-            Ok(()) | Err(PlatformError::Gone) => true,
+            Ok(()) => {
+                self.leave_limbo();
+                true
+            }
+            Err(PlatformError::Gone) => true,
             Err(_) => {
                 self.drop_host_mappings(state, &ops);
                 false
@@ -254,6 +274,36 @@ impl Mm {
             self.frames.release(range);
         }
         fine
+    }
+
+    /// Applies `batch` like [`Mm::commit`], or has `ctx`, held in the call that asks for it,
+    /// make the change `op` that `batch` amounts to.
+    pub(super) fn commit_by(
+        &self,
+        ctx: &dyn Context,
+        op: Option<MapOp>,
+        state: &State,
+        batch: &mut Batch,
+    ) -> Made {
+        let freed: u64 = batch.gone.iter().map(|r| r.len).sum();
+        let by_caller = freed <= LIMBO && op.is_some_and(|op| ctx.entrust(&op));
+        if !by_caller {
+            self.commit(state, batch);
+            return Made::Now;
+        }
+        batch.ops.clear();
+        // What was entrusted before is done.
+        self.leave_limbo();
+        self.limbo.lock().append(&mut batch.gone);
+        Made::ByCaller
+    }
+
+    /// Releases what a change that is made by now has freed.
+    fn leave_limbo(&self) {
+        let ranges = std::mem::take(&mut *self.limbo.lock());
+        for range in ranges {
+            self.frames.release(range);
+        }
     }
 
     /// Unmaps everything the guest can see, and everything `ops` was about.
@@ -348,6 +398,7 @@ impl Drop for Mm {
                 .iter()
                 .map(|s| s.frames())
                 .chain(state.reserve.iter().map(|s| s.frames()))
+                .chain(std::mem::take(self.limbo.get_mut()))
                 .collect(),
         };
         self.frames.bury(grave);
