@@ -168,6 +168,10 @@ pub trait AddressSpace: Send + Sync {
     /// A copy of this space with the same mappings and no contexts. The caller has
     /// write-protected what must not be shared first.
     fn fork(&self) -> Result<Arc<dyn AddressSpace>, PlatformError>;
+    /// An empty space like this one, if one is at hand at once.
+    fn spare(&self) -> Option<Arc<dyn AddressSpace>> {
+        None
+    }
     /// A new guest thread in this space with these registers; held until the first
     /// `resume(Resume::Regs)`. Its events carry `cookie` and go to `worker` at first.
     fn new_context(
@@ -206,6 +210,10 @@ pub trait Platform: Send + Sync {
     fn watch(&self, worker: WorkerId, fd: BorrowedFd<'_>, token: u64) -> Result<(), PlatformError>;
     /// Removes a descriptor added by `watch`.
     fn unwatch(&self, worker: WorkerId, fd: BorrowedFd<'_>);
+    /// Does work nobody waits for, as keeping spare spaces, until a space has ended whose
+    /// memory is free now. Called in a loop by one thread; at once back where the platform
+    /// was not made for it.
+    fn keep(&self) {}
     /// How many workers it was made for.
     fn workers(&self) -> usize;
 }

@@ -126,14 +126,19 @@ pub struct Parts {
     pub listener: OwnedFd,
     /// Its first worker.
     pub worker: WorkerId,
+    /// Its thread id and the notification it is held in, where it has rung already.
+    pub rung: Option<(i32, u64)>,
 }
 
 impl Thread {
     /// A thread that has just been cloned.
     pub fn new(core: Arc<Core>, key: Key, parts: Parts) -> Arc<Self> {
+        let at = AREA_BIRTH;
         let state = State {
-            phase: Phase::Born { go: false },
-            tid: 0,
+            phase: parts.rung.map_or(Phase::Born { go: false }, |(_, id)| {
+                Phase::HeldFrame { id, at }
+            }),
+            tid: parts.rung.map_or(0, |(tid, _)| tid),
             worker: parts.worker,
             next_worker: None,
             irq: false,

@@ -31,6 +31,15 @@ const THREAD_FLAGS: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
 /// Flags of a stub's clone: PARENT, SIGCHLD.
 const STUB_FLAGS: u64 = 0x8000 | 17;
 
+/// A new guest thread's place and listener.
+struct Born {
+    area_index: u32,
+    area: Area,
+    listener: OwnedFd,
+    /// Its thread id and the notification it is held in, where it has rung already.
+    rung: Option<(i32, u64)>,
+}
+
 /// A stub process.
 pub struct Stub {
     core: Arc<Core>,
@@ -43,6 +52,8 @@ pub struct Stub {
     reaped: AtomicBool,
     mapper: Mutex<Mapper>,
     threads: Mutex<Vec<Key>>,
+    /// A thread made ahead.
+    spare: Mutex<Option<Born>>,
     /// Areas of threads that ended, not yet given back to the mapper's pool.
     freed: Mutex<Vec<u32>>,
 }
@@ -68,11 +79,13 @@ impl Stub {
                 reaped: AtomicBool::new(false),
                 mapper: Mutex::new(mapper),
                 threads: Mutex::default(),
+                spare: Mutex::default(),
                 freed: Mutex::default(),
             })
         });
         let at = usize::try_from(pid).unwrap_or(0) % core.workers.len().max(1);
-        let worker = core.worker(WorkerId(at))?;
+        let worker = core.keeper.as_ref();
+        let worker = worker.map_or_else(|| core.worker(WorkerId(at)), Ok)?;
         worker
             .add(stub.pidfd.as_fd(), Source::Stub(stub.key))
             .map_err(exhausted("watching a stub"))
@@ -113,7 +126,7 @@ impl Stub {
         };
         self.killed.store(true, Ordering::Release);
         self.reaped.store(true, Ordering::Release);
-        for worker in &self.core.workers {
+        for worker in self.core.workers.iter().chain(&self.core.keeper) {
             worker.remove(self.pidfd.as_fd());
         }
         self.core.stubs.write().remove(self.key);
@@ -453,12 +466,8 @@ impl Stub {
         Ok(stub)
     }
 
-    fn new_thread(
-        self: &Arc<Self>,
-        regs: &Registers,
-        cookie: Cookie,
-        worker: WorkerId,
-    ) -> Result<Arc<Thread>, PlatformError> {
+    /// Clones a thread and fetches its listener.
+    fn birth(&self) -> Result<Born, PlatformError> {
         let what = exhausted("making a guest thread");
         let mut mapper = self.mapper.lock();
         if self.is_killed() {
@@ -467,7 +476,6 @@ impl Stub {
         let (area_index, area, map) = self.take_area(&mut mapper)?;
         let window = self.core.control.window();
         window.clear(area.offset, usize::try_from(area.len).unwrap_or(0));
-        area.write(window, l::AREA_BIRTH, regs, &self.core.xstate);
         let ready = mapper.first_chunk() + l::READY;
         window.set32(ready, 0);
         let stack = area.addr + l::AREA_BIRTH;
@@ -486,14 +494,63 @@ impl Stub {
             self.kill();
             what(errno)
         })?;
-        drop(mapper);
-        let parts = Parts {
-            stub: self.clone(),
-            cookie,
+        Ok(Born {
             area_index,
             area,
             listener,
+            rung: None,
+        })
+    }
+
+    /// Makes a guest thread ahead, in a stub that has run no guest code.
+    pub fn prepare(&self) -> Result<(), PlatformError> {
+        let what = exhausted("making a guest thread ahead");
+        let mut born = self.birth()?;
+        let shown = raw::poll(born.listener.as_fd(), libc::POLLIN, BIRTH_LIMIT).map_err(&what)?;
+        if shown & libc::POLLIN == 0 {
+            self.kill();
+            return Err(PlatformError::Gone);
+        }
+        raw::notif_sync(born.listener.as_fd()).map_err(&what)?;
+        let notif = raw::notif_recv(born.listener.as_fd()).map_err(&what)?;
+        let tid = notif.pid.cast_signed();
+        // The mapper's binding to one CPU was inherited.
+        let _ = raw::set_affinity(tid, &self.core.cpus);
+        born.rung = Some((tid, notif.id));
+        *self.spare.lock() = Some(born);
+        Ok(())
+    }
+
+    /// Has the keeper look for work.
+    pub fn wake_keeper(&self) {
+        if let Some(keeper) = &self.core.keeper {
+            keeper.kick();
+        }
+    }
+
+    fn new_thread(
+        self: &Arc<Self>,
+        regs: &Registers,
+        cookie: Cookie,
+        worker: WorkerId,
+    ) -> Result<Arc<Thread>, PlatformError> {
+        let what = exhausted("making a guest thread");
+        let spare = self.spare.lock().take();
+        let born = match spare {
+            Some(born) => born,
+            None => self.birth()?,
+        };
+        let window = self.core.control.window();
+        born.area
+            .write(window, l::AREA_BIRTH, regs, &self.core.xstate);
+        let parts = Parts {
+            stub: self.clone(),
+            cookie,
+            area_index: born.area_index,
+            area: born.area,
+            listener: born.listener,
             worker,
+            rung: born.rung,
         };
         let core = self.core.clone();
         let thread = self
@@ -649,6 +706,11 @@ impl AddressSpace for Space {
 
     fn fork(&self) -> Result<Arc<dyn AddressSpace>, PlatformError> {
         Ok(Arc::new(Self(self.0.fork()?)))
+    }
+
+    fn spare(&self) -> Option<Arc<dyn AddressSpace>> {
+        let pool = self.0.core.pool.get()?.upgrade()?;
+        Some(Arc::new(Self(pool.spare()?)))
     }
 
     fn new_context(

@@ -112,6 +112,7 @@ pub fn make(
         workers,
         trap: TRAPPED,
         maps: Some(maps),
+        keeper: true,
     });
     oom.set("0");
     let platform: Arc<dyn Platform> = made.context("start the platform")?;
@@ -142,6 +143,10 @@ pub fn make(
     });
     let client =
         ::gofer::Client::new(ends.session).map_err(|e| anyhow::anyhow!("greet the gofer: {e}"))?;
+    let keeper = kernel.clone();
+    std::thread::Builder::new()
+        .name("keeper".into())
+        .spawn(move || keeper.run_keeper())?;
     for id in 0..workers {
         let kernel = kernel.clone();
         std::thread::Builder::new()
