@@ -135,9 +135,12 @@ impl Thread {
     pub fn new(core: Arc<Core>, key: Key, parts: Parts) -> Arc<Self> {
         let at = AREA_BIRTH;
         let state = State {
-            phase: parts.rung.map_or(Phase::Born { go: false }, |(_, id)| {
-                Phase::HeldFrame { id, at }
-            }),
+            phase: parts
+                .rung
+                .map_or(Phase::Born { go: false }, |(_, id)| Phase::HeldFrame {
+                    id,
+                    at,
+                }),
             tid: parts.rung.map_or(0, |(tid, _)| tid),
             worker: parts.worker,
             next_worker: None,
@@ -565,7 +568,7 @@ impl Context for Handle {
     fn kill(&self) {
         let thread = &self.0;
         let mut state = thread.state.lock();
-        if std::mem::replace(&mut state.exiting, true) {
+        if std::mem::replace(&mut state.exiting, true) || thread.stub.is_killed() {
             return;
         }
         match state.phase {

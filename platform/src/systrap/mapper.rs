@@ -251,7 +251,7 @@ impl Mapper {
     }
 
     /// Puts descriptors on the stub's socket and returns the operation that takes them: they
-    /// get the lowest free numbers, from [`l::FD_FREE`] on. When it fails the stub must die:
+    /// get the lowest free numbers, from [`l::FD_FREE`] on; at most [`l::MAX_FILES`]. When it fails the stub must die:
     /// what it takes next time would be these.
     pub fn give(&self, fds: &[&OwnedFd]) -> Result<Op, i32> {
         use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -263,7 +263,8 @@ impl Mapper {
         let window = self.core.control.window();
         let chunk = self.first_chunk();
         let stub = self.core.layout.base + l::CHUNK0;
-        let control_len = 16 + 8u64;
+        // CMSG_LEN of so many descriptors, aligned as CMSG_SPACE is.
+        let control_len = (16 + 4 * fds.len() as u64).next_multiple_of(8);
         let header = [
             0,
             0,

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use super::context::{Handle, Parts, Settled, Thread};
 use super::core::{Core, Key, Source};
@@ -30,6 +31,21 @@ const MAX_PIECES: usize = 60_000;
 const THREAD_FLAGS: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
 /// Flags of a stub's clone: PARENT, SIGCHLD.
 const STUB_FLAGS: u64 = 0x8000 | 17;
+
+/// Mapping work that is being gathered.
+struct Batch {
+    ops: Vec<Op>,
+    /// Files the operations need; the stub gets them as [`l::FD_FREE`] and following.
+    files: SmallVec<[Arc<OwnedFd>; 2]>,
+}
+
+impl Batch {
+    /// The number the stub will have a file by.
+    fn fd_of(&self, file: &Arc<OwnedFd>) -> Option<u64> {
+        let at = self.files.iter().position(|f| Arc::ptr_eq(f, file))?;
+        Some(l::FD_FREE + at as u64)
+    }
+}
 
 /// A new guest thread's place and listener.
 struct Born {
@@ -285,46 +301,43 @@ impl Stub {
     }
 
     fn apply(&self, mapper: &mut Mapper, ops: &[MapOp]) -> Result<(), PlatformError> {
-        let mut batch: Vec<Op> = Vec::with_capacity(ops.len().min(l::MAX_OPS));
-        let mut file: Option<Arc<OwnedFd>> = None;
+        let mut batch = Batch {
+            ops: Vec::with_capacity(ops.len().min(l::MAX_OPS)),
+            files: SmallVec::new(),
+        };
         for op in ops {
-            let other = match (op, &file) {
-                (MapOp::MapFile { file: new, .. }, Some(old)) => !Arc::ptr_eq(new, old),
+            let full = match op {
+                MapOp::MapFile { file, .. } => {
+                    batch.files.len() >= l::MAX_FILES && batch.fd_of(file).is_none()
+                }
                 _ => false,
             };
-            // Room for what one operation can need, and for closing.
-            if other || batch.len() + 8 >= l::MAX_OPS {
-                self.flush(mapper, &mut batch, &mut file)?;
+            // Room for what one operation can need, and for taking and closing files.
+            if full || batch.ops.len() + l::MAX_FILES + 4 >= l::MAX_OPS {
+                self.flush(mapper, &mut batch)?;
             }
-            if let MapOp::MapFile { file: new, .. } = op
-                && file.is_none()
-            {
-                batch.push(mapper.give(&[new]).map_err(PlatformError::MapRefused)?);
-                file = Some(new.clone());
-            }
-            self.translate(mapper, op, &mut batch, &mut file)?;
+            self.translate(mapper, op, &mut batch)?;
         }
-        self.flush(mapper, &mut batch, &mut file)
+        self.flush(mapper, &mut batch)
     }
 
-    /// Runs what has been gathered; a file given for it is closed in any case.
-    fn flush(
-        &self,
-        mapper: &mut Mapper,
-        batch: &mut Vec<Op>,
-        file: &mut Option<Arc<OwnedFd>>,
-    ) -> Result<(), PlatformError> {
-        let close = Op::lenient(libc::SYS_close, [l::FD_FREE, 0, 0, 0, 0, 0]);
-        let given = file.take().is_some();
-        if given {
-            batch.push(close);
-        }
-        let ops = std::mem::take(batch);
+    /// Runs what has been gathered; files given for it are closed in any case.
+    fn flush(&self, mapper: &mut Mapper, batch: &mut Batch) -> Result<(), PlatformError> {
+        let files = std::mem::take(&mut batch.files);
+        let mut ops = std::mem::take(&mut batch.ops);
         if ops.is_empty() {
             return Ok(());
         }
         if self.is_killed() {
             return Err(PlatformError::Gone);
+        }
+        let close = |n: usize| Op::lenient(libc::SYS_close, [l::FD_FREE + n as u64, 0, 0, 0, 0, 0]);
+        let closes: SmallVec<[Op; 2]> = (0..files.len()).map(close).collect();
+        if !files.is_empty() {
+            let given: SmallVec<[&OwnedFd; 2]> = files.iter().map(|file| &**file).collect();
+            let take = mapper.give(&given).map_err(PlatformError::MapRefused)?;
+            ops.insert(0, take);
+            ops.extend_from_slice(&closes);
         }
         match mapper.run(&ops, 0) {
             Ok(_) => Ok(()),
@@ -332,13 +345,11 @@ impl Stub {
             Err(Failure::Call { errno, index }) => {
                 let failed = ops.get(index).map_or(0, |op| op.words[0]);
                 if failed == libc::SYS_recvmsg.cast_unsigned() {
-                    // The file is still on the socket and would be taken for the next one.
+                    // The files are still on the socket and would be taken for the next ones.
                     self.kill();
                     return Err(PlatformError::Gone);
                 }
-                if given {
-                    self.run(mapper, &[close])?;
-                }
+                self.run(mapper, &closes)?;
                 Err(PlatformError::MapRefused(errno))
             }
         }
@@ -364,8 +375,7 @@ impl Stub {
         &self,
         mapper: &mut Mapper,
         op: &MapOp,
-        batch: &mut Vec<Op>,
-        file: &mut Option<Arc<OwnedFd>>,
+        batch: &mut Batch,
     ) -> Result<(), PlatformError> {
         const SHARED_FIXED: u64 = (libc::MAP_SHARED | libc::MAP_FIXED) as u64;
         let map = |addr, len, prot, fd, offset| {
@@ -383,8 +393,8 @@ impl Stub {
             } => {
                 let end = self.range(*addr, *len)?;
                 let op = map(*addr, *len, *prot, l::FD_MEMORY, *offset);
-                if !batch.last_mut().is_some_and(|last| extend(last, &op)) {
-                    batch.push(op);
+                if !batch.ops.last_mut().is_some_and(|last| extend(last, &op)) {
+                    batch.ops.push(op);
                 }
                 let memory = Some(offset.wrapping_sub(*addr));
                 let prot = host_prot(*prot);
@@ -393,12 +403,16 @@ impl Stub {
             MapOp::MapFile {
                 addr,
                 len,
+                file,
                 offset,
                 prot,
-                ..
             } => {
                 let end = self.range(*addr, *len)?;
-                batch.push(map(*addr, *len, *prot, l::FD_FREE, *offset));
+                let fd = batch.fd_of(file).unwrap_or_else(|| {
+                    batch.files.push(file.clone());
+                    l::FD_FREE + batch.files.len() as u64 - 1
+                });
+                batch.ops.push(map(*addr, *len, *prot, fd, *offset));
                 let (memory, prot) = (None, host_prot(*prot));
                 mapper.coverage.add(*addr, end, Piece { memory, prot });
             }
@@ -407,17 +421,18 @@ impl Stub {
                 if mapper.coverage.within(*addr, end).is_empty() {
                     return Ok(());
                 }
-                batch.push(Op::new(libc::SYS_munmap, [*addr, *len, 0, 0, 0, 0]));
+                let op = Op::new(libc::SYS_munmap, [*addr, *len, 0, 0, 0, 0]);
+                batch.ops.push(op);
                 mapper.coverage.remove(*addr, end);
             }
             MapOp::Protect { addr, len, prot } => {
                 let end = self.range(*addr, *len)?;
                 for (from, to) in mapper.coverage.within(*addr, end) {
-                    if batch.len() + 8 >= l::MAX_OPS {
-                        self.flush(mapper, batch, file)?;
+                    if batch.ops.len() + l::MAX_FILES + 4 >= l::MAX_OPS {
+                        self.flush(mapper, batch)?;
                     }
                     let args = [from, to - from, host_prot(*prot), 0, 0, 0];
-                    batch.push(Op::new(libc::SYS_mprotect, args));
+                    batch.ops.push(Op::new(libc::SYS_mprotect, args));
                 }
                 mapper.coverage.protect(*addr, end, host_prot(*prot));
             }
@@ -584,7 +599,7 @@ impl Stub {
         let args = [THREAD_FLAGS, stack, 0, 0, 0, l::CHILD_THREAD];
         let clone = Op::new(libc::SYS_clone, args);
         let new_chunk = map.is_some();
-        let ops: smallvec::SmallVec<[Op; 2]> = map.into_iter().chain([clone]).collect();
+        let ops: SmallVec<[Op; 2]> = map.into_iter().chain([clone]).collect();
         let result = mapper.run(&ops, 0).map(drop);
         if new_chunk && matches!(result, Err(Failure::Call { index: 0, .. })) {
             // The chunk was not mapped.

@@ -156,6 +156,8 @@ pub struct Mm {
     /// Memory taken away by a change that a guest thread makes itself: free after the next
     /// change of the host's mappings.
     pub(super) limbo: Mutex<Vec<FrameRange>>,
+    /// Changes of a space that nothing runs in yet, gathered to be made at once.
+    gathered: Mutex<Option<Vec<MapOp>>>,
     pub(super) state: RwLock<State>,
 }
 
@@ -200,6 +202,7 @@ impl Mm {
             last_settled: AtomicU64::new(0),
             dropped: AtomicBool::new(false),
             limbo: Mutex::default(),
+            gathered: Mutex::default(),
             state: RwLock::new(state),
         })
     }
@@ -258,7 +261,10 @@ impl Mm {
     /// mapping is dropped there, and faults derive again what is touched; `false` then.
     /// Called with the map lock held for writing.
     pub(super) fn commit(&self, state: &State, batch: &mut Batch) -> bool {
-        let ops = std::mem::take(&mut batch.ops);
+        let mut ops = std::mem::take(&mut batch.ops);
+        if let Some(gathered) = &mut *self.gathered.lock() {
+            gathered.append(&mut ops);
+        }
         let fine = match self.space.commit(&ops) {
             Ok(()) => {
                 self.leave_limbo();
@@ -274,6 +280,22 @@ impl Mm {
             self.frames.release(range);
         }
         fine
+    }
+
+    /// From now on changes are only gathered; for a space that nothing runs in.
+    pub fn hold_changes(&self) {
+        self.gathered.lock().get_or_insert_default();
+    }
+
+    /// Makes the gathered changes.
+    pub fn apply_held(&self) {
+        let state = self.state.write();
+        let ops = self.gathered.lock().take().unwrap_or_default();
+        let mut batch = Batch {
+            ops,
+            ..Batch::default()
+        };
+        self.commit(&state, &mut batch);
     }
 
     /// Applies `batch` like [`Mm::commit`], or has `ctx`, held in the call that asks for it,
