@@ -35,7 +35,7 @@ use crate::Result;
 
 pub use file_map::{FileMap, Mappers, SharedMemory, Zeroes};
 pub use frames::{FrameRange, Frames};
-pub use state::{Mm, MmLimits};
+pub use state::{Made, Mm, MmLimits};
 pub use vma::{MapProt, VmaFlags, VmaName};
 
 /// A copy that stopped early.

@@ -63,6 +63,11 @@ impl Task {
         self.set_files(FdTable::new());
         if let Some(ctx) = self.set_context(None) {
             self.add_earlier_cpu(ctx.cpu_time());
+            let mm = self.mm();
+            // The last who has the space ends it whole, which is one step for the host.
+            if self.thread_group().thread_count() == 1 && Arc::strong_count(&mm) == 2 {
+                mm.space().kill();
+            }
             ctx.kill();
         }
         drop(self.park.take());
