@@ -25,11 +25,12 @@ impl Mm {
             platform::PlatformError::Gone => Errno::ESRCH,
             _ => Errno::EAGAIN,
         })?;
-        let child = State {
+        let mut child = State {
             reserve: Spans::default(),
             lock_future: VmaFlags::empty(),
             ..state.clone()
         };
+        child.patches.inherit();
         for p in child.pmas.iter() {
             self.frames.retain(p.frames());
         }
@@ -37,6 +38,7 @@ impl Mm {
         child
             .dropped
             .store(self.dropped.load(Ordering::Relaxed), Ordering::Relaxed);
+        child.patched.store(self.has_patches(), Ordering::Relaxed);
         child.set_stack_limit(self.stack_limit.load(Ordering::Relaxed));
         drop(guard);
         child.settle();

@@ -16,6 +16,7 @@ mod fork;
 pub mod frames;
 pub mod lock;
 pub mod map;
+pub mod patch;
 pub mod protect;
 pub mod remap;
 pub mod report;

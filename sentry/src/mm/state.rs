@@ -85,6 +85,8 @@ pub(super) struct State {
     pub auxv: Vec<u8>,
     /// Highest `vmas.total()` seen.
     pub peak: u64,
+    /// Patched call sites.
+    pub patches: super::patch::Patches,
 }
 
 impl State {
@@ -141,6 +143,12 @@ pub struct Mm {
     pub(super) last_settled: AtomicU64,
     /// The host has refused a mapping once, so any may be missing there.
     pub(super) dropped: AtomicBool,
+    /// A call site is or was patched.
+    pub(super) patched: AtomicBool,
+    /// Traps by call site.
+    pub(super) hot: super::patch::Hot,
+    /// What patched call sites are told.
+    pub(super) answers: super::patch::Answers,
     pub(super) state: RwLock<State>,
 }
 
@@ -164,6 +172,7 @@ impl Mm {
             layout: Layout::default(),
             auxv: Vec::new(),
             peak: 0,
+            patches: super::patch::Patches::default(),
         };
         frames.tidy();
         Mm::with_state(space, frames, range, state)
@@ -184,6 +193,9 @@ impl Mm {
             stack_limit: AtomicU64::new(8 << 20),
             last_settled: AtomicU64::new(0),
             dropped: AtomicBool::new(false),
+            patched: AtomicBool::new(false),
+            hot: super::patch::Hot::default(),
+            answers: super::patch::Answers::default(),
             state: RwLock::new(state),
         })
     }
@@ -191,6 +203,11 @@ impl Mm {
     /// What the platform runs guest threads in.
     pub fn space(&self) -> &Arc<dyn AddressSpace> {
         &self.space
+    }
+
+    /// What patched call sites are told.
+    pub fn answers(&self) -> &super::patch::Answers {
+        &self.answers
     }
 
     /// The allocator of guest memory.
