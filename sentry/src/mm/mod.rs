@@ -18,6 +18,7 @@ pub mod frames;
 pub mod lock;
 pub mod map;
 pub mod policy;
+pub mod patch;
 pub mod protect;
 pub mod remap;
 pub mod report;

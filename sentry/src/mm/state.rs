@@ -97,6 +97,8 @@ pub(super) struct State {
     pub auxv: Vec<u8>,
     /// Highest `vmas.total()` seen.
     pub peak: u64,
+    /// Patched call sites.
+    pub patches: super::patch::Patches,
 }
 
 impl State {
@@ -158,6 +160,12 @@ pub struct Mm {
     pub(super) limbo: Mutex<Vec<FrameRange>>,
     /// Changes of a space that nothing runs in yet, gathered to be made at once.
     gathered: Mutex<Option<Vec<MapOp>>>,
+    /// A call site is or was patched.
+    pub(super) patched: AtomicBool,
+    /// Traps by call site.
+    pub(super) hot: super::patch::Hot,
+    /// What patched call sites are told.
+    pub(super) answers: super::patch::Answers,
     pub(super) state: RwLock<State>,
     /// Contexts of asynchronous I/O.
     pub aio: crate::aio::AioContexts,
@@ -183,6 +191,7 @@ impl Mm {
             layout: Layout::default(),
             auxv: Vec::new(),
             peak: 0,
+            patches: super::patch::Patches::default(),
         };
         frames.tidy();
         Mm::with_state(space, frames, range, state)
@@ -205,6 +214,9 @@ impl Mm {
             dropped: AtomicBool::new(false),
             limbo: Mutex::default(),
             gathered: Mutex::default(),
+            patched: AtomicBool::new(false),
+            hot: super::patch::Hot::default(),
+            answers: super::patch::Answers::default(),
             state: RwLock::new(state),
             aio: crate::aio::AioContexts::default(),
         })
@@ -213,6 +225,11 @@ impl Mm {
     /// What the platform runs guest threads in.
     pub fn space(&self) -> &Arc<dyn AddressSpace> {
         &self.space
+    }
+
+    /// What patched call sites are told.
+    pub fn answers(&self) -> &super::patch::Answers {
+        &self.answers
     }
 
     /// The allocator of guest memory.

@@ -217,6 +217,9 @@ fn adopt(group: &Arc<ThreadGroup>) -> Vec<Arc<ThreadGroup>> {
         child.rel.lock().parent = reaper
             .as_ref()
             .map_or_else(Default::default, Arc::downgrade);
+        for task in child.threads.lock().tasks.iter() {
+            task.answers_changed(crate::mm::patch::Kind::Parent);
+        }
         // An adopted child always announces itself by SIGCHLD.
         child
             .exit_signal
