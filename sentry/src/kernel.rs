@@ -32,6 +32,8 @@ use crate::worker::Workers;
 pub struct HostInfo {
     /// `/proc/cpuinfo` of the host.
     pub cpuinfo: Vec<u8>,
+    /// The image of the host's vDSO, which is the guest's too.
+    pub vdso: Arc<[u8]>,
     /// CPUs the sandbox may use.
     pub cpus: u32,
     /// Memory in bytes: the host's, or the limit if that is lower.
@@ -278,6 +280,7 @@ impl Kernel {
         for w in 0..self.platform.workers() {
             self.platform.kick(WorkerId(w));
         }
+        self.stop_standbys();
     }
 
     /// Whether [`Kernel::stop`] was called.

@@ -145,7 +145,7 @@ rows! {
     98 getrusage Partial("no fault and switch counts") process::rusage::getrusage;
     99 sysinfo Partial("loads are 0") sys::sysinfo::sysinfo;
     100 times Full process::rusage::times;
-    101 ptrace Missing(ENOSYS);
+    101 ptrace Partial("no debug registers, no SINGLEBLOCK, no SECCOMP_GET_FILTER, no O_SUSPEND_SECCOMP") process::ptrace::ptrace;
     102 getuid Full process::setuid::getuid;
     103 syslog Full sys::syslog::syslog;
     104 getgid Full process::setuid::getgid;
@@ -201,7 +201,7 @@ rows! {
     154 modify_ldt Missing(ENOSYS);
     155 pivot_root Full fs::mount::pivot_root;
     156 _sysctl Missing(ENOSYS);
-    157 prctl Partial("no seccomp, no PR_SET_MM") process::prctl::prctl;
+    157 prctl Partial("no PR_SET_MM") process::prctl::prctl;
     158 arch_prctl Full process::arch_prctl::arch_prctl;
     159 adjtimex Partial("asking only") time::clock::adjtimex;
     160 setrlimit Full process::rlimit::setrlimit;
@@ -361,7 +361,7 @@ rows! {
     314 sched_setattr Partial("kept and reported; the host schedules") sched::policy::sched_setattr;
     315 sched_getattr Full sched::policy::sched_getattr;
     316 renameat2 Full fs::link::renameat2;
-    317 seccomp Missing(ENOSYS);
+    317 seccomp Full process::seccomp::seccomp;
     318 getrandom Full sys::getrandom::getrandom;
     319 memfd_create Partial("MFD_HUGETLB") fs::memfd::memfd_create;
     320 kexec_file_load Partial("EPERM or ENOSYS") sys::privileged::kexec_file_load;

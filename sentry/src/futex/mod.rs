@@ -8,6 +8,7 @@
 //! them after their page was made present.
 
 pub mod op;
+mod parked;
 pub mod pi;
 pub mod requeue;
 pub mod requeue_pi;

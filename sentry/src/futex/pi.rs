@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use abi::Errno;
 
+use super::parked::Parked;
 use super::table::{Bucket, Key, Scope, Waiter};
 use crate::Result;
 use crate::task::Task;
-use crate::time::timers::Timer;
-use crate::wait::{OnSignal, Operation, Stop, SysResult};
+use crate::wait::{OnSignal, SysResult};
 
 /// `FUTEX_TID_MASK`.
 const TID_MASK: u32 = 0x3fff_ffff;
@@ -21,54 +21,6 @@ const WAITERS: u32 = 0x8000_0000;
 
 fn tid_of(t: &Task) -> u32 {
     u32::try_from(t.tid()).unwrap_or(0)
-}
-
-/// A parked `FUTEX_LOCK_PI`.
-#[derive(Debug)]
-struct LockWait {
-    waiter: Arc<Waiter>,
-    deadline: Option<Duration>,
-    _timer: Option<Timer>,
-    kernel: Arc<crate::Kernel>,
-}
-
-impl Drop for LockWait {
-    fn drop(&mut self) {
-        if !self.waiter.is_woken() {
-            self.kernel.futexes.leave(&self.waiter);
-        }
-    }
-}
-
-impl Operation for LockWait {
-    fn step(self: Box<Self>, t: &Arc<Task>) -> SysResult<i64> {
-        if self.waiter.is_woken() {
-            return Ok(0);
-        }
-        if self
-            .deadline
-            .is_some_and(|d| d <= t.kernel.clock.monotonic())
-        {
-            t.kernel.futexes.leave(&self.waiter);
-            return if self.waiter.is_woken() {
-                Ok(0)
-            } else {
-                Err(Errno::ETIMEDOUT.into())
-            };
-        }
-        Err(Stop::Wait(self))
-    }
-    fn on_signal(&mut self, t: &Arc<Task>) -> OnSignal {
-        t.kernel.futexes.leave(&self.waiter);
-        if self.waiter.is_woken() {
-            OnSignal::Finish(0)
-        } else {
-            OnSignal::RestartAlways
-        }
-    }
-    fn name(&self) -> &'static str {
-        "futex_lock_pi"
-    }
 }
 
 /// What trying the lock with its bucket locked came to.
@@ -118,13 +70,8 @@ pub fn lock(t: &Arc<Task>, addr: u64, scope: Scope, deadline: Option<Duration>) 
             Try::Held => bucket.push(waiter.clone()),
         }
     }
-    Box::new(LockWait {
-        waiter,
-        deadline,
-        _timer: deadline.map(|d| t.kernel.timers.arm(d, t.waker())),
-        kernel: t.kernel.clone(),
-    })
-    .step(t)
+    let interrupted = |_timed| OnSignal::RestartAlways;
+    Parked::park(t, waiter, deadline, interrupted, "futex_lock_pi")
 }
 
 /// Whether others wait for the lock; `EINVAL` when they wait for an ordinary wake-up.

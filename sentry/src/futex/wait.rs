@@ -5,27 +5,10 @@ use std::time::Duration;
 
 use abi::Errno;
 
+use super::parked::Parked;
 use super::table::{Key, Scope, Waiter};
 use crate::task::Task;
-use crate::time::timers::Timer;
-use crate::wait::{OnSignal, Operation, Stop, SysResult};
-
-/// A parked wait.
-#[derive(Debug)]
-struct Wait {
-    waiter: Arc<Waiter>,
-    deadline: Option<Duration>,
-    timer: Option<Timer>,
-    kernel: Arc<crate::Kernel>,
-}
-
-impl Drop for Wait {
-    fn drop(&mut self) {
-        if !self.waiter.is_woken() {
-            self.kernel.futexes.leave(&self.waiter);
-        }
-    }
-}
+use crate::wait::{OnSignal, SysResult};
 
 /// Waits while the word at `addr` is `value`, until `deadline` (monotonic). `EAGAIN` when it
 /// is not, `ETIMEDOUT`.
@@ -51,46 +34,9 @@ pub fn wait(
         }
         bucket.push(waiter.clone());
     }
-    let op = Box::new(Wait {
-        waiter,
-        deadline,
-        timer: deadline.map(|d| t.kernel.timers.arm(d, t.waker())),
-        kernel: t.kernel.clone(),
-    });
-    op.step(t)
-}
-
-impl Operation for Wait {
-    fn step(self: Box<Self>, t: &Arc<Task>) -> SysResult<i64> {
-        if self.waiter.is_woken() {
-            return Ok(0);
-        }
-        if self
-            .deadline
-            .is_some_and(|d| d <= t.kernel.clock.monotonic())
-        {
-            t.kernel.futexes.leave(&self.waiter);
-            return if self.waiter.is_woken() {
-                Ok(0)
-            } else {
-                Err(Errno::ETIMEDOUT.into())
-            };
-        }
-        Err(Stop::Wait(self))
-    }
-
-    fn on_signal(&mut self, t: &Arc<Task>) -> OnSignal {
-        t.kernel.futexes.leave(&self.waiter);
-        if self.waiter.is_woken() {
-            OnSignal::Finish(0)
-        } else if self.timer.is_some() {
-            OnSignal::Eintr
-        } else {
-            OnSignal::Restart
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        "futex"
-    }
+    let interrupted = |timed| match timed {
+        true => OnSignal::Eintr,
+        false => OnSignal::Restart,
+    };
+    Parked::park(t, waiter, deadline, interrupted, "futex")
 }
