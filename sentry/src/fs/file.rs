@@ -188,7 +188,7 @@ pub trait FileOps: Send + Sync + 'static {
     }
     /// `fchmod`/`fchown`/`futimens` on a file without a path.
     fn set_attr(&self, _set: &SetAttr) -> Result<()> {
-        Err(Errno::EPERM)
+        Err(Errno::EOPNOTSUPP)
     }
     /// Called at each `close(2)` of a descriptor (POSIX locks, `flush`).
     fn flush(&self, _cx: &IoCx<'_>) -> Result<()> {

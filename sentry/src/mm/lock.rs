@@ -28,6 +28,10 @@ impl Mm {
         if !limits.may_lock && limits.memlock == 0 {
             return Err(Errno::EPERM);
         }
+        // The limit comes before the range.
+        if !limits.may_lock && len > limits.memlock {
+            return Err(Errno::ENOMEM);
+        }
         let (start, end) = pages(addr, len)?;
         if start == end {
             return Ok(());
