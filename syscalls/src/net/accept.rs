@@ -17,11 +17,12 @@ pub fn accept(t: &Arc<Task>, fd: Fd, addr: u64, len: u64) -> SysResult<i64> {
 
 /// `accept4(2)`.
 pub fn accept4(t: &Arc<Task>, fd: Fd, addr: u64, len: u64, flags: u32) -> SysResult<i64> {
-    let (file, socket) = SocketFile::of(t, fd.0)?;
+    crate::io::file(t, fd)?;
     let flags = OpenFlags::from_bits_retain(flags);
     if !(OpenFlags::CLOEXEC | OpenFlags::NONBLOCK).contains(flags) {
         return Err(Errno::EINVAL.into());
     }
+    let (file, socket) = SocketFile::of(t, fd.0)?;
     let then = move |t: &Arc<Task>, new: Arc<dyn net::Socket>| -> SysResult<i64> {
         let name = new.peer_addr().map(|a| a.to_bytes());
         let fd = SocketFile::install(t, new, flags)?;
