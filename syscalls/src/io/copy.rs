@@ -151,6 +151,9 @@ pub fn sendfile(
         Some(pos) => u64::try_from(pos).map_err(|_| Errno::EINVAL)?,
         None => *from.offset.lock(),
     };
+    if i64::try_from(count).is_err() {
+        return Err(Errno::EINVAL.into());
+    }
     let to = writable(t, to)?;
     if from
         .inode()

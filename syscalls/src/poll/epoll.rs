@@ -125,6 +125,13 @@ fn wait(
     if max <= 0 || max > MAX_EVENTS {
         return Err(Errno::EINVAL.into());
     }
+    let bytes = u64::from(max.unsigned_abs()) * size_of::<EpollEvent>() as u64;
+    if events
+        .checked_add(bytes)
+        .is_none_or(|end| end > 0x7fff_ffff_f000)
+    {
+        return Err(Errno::EFAULT.into());
+    }
     let set = of_file(&file)?;
     let max = usize::try_from(max).unwrap_or(1);
     let wait = EpollWait {

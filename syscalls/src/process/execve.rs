@@ -29,6 +29,9 @@ pub fn execveat(
     envp: UserAddr,
     flags: u32,
 ) -> SysResult<i64> {
+    if path.is_null() {
+        return Err(Errno::EFAULT.into());
+    }
     let name = at::read_path(t, path, flags)?;
     if flags & !(at::AT_SYMLINK_NOFOLLOW | at::AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL.into());

@@ -146,10 +146,12 @@ fn open_create(cx: &WalkCx<'_>, start: &Path, name: &[u8], how: &OpenHow) -> Res
     let mut walker = Walker::new(cx, start, how.walk);
     let mut text = name.to_vec();
     loop {
-        let Last::Name(name, false) = walker.parent(&text)? else {
+        let name = match walker.parent(&text)? {
+            Last::Name(name, false) => name,
+            Last::Name(..) => return Err(Errno::EISDIR),
             // A way that ends with no name leads to what is there already.
-            let there = flags.contains(OpenFlags::EXCL);
-            return Err(if there { Errno::EEXIST } else { Errno::EISDIR });
+            _ if flags.contains(OpenFlags::EXCL) => return Err(Errno::EEXIST),
+            _ => return Err(Errno::EISDIR),
         };
         let dir = walker.place().clone();
         let mut path = Path {
