@@ -12,6 +12,8 @@ mod sysctl;
 
 use std::sync::{Arc, Weak};
 
+pub use pid::process_of;
+
 use super::pseudo::{Dir, Node, PseudoFs};
 use super::vfs::Owner;
 use crate::Result;

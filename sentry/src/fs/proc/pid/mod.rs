@@ -225,6 +225,17 @@ impl Tree for Process {
     }
 }
 
+/// The process whose `/proc/PID` this is, which stands for it as a pidfd does; `EBADF` for
+/// any other inode, `ESRCH` when it is gone.
+pub fn process_of(inode: &dyn Inode) -> Result<Arc<ThreadGroup>> {
+    let dir = inode.as_any().downcast_ref::<Dir<Process>>();
+    let subject = &dir.ok_or(Errno::EBADF)?.tree().subject;
+    if subject.tid.is_some() {
+        return Err(Errno::EBADF);
+    }
+    subject.group()
+}
+
 /// `/proc/PID/task`.
 struct Tasks(Subject);
 
