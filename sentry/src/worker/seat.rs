@@ -19,11 +19,11 @@ use platform::host::ThreadClock;
 use crate::sync::Mutex;
 
 /// How often the seats are looked at while events are served.
-const TICK: Duration = Duration::from_micros(250);
+const TICK: Duration = Duration::from_millis(1);
 /// Ticks without an event after which the watcher sleeps until the next one.
 const QUIET: u32 = 8;
 /// Most standby threads. Past them a blocked worker's events wait.
-const STANDBYS: usize = 16;
+const STANDBYS: usize = 64;
 
 /// The low half of a seat's word counts turns, odd while an event is served; the high half
 /// counts holders.
@@ -275,7 +275,7 @@ mod tests {
         }
         std::thread::sleep(TICK * 20);
         seats.begin(first);
-        std::thread::sleep(TICK * 200);
+        std::thread::sleep(TICK * 50);
         assert!(!seats.end(first) && !seats.is_held(first));
         assert!(started.load(Ordering::SeqCst) == 1);
         seats.stop();
