@@ -213,6 +213,8 @@ pub trait Platform: Send + Sync {
     /// Waits for the next event of `worker`, at most `timeout` (`None`: for ever).
     /// `Event::Timeout` when it passed. Called by one thread per worker at a time.
     fn next(&self, worker: WorkerId, timeout: Option<Duration>) -> Event;
+    /// The calling thread serves `worker` from now on, in another's place.
+    fn take_over(&self, _worker: WorkerId) {}
     /// Makes `next` of `worker` return [`Event::Kick`] soon. From any thread; merged.
     fn kick(&self, worker: WorkerId);
     /// Adds a host descriptor to `worker`'s wait set; when it becomes readable (or hung

@@ -209,6 +209,12 @@ impl Platform for Systrap {
         }
     }
 
+    fn take_over(&self, worker: WorkerId) {
+        if let Ok(worker) = self.core.worker(worker) {
+            worker.pin();
+        }
+    }
+
     fn kick(&self, worker: WorkerId) {
         if let Ok(worker) = self.core.worker(worker) {
             worker.kick();
