@@ -121,6 +121,14 @@ impl Kernel {
         }
     }
 
+    /// Does what nobody waits for, and frees the memory of address spaces that have ended.
+    pub fn run_keeper(self: &Arc<Kernel>) {
+        while !self.stopping() {
+            self.platform.keep();
+            self.frames.tidy();
+        }
+    }
+
     /// Steps claimed tasks and fires due timers until there are none, or until another
     /// thread does.
     fn drain(self: &Arc<Kernel>, holder: Holder) {

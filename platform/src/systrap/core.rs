@@ -4,14 +4,15 @@
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::context::Thread;
 use super::control::Control;
 use super::layout::Layout;
+use super::pool::Pool;
 use super::raw::{self, XLayout};
 use super::space::Stub;
 use super::stub::Entries;
@@ -298,6 +299,10 @@ pub struct Core {
     pub cpus: libc::cpu_set_t,
     /// The workers' wait sets.
     pub workers: Vec<Worker>,
+    /// The wait set of the thread that keeps spares and reaps, where there is one.
+    pub keeper: Option<Worker>,
+    /// Spare stubs.
+    pub pool: OnceLock<Weak<Pool>>,
     /// Listeners come over the stub's socket: the host does not let us fetch them.
     pub by_socket: AtomicBool,
     /// Interrupts not answered yet.

@@ -128,6 +128,7 @@ pub fn make(
         workers,
         trap: TRAPPED,
         maps: Some(maps),
+        keeper: true,
     });
     oom.set("0");
     let platform: Arc<dyn Platform> = made.context("start the platform")?;
@@ -158,6 +159,10 @@ pub fn make(
     });
     let client =
         ::gofer::Client::new(ends.session).map_err(|e| anyhow::anyhow!("greet the gofer: {e}"))?;
+    let keeper = kernel.clone();
+    std::thread::Builder::new()
+        .name("keeper".into())
+        .spawn(move || keeper.run_keeper())?;
     for id in 0..workers {
         let kernel = kernel.clone();
         std::thread::Builder::new()
@@ -212,9 +217,6 @@ const TRAPPED: &[u32] = &[
     libc::SYS_rt_sigreturn as u32,
     libc::SYS_sigaltstack as u32,
     libc::SYS_arch_prctl as u32,
-    libc::SYS_mmap as u32,
-    libc::SYS_mremap as u32,
-    libc::SYS_brk as u32,
 ];
 
 impl Sandbox {

@@ -77,6 +77,8 @@ bitflags::bitflags! {
         const NOEXEC = 1 << 13;
         /// `MADV_MERGEABLE`
         const MERGEABLE = 1 << 14;
+        /// Ours, not the guest's: code that patched call sites jump to.
+        const HIDDEN = 1 << 15;
     }
 }
 

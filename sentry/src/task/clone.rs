@@ -168,6 +168,7 @@ impl Task {
         args.check(self)?;
         let mut regs = self.context()?.regs().ok_or(Errno::EINVAL)?;
         regs.gp.rax = 0;
+        let sp = regs.gp.rsp;
         if args.stack != 0 {
             regs.gp.rsp = args.stack;
         }
@@ -181,7 +182,10 @@ impl Task {
         let mm = if args.has(raw::CLONE_VM) {
             self.mm()
         } else {
-            self.mm().fork()?
+            let mm = self.mm();
+            // Nobody else writes there when no other thread or process has it.
+            let alone = self.thread_group().thread_count() == 1 && Arc::strong_count(&mm) == 2;
+            mm.fork(alone.then_some(sp))?
         };
         let ns = self.pid_ns();
         let tid = ns.allocate(args.set_tid)?;

@@ -63,6 +63,11 @@ impl Task {
         self.set_files(FdTable::new());
         if let Some(ctx) = self.set_context(None) {
             self.add_earlier_cpu(ctx.cpu_time());
+            let mm = self.mm();
+            // The last who has the space ends it whole, which is one step for the host.
+            if self.thread_group().thread_count() == 1 && Arc::strong_count(&mm) == 2 {
+                mm.space().kill();
+            }
             ctx.kill();
         }
         drop(self.park.take());
@@ -212,6 +217,9 @@ fn adopt(group: &Arc<ThreadGroup>) -> Vec<Arc<ThreadGroup>> {
         child.rel.lock().parent = reaper
             .as_ref()
             .map_or_else(Default::default, Arc::downgrade);
+        for task in child.threads.lock().tasks.iter() {
+            task.answers_changed(crate::mm::patch::Kind::Parent);
+        }
         // An adopted child always announces itself by SIGCHLD.
         child
             .exit_signal

@@ -15,6 +15,7 @@ pub mod group;
 pub mod limits;
 pub mod namespace;
 pub mod park;
+mod patched;
 pub mod pid;
 pub mod pidfd;
 pub mod reap;
@@ -36,8 +37,8 @@ use platform::Context;
 use crate::creds::Creds;
 use crate::fs::{FdTable, FsContext};
 use crate::kernel::Kernel;
-use crate::mm::Mm;
 use crate::ptrace::{After, Trace};
+use crate::mm::{Mm, patch};
 use crate::signal::{TaskSignals, send};
 use crate::sync::{Mutex, RwLock};
 use crate::wait::Waker;
@@ -196,6 +197,7 @@ impl Task {
             last_trap: Mutex::new([0; 3]),
             start: kernel.clock.boottime(),
         });
+        task.enter_mm(&task.mm());
         task.cookie
             .store(kernel.add_cookie(&task), Ordering::SeqCst);
         task
@@ -244,8 +246,17 @@ impl Task {
         self.mm.read().clone()
     }
     pub(crate) fn set_mm(&self, mm: Arc<Mm>) {
+        self.enter_mm(&mm);
         let old = std::mem::replace(&mut *self.mm.write(), mm);
+        old.answers().leave(self.member());
         drop(old);
+    }
+    fn enter_mm(&self, mm: &Mm) {
+        mm.answers().enter(&**mm.space(), self.member());
+    }
+    /// Names the process among those that use an address space.
+    fn member(&self) -> usize {
+        Arc::as_ptr(&self.group).addr()
     }
     /// The descriptor table.
     pub fn files(&self) -> Arc<FdTable> {
@@ -294,6 +305,7 @@ impl Task {
     /// Replaces the credentials.
     pub fn set_creds(&self, creds: Creds) {
         *self.creds.write() = Arc::new(creds);
+        self.answers_changed(patch::Kind::User);
     }
     /// The guest thread; `ESRCH` once it has exited.
     pub fn context(&self) -> Result<Arc<dyn Context>, Errno> {
@@ -360,5 +372,12 @@ impl Task {
     pub fn pending_signals(&self) -> (SigSet, SigSet) {
         let shared = self.group.signals.lock().pending.set();
         (self.sig.lock().pending.set(), shared)
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        let member = self.member();
+        self.mm.get_mut().answers().leave(member);
     }
 }

@@ -205,24 +205,13 @@ impl ThreadGroup {
 
     /// The state change to report, taken unless `WNOWAIT`.
     fn report(&self, what: &WaitFor) -> Option<Waited> {
-        let (pid, (uid, _), times) = (self.pid(), self.owner(), self.cpu_times());
-        let max_rss = self.max_rss().0;
-        let made = |status: i32, code: i32, value: i32| Waited {
-            pid,
-            uid,
-            status,
-            code,
-            value,
-            times,
-            max_rss,
-        };
         let ended = {
             let life = self.life.lock();
             if life.zombie { life.status } else { None }
         };
         if let Some(status) = ended {
             let (code, value) = status.as_child();
-            return what.exited.then(|| made(status.0, code, value));
+            return what.exited.then(|| self.waited(status.0, code, value));
         }
         if self.traced_by_parent() {
             // The tracer's side of it tells the stops.
@@ -230,20 +219,34 @@ impl ThreadGroup {
         }
         let mut sig = self.signals.lock();
         let event = sig.job_event?;
-        let found = match event {
+        let (status, code, value) = match event {
             JobEvent::Stopped(s) if what.stopped => {
                 let nr = i32::from(s.raw());
-                made(nr << 8 | 0x7f, CLD_STOPPED, nr)
+                (nr << 8 | 0x7f, CLD_STOPPED, nr)
             }
             JobEvent::Continued if what.continued => {
-                made(0xffff, CLD_CONTINUED, i32::from(Signal::SIGCONT.raw()))
+                (0xffff, CLD_CONTINUED, i32::from(Signal::SIGCONT.raw()))
             }
             _ => return None,
         };
         if !what.nowait {
             sig.job_event = None;
         }
-        Some(found)
+        drop(sig);
+        Some(self.waited(status, code, value))
+    }
+
+    /// A report; counting what was used takes a while.
+    fn waited(&self, status: i32, code: i32, value: i32) -> Waited {
+        Waited {
+            pid: self.pid(),
+            uid: self.owner().0,
+            status,
+            code,
+            value,
+            times: self.cpu_times(),
+            max_rss: self.max_rss().0,
+        }
     }
 }
 

@@ -197,11 +197,16 @@ impl Task {
             self.traced.store(true, Ordering::Relaxed);
             tracer.enter(self, call.nr, &call.args);
         }
-        let result = self.kernel.dispatcher.dispatch(self, call.nr, &call.args);
+        let result = if self.may_patch(call.nr) {
+            self.serve_patchable(call)
+        } else {
+            self.kernel.dispatcher.dispatch(self, call.nr, &call.args)
+        };
         self.settle(result);
     }
 
     fn on_interrupted(self: &Arc<Task>) {
+        self.leave_thunk();
         match self.take_deferred() {
             Some(Deferred {
                 recall: Some(call), ..
