@@ -13,6 +13,7 @@ use crate::fs::devpts::Terminals;
 use crate::fs::host_watch::HostWatch;
 use crate::fs::locks::LockWaits;
 use crate::fs::memfd::MemfdMount;
+use crate::fs::proc::load::LoadAverage;
 use crate::fs::vfs::DeviceTable;
 use crate::fs::vfs::fs_type::FsTypes;
 use crate::futex::FutexTable;
@@ -130,6 +131,8 @@ pub struct Kernel {
     pub boot_id: String,
     /// Settings written under `/proc/sys`.
     sysctls: Mutex<BTreeMap<String, String>>,
+    /// `/proc/loadavg`.
+    pub load: Mutex<LoadAverage>,
     /// Last inode number given to a namespace.
     ns_ino: AtomicU64,
     /// Workers are to end.
@@ -184,6 +187,7 @@ impl Kernel {
             futexes: FutexTable::default(),
             boot_id: crate::fs::proc::uuid(),
             sysctls: Mutex::default(),
+            load: Mutex::default(),
             ns_ino: AtomicU64::new(0xf000_0000),
             stopping: AtomicBool::new(false),
             turn: AtomicUsize::new(0),

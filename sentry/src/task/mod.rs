@@ -5,6 +5,7 @@
 //! state. [`create`], [`clone`], [`exec`], [`exit`], [`reap`] are the stations of a life.
 
 mod access;
+pub mod account;
 pub mod clone;
 pub mod create;
 pub mod exec;
@@ -96,6 +97,8 @@ pub struct Task {
     pub(crate) exited: AtomicBool,
     /// Stands still while another thread dumps core.
     pub(crate) held_for_dump: AtomicBool,
+    /// What it has used besides CPU time.
+    pub account: account::Account,
     /// What its calls have to pass ([`gate::Hooks`]).
     pub(crate) hooks: AtomicU8,
     /// The next call goes to the host as it is.
@@ -179,6 +182,7 @@ impl Task {
             traced: AtomicBool::new(false),
             exited: AtomicBool::new(false),
             held_for_dump: AtomicBool::new(false),
+            account: account::Account::default(),
             hooks: AtomicU8::new(0),
             pass_next: AtomicBool::new(false),
             seccomp: RwLock::default(),

@@ -289,7 +289,7 @@ impl Task {
                 if self.attention.load(Ordering::SeqCst) {
                     return Some(Next::Step(op));
                 }
-                self.park.park(op).map(Next::Step)
+                self.wait_in(op)
             }
         }
     }
@@ -375,13 +375,19 @@ impl Task {
         }
     }
 
+    /// Parks an operation; `Some` when it was woken meanwhile.
+    fn wait_in(self: &Arc<Task>, op: Box<dyn Operation>) -> Option<Next> {
+        self.account.wait();
+        self.park.park(op).map(Next::Step)
+    }
+
     /// Steps an operation and parks it if it waits on. A signal that came meanwhile is
     /// looked at first.
     fn step(self: &Arc<Task>, op: Box<dyn Operation>) -> Option<Next> {
         match Outcome::from(op.step(self)) {
             Outcome::Next(next) => Some(next),
             Outcome::Gone => None,
-            Outcome::Wait(op) => self.park.park(op).map(Next::Step),
+            Outcome::Wait(op) => self.wait_in(op),
         }
     }
 

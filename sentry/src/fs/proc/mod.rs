@@ -4,6 +4,7 @@
 //! tree under `/proc/sys`. Every value is taken from the kernel when it is read.
 
 mod cpu;
+pub mod load;
 mod memory;
 mod net;
 mod pid;
