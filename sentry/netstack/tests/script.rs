@@ -1,5 +1,6 @@
 //! Segments in, segments out: one stack against a peer made of written packets.
 
+#[allow(dead_code, clippy::allow_attributes, reason = "each test uses a part of it")]
 mod common;
 
 use common::{ip, stack};
