@@ -55,6 +55,7 @@ impl Rig {
             workers,
             trap: TRAP,
             maps: None,
+            keeper: false,
         })?;
         Ok(Self {
             platform,

@@ -24,7 +24,7 @@ for tool in ip gcc python3; do command -v $tool > /dev/null || skip "no $tool"; 
 [ -x "$runsc" ] || skip "no runsc at $runsc"
 
 w=$(mktemp -d /tmp/runsc-net.XXXXXX)
-a=rn-a-$$ b=rn-b-$$
+a=rn-a-$$ b=rn-b-$$ m=rn-m-$$
 failed=0 started=()
 cleanup() {
     for pid in "${started[@]-}"; do [ -n "$pid" ] && kill "$pid" 2> /dev/null; done
@@ -33,12 +33,13 @@ cleanup() {
     done
     ip netns del $a 2> /dev/null
     ip netns del $b 2> /dev/null
+    ip netns del $m 2> /dev/null
     rm -rf "$w"
 }
 trap cleanup EXIT
 gcc -O2 -static -o "$w/peer" "$here/peer.c" || exit 1
 mkdir -p "$w/root/proc" "$w/root/tmp" && cp "$w/peer" "$w/root/peer"
-ip netns add $a 2> /dev/null && ip netns add $b || skip "no network namespaces"
+ip netns add $a 2> /dev/null && ip netns add $b && ip netns add $m || skip "no network namespaces"
 
 # wire [LOSS DELAY]: joins the namespaces anew.
 wire() {
@@ -48,23 +49,23 @@ wire() {
     if [ $# = 0 ]; then
         ip -n $a link add eth0 type veth peer name eth0 netns $b
     else
-        ip -n $a link add eth0 type veth peer name mid netns $a
-        ip -n $b link add eth0 type veth peer name mid netns $b
-        ip -n $a link set mid up
-        ip -n $b link set mid up
+        ip -n $a link add eth0 type veth peer name x netns $m
+        ip -n $b link add eth0 type veth peer name y netns $m
+        ip -n $m link set x up
+        ip -n $m link set y up
         # Frames must be as on a wire: the relay moves bytes, not offload.
-        for n in $a $b; do
+        for n in $a $b $m; do
             ip netns exec $n python3 -c '
 import fcntl, socket, struct, array
 s = socket.socket()
-for link in (b"eth0", b"mid"):
+for link in (b"eth0", b"x", b"y"):
     for cmd in (0x17, 0x1f, 0x24, 0x2c, 0x22):
         v = array.array("B", struct.pack("II", cmd, 0))
         try: fcntl.ioctl(s, 0x8946, struct.pack("16sP", link, v.buffer_info()[0]))
         except OSError: pass
 '
         done
-        (exec python3 "$here/wire.py" $a mid $b mid "$1" "$2" 7) > "$w/wire" 2>&1 &
+        (exec python3 "$here/wire.py" $m x $m y "$1" "$2" 7) > "$w/wire" 2>&1 &
         started+=($!)
         for _ in $(seq 50); do grep -q ready "$w/wire" && break; sleep 0.1; done
     fi

@@ -9,18 +9,35 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::core::{Core, Key, Source};
 use super::frame::Area;
-use super::layout::AREA_BIRTH;
+use super::layout::{AREA_BIRTH, Op};
 use super::raw::{self, Notif};
 use super::space::Stub;
 use crate::{
-    Access, Context, Cookie, Event, Exit, FaultKind, PlatformError, Registers, Resume, WorkerId,
+    Access, Context, Cookie, Event, Exit, FaultKind, MapOp, PlatformError, Registers, Resume,
+    WorkerId,
 };
+
+/// How long the next event of a thread is waited for that was interrupted.
+const SETTLE_LIMIT: Duration = Duration::from_secs(2);
+/// How often it is looked whether somebody else has taken that event.
+const SETTLE_STEP: Duration = Duration::from_millis(1);
+
+/// What came of a change that was entrusted to a thread.
+#[derive(Clone, Copy, Debug)]
+pub enum Settled {
+    /// It is made.
+    Done,
+    /// It is for the caller to make.
+    Redo(Op),
+    /// Nobody knows: the thread does not answer.
+    Lost,
+}
 
 /// The signal that makes a running guest thread ring the doorbell.
 pub const INTERRUPT: i32 = libc::SIGURG;
@@ -34,7 +51,7 @@ enum Phase {
     /// The host thread has not rung yet; `go` says that it was resumed already.
     Born { go: bool },
     /// Stopped in a call that was notified: number and arguments only.
-    HeldCall { id: u64, nr: i32 },
+    HeldCall { id: u64, nr: i32, args: [u64; 6] },
     /// Stopped in the doorbell: a whole frame at this offset of the area.
     HeldFrame { id: u64, at: u64 },
     /// Guest code runs.
@@ -66,6 +83,21 @@ struct State {
     watched: bool,
     exiting: bool,
     reported: bool,
+    /// A change of the space that the host is to make by the call in hand.
+    entrusted: Entrusted,
+}
+
+/// See [`Context::entrust`].
+#[derive(Clone, Copy, Debug)]
+enum Entrusted {
+    /// None, or it is done.
+    No,
+    /// The call is still in hand.
+    Held(Op),
+    /// Somebody else has made the change; the call is only to return.
+    Revoked,
+    /// The host executes the call now, or has: the next event tells.
+    Sent,
 }
 
 /// A guest thread.
@@ -94,14 +126,22 @@ pub struct Parts {
     pub listener: OwnedFd,
     /// Its first worker.
     pub worker: WorkerId,
+    /// Its thread id and the notification it is held in, where it has rung already.
+    pub rung: Option<(i32, u64)>,
 }
 
 impl Thread {
     /// A thread that has just been cloned.
     pub fn new(core: Arc<Core>, key: Key, parts: Parts) -> Arc<Self> {
+        let at = AREA_BIRTH;
         let state = State {
-            phase: Phase::Born { go: false },
-            tid: 0,
+            phase: parts
+                .rung
+                .map_or(Phase::Born { go: false }, |(_, id)| Phase::HeldFrame {
+                    id,
+                    at,
+                }),
+            tid: parts.rung.map_or(0, |(tid, _)| tid),
             worker: parts.worker,
             next_worker: None,
             irq: false,
@@ -109,6 +149,7 @@ impl Thread {
             watched: false,
             exiting: false,
             reported: false,
+            entrusted: Entrusted::No,
         };
         Arc::new(Self {
             core,
@@ -231,6 +272,7 @@ impl Thread {
             return None;
         }
         state.irq = false;
+        state.entrusted = Entrusted::No;
         let doorbell = notif.ip == base + self.core.entries.doorbell_ip;
         if doorbell && let Some(at) = self.area.frame_at(notif.arg(0)) {
             state.phase = Phase::HeldFrame { id: notif.id, at };
@@ -243,6 +285,7 @@ impl Thread {
         state.phase = Phase::HeldCall {
             id: notif.id,
             nr: notif.nr,
+            args: notif.args,
         };
         if state.exiting {
             self.end(&mut state);
@@ -379,11 +422,66 @@ impl Thread {
         }
     }
 
+    /// See [`Context::interrupt`].
+    fn interrupt(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Run && !state.irq {
+            self.signal_running(&mut state);
+        }
+        state.irq = true;
+    }
+
+    /// Notes that the call in hand, if it has this number and passes `same`, is to make the
+    /// change `op`; whether it is so.
+    pub fn take_over(&self, op: &Op, same: impl FnOnce(&[u64; 6]) -> bool) -> bool {
+        let mut state = self.state.lock();
+        let Phase::HeldCall { nr, args, .. } = state.phase else {
+            return false;
+        };
+        let fits = i64::from(nr).cast_unsigned() == op.words[0] && !state.exiting && same(&args);
+        if fits {
+            state.entrusted = Entrusted::Held(*op);
+        }
+        fits
+    }
+
+    /// Makes sure that what was entrusted to it is done: an operation to be carried out now
+    /// when its call is still in hand. Otherwise its next event is waited for, which an
+    /// interruption brings; none comes from a thread that dies with its whole stub.
+    pub fn settle(self: &Arc<Self>) -> Settled {
+        let until = Instant::now() + SETTLE_LIMIT;
+        let mut pause = Duration::ZERO;
+        loop {
+            {
+                let mut state = self.state.lock();
+                match state.entrusted {
+                    Entrusted::No | Entrusted::Revoked => return Settled::Done,
+                    Entrusted::Held(op) => {
+                        state.entrusted = Entrusted::Revoked;
+                        return Settled::Redo(op);
+                    }
+                    Entrusted::Sent if state.phase == Phase::Gone => return Settled::Done,
+                    Entrusted::Sent => {}
+                }
+            }
+            // A readable listener has the next event, a hung up one has none any more.
+            match raw::poll(self.listener.as_fd(), libc::POLLIN, pause) {
+                Ok(0) if Instant::now() >= until => return Settled::Lost,
+                Ok(0) | Err(_) => {}
+                Ok(_) => return Settled::Done,
+            }
+            if pause.is_zero() {
+                self.interrupt();
+            }
+            pause = SETTLE_STEP;
+        }
+    }
+
     /// Drives a held thread that is to end towards its exit.
     fn end(&self, state: &mut State) {
         let _ = match state.phase {
             Phase::HeldFrame { .. } => self.reply(state, DIE),
-            Phase::HeldCall { id, nr } if i64::from(nr) == libc::SYS_exit => {
+            Phase::HeldCall { id, nr, .. } if i64::from(nr) == libc::SYS_exit => {
                 self.pass_through(state, id)
             }
             Phase::HeldCall { .. } => {
@@ -444,8 +542,13 @@ impl Context for Handle {
             }
             (Phase::HeldFrame { .. }, Resume::Regs) => thread.reply(&mut state, 0),
             (Phase::HeldCall { .. }, Resume::Return(value)) => thread.reply(&mut state, value),
-            (Phase::HeldCall { id, nr }, Resume::Passthrough) => {
+            (Phase::HeldCall { id, nr, .. }, Resume::Passthrough) => {
                 state.exiting = i64::from(nr) == libc::SYS_exit;
+                match std::mem::replace(&mut state.entrusted, Entrusted::No) {
+                    Entrusted::Revoked => return thread.reply(&mut state, 0),
+                    Entrusted::Held(_) => state.entrusted = Entrusted::Sent,
+                    Entrusted::No | Entrusted::Sent => {}
+                }
                 thread.pass_through(&mut state, id)
             }
             (phase, how) => Err(PlatformError::Unsupported(format!(
@@ -455,18 +558,17 @@ impl Context for Handle {
     }
 
     fn interrupt(&self) {
-        let thread = &self.0;
-        let mut state = thread.state.lock();
-        if state.phase == Phase::Run && !state.irq {
-            thread.signal_running(&mut state);
-        }
-        state.irq = true;
+        self.0.interrupt();
+    }
+
+    fn entrust(&self, op: &MapOp) -> bool {
+        self.0.stub.entrust(&self.0, op)
     }
 
     fn kill(&self) {
         let thread = &self.0;
         let mut state = thread.state.lock();
-        if std::mem::replace(&mut state.exiting, true) {
+        if std::mem::replace(&mut state.exiting, true) || thread.stub.is_killed() {
             return;
         }
         match state.phase {

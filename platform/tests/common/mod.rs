@@ -51,6 +51,7 @@ impl Rig {
             workers,
             trap: TRAP,
             maps: None,
+            keeper: false,
         })
         .unwrap();
         Self {

@@ -70,6 +70,8 @@ pub struct Plan {
     pub readonly_paths: Vec<String>,
     /// Kernel settings.
     pub sysctls: Vec<(String, String)>,
+    /// The seccomp profile as a program; empty for none.
+    pub seccomp: Vec<sentry::seccomp::bpf::Insn>,
     /// Most guest tasks.
     pub pids_limit: Option<u64>,
     /// Memory limit in bytes.

@@ -242,6 +242,7 @@ fn plan(
             .into_iter()
             .map(|(k, v)| (k.replace('/', "."), v))
             .collect(),
+        seccomp: crate::bundle::seccomp::program(spec)?,
         pids_limit: resources
             .and_then(|r| r.pids().as_ref())
             .and_then(|p| positive(p.limit())),

@@ -16,6 +16,7 @@ use crate::fs::FsContext;
 use crate::fs::gofer::Session;
 use crate::fs::vfs::MountNamespace;
 use crate::kernel::Kernel;
+use crate::seccomp::Mode;
 use crate::signal::{info, send};
 use crate::sync::Mutex;
 use crate::task::group::ThreadGroup;
@@ -33,6 +34,8 @@ pub struct Container {
     mounts: Arc<MountNamespace>,
     pids: Arc<PidNamespace>,
     uts: Arc<UtsNamespace>,
+    /// How the calls of processes from outside are judged from the start.
+    seccomp: Mode,
     init: Mutex<Option<Arc<ThreadGroup>>>,
     terminals: Mutex<HashMap<i32, Terminal>>,
 }
@@ -72,12 +75,17 @@ impl Container {
             crate::fs::proc::set_sysctl(kernel, &path, value)
                 .map_err(|_| BootError::Sysctl(name.clone()))?;
         }
+        let seccomp = Mode::profile(spec.seccomp).map_err(|errno| BootError::Other {
+            what: "loading the seccomp profile".to_owned(),
+            errno,
+        })?;
         let container = Arc::new(Container {
             kernel: kernel.clone(),
             id: spec.id,
             mounts,
             pids,
             uts,
+            seccomp,
             init: Mutex::new(None),
             terminals: Mutex::default(),
         });

@@ -10,12 +10,15 @@ pub mod advise;
 pub mod brk;
 mod cow;
 mod derive;
+pub mod dump;
 pub mod fault;
 mod file_map;
 mod fork;
 pub mod frames;
 pub mod lock;
 pub mod map;
+pub mod policy;
+pub mod patch;
 pub mod protect;
 pub mod remap;
 pub mod report;
@@ -33,7 +36,7 @@ use crate::Result;
 
 pub use file_map::{FileMap, Mappers, SharedMemory, Zeroes};
 pub use frames::{FrameRange, Frames};
-pub use state::{Mm, MmLimits};
+pub use state::{Made, Mm, MmLimits};
 pub use vma::{MapProt, VmaFlags, VmaName};
 
 /// A copy that stopped early.
