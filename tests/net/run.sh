@@ -65,7 +65,7 @@ for link in (b"eth0", b"x", b"y"):
         except OSError: pass
 '
         done
-        (exec python3 "$here/wire.py" $m x $m y "$1" "$2" 7) > "$w/wire" 2>&1 &
+        (exec ip netns exec $m python3 "$here/wire.py" x y "$1" "$2" 7) > "$w/wire" 2>&1 &
         started+=($!)
         for _ in $(seq 50); do grep -q ready "$w/wire" && break; sleep 0.1; done
     fi
