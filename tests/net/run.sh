@@ -192,7 +192,7 @@ case_tools() {
     is "route" eval "inside /busybox ip route | grep 'default via 10.77.0.2 dev eth0'"
     is "ifconfig" eval "inside /busybox ifconfig eth0 | grep -o 'addr:10.77.0.1'"
     is "/proc/net/route" eval "inside /busybox cat /proc/net/route | grep -o 'eth0.00000000.02004D0A'"
-    is "ping" eval "inside /busybox ping -c 2 10.77.0.2 | grep -o ' 0% packet loss'"
+    is "ping" eval "inside /busybox ping -c 2 10.77.0.2 | grep -o '2 packets received'"
     is "nobody there" eval "(inside /busybox nc -w 5 10.77.0.2 9 2>&1 < /dev/null; true) | grep -o refused"
 }
 
