@@ -28,6 +28,13 @@ impl Mm {
         if !limits.may_lock && limits.memlock == 0 {
             return Err(Errno::EPERM);
         }
+        // The limit comes before the range; the length wraps as in Linux.
+        let asked = len
+            .wrapping_add(addr % PAGE_SIZE)
+            .wrapping_add(PAGE_SIZE - 1);
+        if !limits.may_lock && asked & !(PAGE_SIZE - 1) > limits.memlock {
+            return Err(Errno::ENOMEM);
+        }
         let (start, end) = pages(addr, len)?;
         if start == end {
             return Ok(());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::fs::PollEvents;
 use abi::signal::{SigInfo, Signal};
+use sentry::fs::dev::mem::Mem;
 use sentry::fs::inotify::Mask;
 use sentry::fs::vfs::FileType;
 use sentry::fs::{File, OpenFlags};
@@ -157,7 +158,9 @@ pub fn sendfile(
     {
         return Err(Errno::EINVAL.into());
     }
-    if !from.ops.seekable() || to.flags().contains(OpenFlags::APPEND) {
+    // What has no data at all is no source.
+    let null = from.downcast::<Mem>() == Some(&Mem::Null);
+    if null || !from.ops.seekable() || to.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EINVAL.into());
     }
     let mut send = SendFile {

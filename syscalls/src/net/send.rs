@@ -21,8 +21,8 @@ pub fn sendto(
     dest: u64,
     dest_len: u32,
 ) -> SysResult<i64> {
-    let io = buf.io(t, len)?;
     let (file, socket) = SocketFile::of(t, fd.0)?;
+    let io = buf.io(t, len.min(abi::MAX_RW_COUNT))?;
     let to = match dest {
         0 => None,
         _ => Some(addr::read(t, dest, dest_len)?),

@@ -142,6 +142,9 @@ pub fn waitid(
     options: u32,
     usage: UserPtr<RUsage, Out>,
 ) -> SysResult<i64> {
+    if info.addr() >= 0x7fff_ffff_f000 {
+        return Err(Errno::EFAULT.into());
+    }
     let known = WNOHANG | WUNTRACED | WEXITED | WCONTINUED | WNOWAIT | WNOTHREAD | WCLONE | WALL;
     if options & !known != 0 || options & (WEXITED | WUNTRACED | WCONTINUED) == 0 {
         return Err(Errno::EINVAL.into());

@@ -81,6 +81,7 @@ pub fn open_at(cx: &WalkCx<'_>, path: &Path, flags: OpenFlags) -> Result<Opened>
     match kind {
         FileType::Symlink => return Err(Errno::ELOOP),
         FileType::Directory if want.contains(Access::W) => return Err(Errno::EISDIR),
+        FileType::Directory if flags.contains(OpenFlags::DIRECT) => return Err(Errno::EINVAL),
         FileType::CharDevice | FileType::BlockDevice
             if path.mount.flags().contains(MountFlags::NODEV) =>
         {
@@ -146,7 +147,9 @@ fn open_create(cx: &WalkCx<'_>, start: &Path, name: &[u8], how: &OpenHow) -> Res
     let mut text = name.to_vec();
     loop {
         let Last::Name(name, false) = walker.parent(&text)? else {
-            return Err(Errno::EISDIR);
+            // A way that ends with no name leads to what is there already.
+            let there = flags.contains(OpenFlags::EXCL);
+            return Err(if there { Errno::EEXIST } else { Errno::EISDIR });
         };
         let dir = walker.place().clone();
         let mut path = Path {
