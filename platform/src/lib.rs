@@ -194,7 +194,17 @@ pub trait AddressSpace: Send + Sync {
     /// Where the platform's own time functions image (an ELF vDSO usable by the guest)
     /// stands in this space, if it has one: base address and length.
     fn vdso(&self) -> Option<(u64, u64)>;
+    /// Address of [`WORDS`] 64-bit words that guest code of this space can read but not
+    /// write. All are 0 at first, and in a forked copy. `None` where there are none.
+    fn words(&self) -> Option<u64> {
+        None
+    }
+    /// Sets one of the words. Guest threads see it at once.
+    fn set_word(&self, _index: usize, _value: u64) {}
 }
+
+/// How many words [`AddressSpace::words`] tells of.
+pub const WORDS: usize = 512;
 
 /// A way of running guest code.
 pub trait Platform: Send + Sync {

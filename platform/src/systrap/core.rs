@@ -1,6 +1,7 @@
 //! What all parts of one systrap instance share: the control file, the workers' wait sets,
 //! and the table that leads from an epoll event to a guest thread or a stub.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -130,12 +131,16 @@ impl<T> Slab<T> {
     }
 }
 
+thread_local! {
+    /// The CPU that this thread was bound to by [`Worker::pin_once`].
+    static PINNED: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
 /// One worker's wait set.
 pub struct Worker {
     epoll: OwnedFd,
     counter: OwnedFd,
     cpu: Option<usize>,
-    pinned: AtomicBool,
     kicked: AtomicBool,
     queued: AtomicUsize,
     queue: Mutex<VecDeque<Event>>,
@@ -162,7 +167,6 @@ impl Worker {
             epoll,
             counter,
             cpu,
-            pinned: AtomicBool::new(false),
             kicked: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             queue: Mutex::default(),
@@ -175,9 +179,10 @@ impl Worker {
         self.epoll.as_fd()
     }
 
-    /// Binds the calling thread to the worker's CPU, once.
+    /// Binds the calling thread to the worker's CPU, once; another thread may take over.
     pub fn pin_once(&self) {
-        if !self.pinned.load(Ordering::Relaxed) && !self.pinned.swap(true, Ordering::Relaxed) {
+        if self.cpu != PINNED.get() {
+            PINNED.set(self.cpu);
             self.pin();
         }
     }

@@ -33,8 +33,10 @@ pub const EXTRA_LEN: u64 = REGION - EXTRA;
 
 /// Size of a chunk of the control file.
 pub const CHUNK: u64 = 0x10000;
-/// Command pages at the start of the first chunk.
-pub const CMD_LEN: u64 = 0x3000;
+/// Pages at the start of the first chunk that the stub can only read: commands, then words.
+pub const CMD_LEN: u64 = 0x4000;
+/// Words the kernel shows to the guest, from the start of the first chunk; one page.
+pub const WORDS: u64 = 0x3000;
 /// Scratch page, from the start of the first chunk.
 pub const SCRATCH: u64 = CMD_LEN;
 /// End of the scratch page.
@@ -50,7 +52,7 @@ pub const CMD_CHILD: u64 = 8;
 pub const CMD_OPS: u64 = 64;
 /// Command pages: a `struct msghdr` with what it points to, for sending a listener; read-only
 /// like all of them, so that guest code cannot make the mapper send something else.
-pub const CMD_MSGHDR: u64 = CMD_LEN - 256;
+pub const CMD_MSGHDR: u64 = WORDS - 256;
 /// Most operations in a batch; an operation's index must fit a byte.
 pub const MAX_OPS: usize = ((CMD_MSGHDR - CMD_OPS) / 64) as usize;
 
@@ -143,7 +145,7 @@ impl Layout {
 
     /// Where areas start in a stub's first chunk.
     fn first_areas_at(&self) -> u64 {
-        SCRATCH_END.max(self.area)
+        SCRATCH_END.next_multiple_of(self.area)
     }
 
     /// Thread areas in the first chunk.

@@ -757,6 +757,19 @@ impl AddressSpace for Space {
     fn vdso(&self) -> Option<(u64, u64)> {
         self.0.core.vdso
     }
+
+    fn words(&self) -> Option<u64> {
+        Some(self.0.core.layout.base + l::CHUNK0 + l::WORDS)
+    }
+
+    fn set_word(&self, index: usize, value: u64) {
+        let mapper = self.0.mapper.lock();
+        // A reaped stub has given its chunks back.
+        if index < crate::WORDS && !mapper.chunks.is_empty() {
+            let at = mapper.first_chunk() + l::WORDS + 8 * index as u64;
+            self.0.core.control.window().set64(at, value);
+        }
+    }
 }
 
 impl Drop for Space {

@@ -62,6 +62,7 @@ impl Mm {
         let child = self.with_copies(space, state, &hot);
         let dropped = !anew && self.dropped.load(Ordering::Relaxed);
         child.dropped.store(dropped, Ordering::Relaxed);
+        child.patched.store(self.has_patches(), Ordering::Relaxed);
         child.set_stack_limit(self.stack_limit.load(Ordering::Relaxed));
         drop(guard);
         child.settle();
@@ -87,6 +88,7 @@ impl Mm {
             lock_future: VmaFlags::empty(),
             ..state.clone()
         };
+        child.patches.inherit();
         for h in hot {
             child.pmas.remove(h.start, h.end);
         }

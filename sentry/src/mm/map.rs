@@ -105,6 +105,7 @@ impl Mm {
             object,
             offset,
             name: request.name,
+            policy: super::policy::MemPolicy::default(),
         };
         self.check_limits(state, &vma, limits)?;
         let populate = request.populate || locked_now(flags);
@@ -300,6 +301,7 @@ impl Mm {
 
     /// Takes everything out of `start..end`.
     pub(super) fn unmap_range(&self, state: &mut State, start: u64, end: u64, batch: &mut Batch) {
+        self.forget_patches(state, start, end, batch);
         let dead = state.vmas.remove(start, end);
         for v in &dead {
             if !v.prot.is_empty() {

@@ -53,6 +53,7 @@ impl Mm {
         } else if first.start > start {
             return Err(Errno::ENOMEM);
         }
+        self.unpatch(state, start, end, &mut batch);
         // Like Linux, what comes before a hole or a refusal is changed all the same.
         let parts: Vec<Vma> = state.vmas.overlapping(start, end).cloned().collect();
         let mut at = start;

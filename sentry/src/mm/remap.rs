@@ -56,6 +56,7 @@ impl Mm {
         let mut batch = Batch::default();
         let mut guard = self.state.write();
         let state = &mut *guard;
+        self.unpatch(state, addr, old_end, &mut batch);
         let result = self.remap_locked(state, (addr, old_end), new_len, how, limits, &mut batch);
         self.commit(state, &mut batch);
         let flags = result

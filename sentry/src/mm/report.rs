@@ -66,7 +66,7 @@ impl Mm {
     pub fn usage(&self) -> Usage {
         let state = self.state.read();
         let mut u = Usage {
-            size: state.vmas.total(),
+            size: state.vmas.total().saturating_sub(state.patches.size()),
             peak: state.peak,
             locked: state.locked(),
             data: state.data(),
@@ -141,7 +141,8 @@ impl Mm {
                 0
             },
         };
-        let mut lines: Vec<MapLine> = state.vmas.iter().map(line).collect();
+        let shown = |v: &&Vma| !v.flags.contains(super::VmaFlags::HIDDEN);
+        let mut lines: Vec<MapLine> = state.vmas.iter().filter(shown).map(line).collect();
         if let Some((start, len)) = self.space.vdso() {
             let at = lines.partition_point(|l| l.start < start);
             lines.insert(at, vdso_line(start, len));

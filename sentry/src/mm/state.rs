@@ -101,6 +101,8 @@ pub(super) struct State {
     pub auxv: Vec<u8>,
     /// Highest `vmas.total()` seen.
     pub peak: u64,
+    /// Patched call sites.
+    pub patches: super::patch::Patches,
 }
 
 impl State {
@@ -166,7 +168,15 @@ pub struct Mm {
     pub(super) lessons: AtomicUsize,
     /// Changes of a space that nothing runs in yet, gathered to be made at once.
     gathered: Mutex<Option<Vec<MapOp>>>,
+    /// A call site is or was patched.
+    pub(super) patched: AtomicBool,
+    /// Traps by call site.
+    pub(super) hot: super::patch::Hot,
+    /// What patched call sites are told.
+    pub(super) answers: super::patch::Answers,
     pub(super) state: RwLock<State>,
+    /// Contexts of asynchronous I/O.
+    pub aio: crate::aio::AioContexts,
 }
 
 impl fmt::Debug for Mm {
@@ -189,6 +199,7 @@ impl Mm {
             layout: Layout::default(),
             auxv: Vec::new(),
             peak: 0,
+            patches: super::patch::Patches::default(),
         };
         frames.tidy();
         Mm::with_state(space, frames, range, state, None)
@@ -215,13 +226,22 @@ impl Mm {
             learned,
             lessons: AtomicUsize::new(if parent.is_some() { LESSONS } else { 0 }),
             gathered: Mutex::default(),
+            patched: AtomicBool::new(false),
+            hot: super::patch::Hot::default(),
+            answers: super::patch::Answers::default(),
             state: RwLock::new(state),
+            aio: crate::aio::AioContexts::default(),
         })
     }
 
     /// What the platform runs guest threads in.
     pub fn space(&self) -> &Arc<dyn AddressSpace> {
         &self.space
+    }
+
+    /// What patched call sites are told.
+    pub fn answers(&self) -> &super::patch::Answers {
+        &self.answers
     }
 
     /// The allocator of guest memory.
@@ -242,6 +262,11 @@ impl Mm {
     /// Tells how far the stack may grow (`RLIMIT_STACK`); at exec and when it is changed.
     pub fn set_stack_limit(&self, limit: u64) {
         self.stack_limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Where the platform's time functions stand: address and length.
+    pub fn vdso(&self) -> Option<(u64, u64)> {
+        self.space.vdso()
     }
 
     /// The program's layout.

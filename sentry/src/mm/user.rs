@@ -24,7 +24,7 @@ const TRIES: usize = 16;
 const GATHER: usize = 16;
 
 /// Where a run of guest memory is seen.
-enum Place {
+pub(super) enum Place {
     Frames {
         offset: u64,
         len: u64,
@@ -38,7 +38,7 @@ enum Place {
 
 /// How a copy accesses guest memory.
 #[derive(Clone, Copy)]
-struct How {
+pub(super) struct How {
     access: Access,
     /// Whether the mapping's protection is heeded.
     checked: bool,
@@ -48,13 +48,18 @@ const READ: How = How {
     access: Access::Read,
     checked: true,
 };
+/// For what is not the guest's doing.
+pub(super) const READ_ANY: How = How {
+    access: Access::Read,
+    checked: false,
+};
 const WRITE: How = How {
     access: Access::Write,
     checked: true,
 };
 
 impl Place {
-    fn slice<'a>(&'a self, mm: &'a Mm) -> Option<Slice<'a>> {
+    pub(super) fn slice<'a>(&'a self, mm: &'a Mm) -> Option<Slice<'a>> {
         match self {
             Place::Frames { offset, len } => mm.frames.file().slice(*offset, *len),
             Place::Window {
@@ -67,8 +72,22 @@ impl Place {
 }
 
 impl Mm {
-    /// Where up to `len` bytes at `addr` can be accessed right now.
+    /// Where up to `len` bytes at `addr` can be accessed right now. A patched page cannot
+    /// before it is as the guest made it.
     fn locate(&self, state: &State, addr: u64, len: u64, how: How) -> Option<Place> {
+        let clear = state.patches.clear_of(addr, len);
+        self.locate_as_is(state, addr, clear, how)
+            .filter(|_| clear > 0)
+    }
+
+    /// Where up to `len` bytes at `addr` stand, patched or not.
+    pub(super) fn locate_as_is(
+        &self,
+        state: &State,
+        addr: u64,
+        len: u64,
+        how: How,
+    ) -> Option<Place> {
         let vma = state.vmas.find(addr)?;
         if how.checked && !allows(vma, how.access) {
             return None;
@@ -174,6 +193,9 @@ impl Mm {
             tries += 1;
             if tries > TRIES {
                 return fail(done, Errno::EFAULT);
+            }
+            if self.reveal(at) {
+                continue;
             }
             match self.touch(at, how.access, how.checked) {
                 FaultOutcome::Resolved => {}
@@ -331,10 +353,16 @@ impl Mm {
             .find(addr)
             .filter(|v| !v.prot.is_empty())
             .ok_or(Errno::EFAULT)?;
-        let Some(map) = vma.file().filter(|_| vma.shared()) else {
+        let page = page_down(addr);
+        let own = !vma.shared() && (vma.anon() || state.pmas.find(page).is_some());
+        // A private page that cannot be written never changes: nobody would ever wake.
+        if own && !vma.prot.contains(MapProt::WRITE) {
+            return Err(Errno::EFAULT);
+        }
+        let writable = vma.shared() || !vma.prot.contains(MapProt::WRITE);
+        let Some(map) = vma.file().filter(|_| writable && !own) else {
             return Ok((self.id | 1 << 63, addr));
         };
-        let page = page_down(addr);
         match map.file().frames(vma.offset_of(page), PAGE_SIZE, false)? {
             Backing::Memory { offset, .. } => Ok((0, offset + (addr - page))),
             Backing::Host { .. } => {
@@ -379,6 +407,9 @@ impl Mm {
             }
             drop(state);
             let at = missing.unwrap_or(addr);
+            if self.reveal(at) {
+                continue;
+            }
             let made = self.touch(at, how.access, how.checked);
             if made != FaultOutcome::Resolved {
                 // What is before the hole can still be used.

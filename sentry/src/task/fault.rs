@@ -18,6 +18,7 @@ impl Task {
         let Some((signal, code)) = self.resolve(addr, access, kind) else {
             return;
         };
+        self.leave_thunk();
         // Kernel addresses are mapped, but not for the guest.
         // So is what was read before it is jumped to, mostly.
         let jump = access == Access::Exec && code == info::SEGV_ACCERR;
@@ -52,6 +53,7 @@ impl Task {
         addr: u64,
         host: (u8, i32),
     ) {
+        self.leave_thunk();
         let ip = self.context().ok().and_then(|c| c.regs()).map(|r| r.gp.rip);
         let ip = ip.unwrap_or(addr);
         {

@@ -4,14 +4,18 @@
 //! happens from an event of the guest to its resumption. [`park`] is the task's one atomic
 //! state. [`create`], [`clone`], [`exec`], [`exit`], [`reap`] are the stations of a life.
 
+mod access;
 pub mod clone;
 pub mod create;
 pub mod exec;
 pub mod exit;
 pub mod fault;
+pub mod gate;
 pub mod group;
 pub mod limits;
+pub mod namespace;
 pub mod park;
+mod patched;
 pub mod pid;
 pub mod pidfd;
 pub mod reap;
@@ -22,7 +26,7 @@ pub mod times;
 pub mod uts;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -33,7 +37,8 @@ use platform::Context;
 use crate::creds::Creds;
 use crate::fs::{FdTable, FsContext};
 use crate::kernel::Kernel;
-use crate::mm::Mm;
+use crate::ptrace::{After, Trace};
+use crate::mm::{Mm, patch};
 use crate::signal::{TaskSignals, send};
 use crate::sync::{Mutex, RwLock};
 use crate::wait::Waker;
@@ -91,6 +96,16 @@ pub struct Task {
     /// The tracer has seen the beginning of a call, not yet its end.
     pub(crate) traced: AtomicBool,
     pub(crate) exited: AtomicBool,
+    /// Stands still while another thread dumps core.
+    pub(crate) held_for_dump: AtomicBool,
+    /// What its calls have to pass ([`gate::Hooks`]).
+    pub(crate) hooks: AtomicU8,
+    /// The next call goes to the host as it is.
+    pub(crate) pass_next: AtomicBool,
+    pub(crate) seccomp: RwLock<crate::seccomp::Mode>,
+    pub(crate) ptrace: Mutex<Trace>,
+    /// How it goes on after a stop for its tracer.
+    pub(crate) trace_after: Mutex<Option<After>>,
     comm: Mutex<Vec<u8>>,
     exe: RwLock<Option<exec::ExeInfo>>,
     /// Word cleared and woken at exit (`set_tid_address(2)`); 0 for none.
@@ -166,6 +181,12 @@ impl Task {
             doomed: AtomicBool::new(false),
             traced: AtomicBool::new(false),
             exited: AtomicBool::new(false),
+            held_for_dump: AtomicBool::new(false),
+            hooks: AtomicU8::new(0),
+            pass_next: AtomicBool::new(false),
+            seccomp: RwLock::default(),
+            ptrace: Mutex::default(),
+            trace_after: Mutex::new(None),
             comm: Mutex::new(new.comm),
             exe: RwLock::new(new.exe),
             clear_child_tid: AtomicU64::new(0),
@@ -179,6 +200,7 @@ impl Task {
             last_trap: Mutex::new([0; 3]),
             start: kernel.clock.boottime(),
         });
+        task.enter_mm(&task.mm());
         task.cookie
             .store(kernel.add_cookie(&task), Ordering::SeqCst);
         task
@@ -227,8 +249,17 @@ impl Task {
         self.mm.read().clone()
     }
     pub(crate) fn set_mm(&self, mm: Arc<Mm>) {
+        self.enter_mm(&mm);
         let old = std::mem::replace(&mut *self.mm.write(), mm);
+        old.answers().leave(self.member());
         drop(old);
+    }
+    fn enter_mm(&self, mm: &Mm) {
+        mm.answers().enter(&**mm.space(), self.member());
+    }
+    /// Names the process among those that use an address space.
+    fn member(&self) -> usize {
+        Arc::as_ptr(&self.group).addr()
     }
     /// The descriptor table.
     pub fn files(&self) -> Arc<FdTable> {
@@ -277,6 +308,7 @@ impl Task {
     /// Replaces the credentials.
     pub fn set_creds(&self, creds: Creds) {
         *self.creds.write() = Arc::new(creds);
+        self.answers_changed(patch::Kind::User);
     }
     /// The guest thread; `ESRCH` once it has exited.
     pub fn context(&self) -> Result<Arc<dyn Context>, Errno> {
@@ -317,10 +349,12 @@ impl Task {
         let ns = u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
         self.earlier_cpu.fetch_add(ns, Ordering::Relaxed);
     }
-    /// State letter of `/proc/PID/stat`: running, sleeping, stopped, dead.
+    /// State letter of `/proc/PID/stat`: running, sleeping, stopped, traced, dead.
     pub fn state(&self) -> char {
         if self.exited.load(Ordering::Relaxed) {
             'X'
+        } else if self.in_trace_stop() {
+            't'
         } else if self.sig.lock().stopped {
             'T'
         } else if self.park.is_parked() {
@@ -341,5 +375,12 @@ impl Task {
     pub fn pending_signals(&self) -> (SigSet, SigSet) {
         let shared = self.group.signals.lock().pending.set();
         (self.sig.lock().pending.set(), shared)
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        let member = self.member();
+        self.mm.get_mut().answers().leave(member);
     }
 }
