@@ -143,7 +143,6 @@ pub fn make(
     first
         .join()
         .map_err(|_| anyhow::anyhow!("a first thread failed"))?;
-    sys::drop_code_pages();
     filter::install()?;
 
     let tracer = plan.trace.take().map(|trace| {
