@@ -182,6 +182,10 @@ pub trait AddressSpace: Send + Sync {
     ) -> Result<Arc<dyn Context>, PlatformError>;
     /// Kills every context of the space at once, whatever they do.
     fn kill(&self);
+    /// Has [`Platform::keep`] return once the space has ended; whether there is a keeper.
+    fn keep_end(&self) -> bool {
+        false
+    }
     /// Whether, after [`AddressSpace::kill`], no guest code of the space runs any more. Only
     /// then may memory that is mapped in it be given to others.
     fn ended(&self) -> bool {

@@ -245,6 +245,13 @@ impl Platform for Systrap {
             while self.pool.is_low() {
                 self.pool.fill_one();
             }
+            if self
+                .core
+                .ended
+                .swap(false, std::sync::atomic::Ordering::AcqRel)
+            {
+                return;
+            }
             let Ok(Some((_, data))) = raw::epoll_wait(keeper.epoll(), None) else {
                 continue;
             };

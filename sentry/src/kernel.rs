@@ -278,6 +278,11 @@ impl Kernel {
         WorkerId(self.turn.fetch_add(1, Ordering::Relaxed) % n)
     }
 
+    /// The worker of a new task that will talk to the current one at first: the same.
+    pub(crate) fn deal_near(&self) -> WorkerId {
+        crate::worker::current().unwrap_or_else(|| self.deal())
+    }
+
     /// Ends the workers: each returns from [`Kernel::run_worker`] soon.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);

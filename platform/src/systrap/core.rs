@@ -296,6 +296,8 @@ pub struct Core {
     pub workers: Vec<Worker>,
     /// The wait set of the thread that keeps spares and reaps, where there is one.
     pub keeper: Option<Worker>,
+    /// Somebody has noticed that a space has ended.
+    pub ended: AtomicBool,
     /// Spare stubs.
     pub pool: OnceLock<Weak<Pool>>,
     /// Listeners come over the stub's socket: the host does not let us fetch them.

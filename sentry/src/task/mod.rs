@@ -75,6 +75,8 @@ pub struct Task {
     tid: AtomicI32,
     group: Arc<ThreadGroup>,
     pub(crate) park: Park,
+    /// Calls since it last waited; [`DEALT`] once it has a worker chosen for itself.
+    pub(crate) streak: AtomicU32,
     ctx: RwLock<Option<Arc<dyn Context>>>,
     mm: RwLock<Arc<Mm>>,
     files: RwLock<Arc<FdTable>>,
@@ -167,6 +169,7 @@ impl Task {
             tid: AtomicI32::new(new.tid),
             group: new.group,
             park: Park::default(),
+            streak: AtomicU32::new(0),
             ctx: RwLock::new(None),
             mm: RwLock::new(new.mm),
             files: RwLock::new(new.files),
