@@ -134,6 +134,15 @@ impl Mm {
         Ok(out)
     }
 
+    /// Whether the page at `addr` is present, and whether it is a file's or shared; `None`
+    /// where nothing is mapped.
+    pub fn page_kind(&self, addr: u64) -> Option<(bool, bool)> {
+        let state = self.state.read();
+        let vma = state.vmas.find(addr)?;
+        let own = !vma.shared() && state.pmas.find(addr).is_some();
+        Some((self.page_present(&state, vma, addr), !own))
+    }
+
     fn page_present(&self, state: &super::state::State, vma: &Vma, at: u64) -> bool {
         if let Some(p) = state.pmas.find(at).filter(|_| !vma.shared()) {
             return !self.frames.file().is_hole(p.offset_of(at));

@@ -252,6 +252,8 @@ impl Task {
         };
         self.hooks.fetch_or(Hooks::TRACED.bits(), Ordering::SeqCst);
         drop(tr);
+        // A tracer sees every call.
+        self.mm().disable_patching();
         let mut tracees = tracer.thread_group().tracees.lock();
         tracees.alive.push(self.weak());
     }

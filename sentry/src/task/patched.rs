@@ -24,7 +24,7 @@ impl Task {
 
     /// Whether calls may be answered in the guest: nobody wants to see them all.
     pub(crate) fn may_patch(&self, nr: u64) -> bool {
-        self.kernel.tracer.is_none() && patch::kind_of(nr).is_some()
+        self.kernel.tracer.is_none() && patch::kind_of(nr).is_some() && !self.call_is_watched(nr)
     }
 
     /// Moves a thread that was stopped in a thunk to where it stands in its program. Called
