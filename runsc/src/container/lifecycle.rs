@@ -128,12 +128,14 @@ fn build(
         .linux()
         .as_ref()
         .and_then(|l| l.cgroups_path().clone());
-    state.cgroups = cgroup::create(
-        asked.as_deref(),
-        &state.id,
-        app.global.systemd_cgroup,
-        &mut warnings,
-    );
+    if !app.global.ignore_cgroups {
+        state.cgroups = cgroup::create(
+            asked.as_deref(),
+            &state.id,
+            app.global.systemd_cgroup,
+            &mut warnings,
+        );
+    }
     if let Some(resources) = resources(&bundle.spec)
         && let Err(text) = limits::apply(&state.cgroups, resources)
     {
@@ -321,6 +323,13 @@ pub fn start(app: &App, folder: &Folder, state: &mut State) -> Result<(), Failur
             let text = format!("cannot start a container in the {} state", other.name());
             return Err(Failure::new(1, text));
         }
+    }
+    if let Some(list) = state
+        .hooks
+        .as_ref()
+        .and_then(|h| h.start_container().as_ref())
+    {
+        hooks::run_inside(folder.path(), state, list)?;
     }
     state.phase = Phase::Running;
     folder.save(state)?;
