@@ -129,12 +129,9 @@ fn build(
         .as_ref()
         .and_then(|l| l.cgroups_path().clone());
     if !app.global.ignore_cgroups {
-        state.cgroups = cgroup::create(
-            asked.as_deref(),
-            &state.id,
-            app.global.systemd_cgroup,
-            &mut warnings,
-        );
+        state.cgroups = cgroup::places(asked.as_deref(), &state.id, app.global.systemd_cgroup);
+        folder.save(state)?;
+        state.cgroups = cgroup::create(state.cgroups.clone(), &mut warnings);
     }
     if let Some(resources) = resources(&bundle.spec)
         && let Err(text) = limits::apply(&state.cgroups, resources)

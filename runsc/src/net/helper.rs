@@ -106,14 +106,9 @@ impl Helper {
             return Ok(());
         }
         self.last = network.clone();
-        self.known
-            .retain(|i| network.links.iter().any(|l| l.index == *i));
+        self.known.retain(|i| network.links.iter().any(|l| l.index == *i));
         let mut fds: Vec<OwnedFd> = Vec::new();
-        for link in network
-            .links
-            .iter_mut()
-            .filter(|l| !self.known.contains(&l.index))
-        {
+        for link in network.links.iter_mut().filter(|l| !self.known.contains(&l.index)) {
             match sys::packet_socket(link.index) {
                 Ok(fd) => {
                     fds.push(fd);
@@ -122,8 +117,7 @@ impl Helper {
                 Err(e) => eprintln!("runsc: network helper: open {}: {e}", link.name),
             }
         }
-        self.known
-            .extend(network.links.iter().filter(|l| l.fresh).map(|l| l.index));
+        self.known.extend(network.links.iter().filter(|l| l.fresh).map(|l| l.index));
         network.links.retain(|l| self.known.contains(&l.index));
         if !self.resolver_sent
             && let Ok(fd) = resolver()
@@ -141,12 +135,7 @@ impl Helper {
 /// A socket connected to where Docker's resolver listens, if it does.
 fn resolver() -> nix::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = socket(
-        AddressFamily::Inet,
-        SockType::Datagram,
-        flags,
-        SockProtocol::Udp,
-    )?;
+    let fd = socket(AddressFamily::Inet, SockType::Datagram, flags, SockProtocol::Udp)?;
     connect(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 11, 53))?;
     Ok(fd)
 }

@@ -95,11 +95,7 @@ impl Netlink {
             while let Some((kind, body, next)) = split(rest) {
                 if kind == NLMSG_ERROR {
                     let e = error_of(body);
-                    return if e.raw_os_error() == Some(0) {
-                        Ok(())
-                    } else {
-                        Err(e)
-                    };
+                    return if e.raw_os_error() == Some(0) { Ok(()) } else { Err(e) };
                 }
                 rest = next;
             }

@@ -46,17 +46,13 @@ fn rule(family: u8, priority: u32, action: u8, table: u8, incoming: bool) -> Vec
 
 /// Makes the rules of one family.
 fn family(netlink: &Netlink, family: u8) -> io::Result<()> {
-    let add = |body: &[u8]| match netlink.change(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, body) {
-        Err(e) if e.raw_os_error() == Some(libc::EEXIST) => Ok(()),
-        done => done,
+    let add = |body: &[u8]| {
+        match netlink.change(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, body) {
+            Err(e) if e.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+            done => done,
+        }
     };
-    add(&rule(
-        family,
-        NEW_LOCAL,
-        FR_ACT_TO_TBL,
-        RT_TABLE_LOCAL,
-        false,
-    ))?;
+    add(&rule(family, NEW_LOCAL, FR_ACT_TO_TBL, RT_TABLE_LOCAL, false))?;
     for (n, proto) in [6u8, 17].into_iter().enumerate() {
         let priority = FIRST + n as u32;
         let mut body = rule(family, priority, FR_ACT_TO_TBL, RT_TABLE_LOCAL, true);

@@ -54,9 +54,7 @@ impl Reassembly {
             id: f.id,
         };
         let end = f.offset.checked_add(p.payload.len())?;
-        let bad = p.payload.is_empty()
-            || end > MAX_PACKET
-            || (f.more && !p.payload.len().is_multiple_of(8));
+        let bad = p.payload.is_empty() || end > MAX_PACKET || (f.more && !p.payload.len().is_multiple_of(8));
         let fresh = !self.packets.contains_key(&key);
         if bad || (fresh && self.packets.len() >= MAX_PACKETS) || self.bytes >= MAX_BYTES {
             return None;
@@ -72,9 +70,7 @@ impl Reassembly {
             .pieces
             .iter()
             .any(|(at, d)| *at < end && f.offset < at.saturating_add(d.len()));
-        let wrong_end = partial
-            .end
-            .is_some_and(|e| end > e || (!f.more && e != end));
+        let wrong_end = partial.end.is_some_and(|e| end > e || (!f.more && e != end));
         if overlaps || wrong_end || partial.pieces.len() >= MAX_PIECES {
             self.drop_packet(&key);
             return None;

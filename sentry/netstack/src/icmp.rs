@@ -96,10 +96,7 @@ impl Stack {
     fn ping_reply(&mut self, index: u32, p: &Packet<'_>) {
         let id = u16_at(p.payload, 4).unwrap_or(0);
         let raw = self.raw.contains(&p.proto);
-        if let Some(d) = self
-            .datagram(index, p, (0, id), p.header.len())
-            .filter(|_| !raw)
-        {
+        if let Some(d) = self.datagram(index, p, (0, id), p.header.len()).filter(|_| !raw) {
             self.push(Event::Raw(d));
         }
     }
@@ -136,8 +133,7 @@ impl Stack {
         if q.proto == TCP {
             if too_big {
                 let least = if v4 { 552 } else { 1280 };
-                self.tcp
-                    .on_mtu(tuple, u16::try_from(mtu).unwrap_or(u16::MAX).max(least));
+                self.tcp.on_mtu(tuple, u16::try_from(mtu).unwrap_or(u16::MAX).max(least));
             } else if let Some(seq) = u32_at(q.transport, 4) {
                 self.tcp.on_error(tuple, seq, tcp_error(v4, kind));
             }
@@ -181,11 +177,7 @@ impl Stack {
             return;
         }
         self.icmp_tokens.1 += 1;
-        let (proto, most) = if to.is_ipv4() {
-            (ICMP, 548)
-        } else {
-            (ICMPV6, 1232)
-        };
+        let (proto, most) = if to.is_ipv4() { (ICMP, 548) } else { (ICMPV6, 1232) };
         let mut message = vec![kind.0, kind.1, 0, 0, 0, 0, 0, 0];
         message.extend_from_slice(packet.get(..packet.len().min(most)).unwrap_or_default());
         if proto == ICMP {
@@ -204,11 +196,7 @@ impl Stack {
             128 if !many && self.answers_echo => self.echo(p, ICMPV6, 129),
             129 => self.ping_reply(index, p),
             1..=4 => {
-                let mtu = if kind == 2 {
-                    u32_at(p.payload, 4).unwrap_or(0)
-                } else {
-                    0
-                };
+                let mtu = if kind == 2 { u32_at(p.payload, 4).unwrap_or(0) } else { 0 };
                 self.on_error(p, (kind, code), mtu, p.payload.get(8..).unwrap_or_default());
             }
             // Only neighbours can send these.

@@ -77,15 +77,11 @@ pub struct Route {
 pub fn contains(network: IpAddr, prefix: u8, ip: IpAddr) -> bool {
     match (network, ip) {
         (IpAddr::V4(n), IpAddr::V4(ip)) => {
-            let mask = u32::MAX
-                .checked_shl(32u32.saturating_sub(prefix.into()))
-                .unwrap_or(0);
+            let mask = u32::MAX.checked_shl(32u32.saturating_sub(prefix.into())).unwrap_or(0);
             (n.to_bits() ^ ip.to_bits()) & mask == 0
         }
         (IpAddr::V6(n), IpAddr::V6(ip)) => {
-            let mask = u128::MAX
-                .checked_shl(128u32.saturating_sub(prefix.into()))
-                .unwrap_or(0);
+            let mask = u128::MAX.checked_shl(128u32.saturating_sub(prefix.into())).unwrap_or(0);
             (n.to_bits() ^ ip.to_bits()) & mask == 0
         }
         _ => false,
@@ -140,9 +136,7 @@ impl Topology {
 
     /// Whether an address is one of ours.
     pub fn is_local(&self, ip: IpAddr) -> bool {
-        self.links
-            .iter()
-            .any(|l| l.addresses.iter().any(|a| a.ip == ip))
+        self.links.iter().any(|l| l.addresses.iter().any(|a| a.ip == ip))
     }
 
     /// Whether an address is a broadcast address of ours.
@@ -184,16 +178,8 @@ impl Topology {
         None
     }
 
-    fn way_over(
-        &self,
-        link: &Link,
-        dst: IpAddr,
-        hop: IpAddr,
-        source: Option<IpAddr>,
-    ) -> Option<Way> {
-        let source = source
-            .or_else(|| best_source(link, hop))
-            .or_else(|| best_source(link, dst))?;
+    fn way_over(&self, link: &Link, dst: IpAddr, hop: IpAddr, source: Option<IpAddr>) -> Option<Way> {
+        let source = source.or_else(|| best_source(link, hop)).or_else(|| best_source(link, dst))?;
         Some(Way {
             link: link.index,
             hop,
@@ -205,9 +191,7 @@ impl Topology {
 }
 
 fn has_family(link: &Link, ip: IpAddr) -> bool {
-    link.addresses
-        .iter()
-        .any(|a| a.ip.is_ipv4() == ip.is_ipv4())
+    link.addresses.iter().any(|a| a.ip.is_ipv4() == ip.is_ipv4())
 }
 
 fn is_net_broadcast(a: &Address, ip: Ipv4Addr) -> bool {
@@ -216,20 +200,14 @@ fn is_net_broadcast(a: &Address, ip: Ipv4Addr) -> bool {
     }
     let IpAddr::V4(own) = a.ip else { return false };
     let host = u32::MAX.checked_shr(a.prefix.into()).unwrap_or(0);
-    a.prefix < 31
-        && contains(a.ip, a.prefix, IpAddr::V4(ip))
-        && ip.to_bits() & host == host
-        && ip != own
+    a.prefix < 31 && contains(a.ip, a.prefix, IpAddr::V4(ip)) && ip.to_bits() & host == host && ip != own
 }
 
 /// The address of a link to send from: in the destination's network, of its scope.
 fn best_source(link: &Link, dst: IpAddr) -> Option<IpAddr> {
     let near = matches!(dst, IpAddr::V6(ip) if ip.is_unicast_link_local()
         || ip.octets().starts_with(&[0xff, 2]));
-    let own = link
-        .addresses
-        .iter()
-        .filter(|a| a.ip.is_ipv4() == dst.is_ipv4());
+    let own = link.addresses.iter().filter(|a| a.ip.is_ipv4() == dst.is_ipv4());
     let fits = |a: &&Address| match a.ip {
         IpAddr::V6(ip) => ip.is_unicast_link_local() == near,
         IpAddr::V4(_) => true,

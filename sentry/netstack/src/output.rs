@@ -118,9 +118,7 @@ impl Stack {
         let way = self.way(dst, None)?;
         let total = len16(packet.len());
         put(&mut packet, 2, &total.to_be_bytes());
-        if let (Some([0, 0, 0, 0]), IpAddr::V4(src)) =
-            (crate::wire::array_at::<4>(&packet, 12), way.source)
-        {
+        if let (Some([0, 0, 0, 0]), IpAddr::V4(src)) = (crate::wire::array_at::<4>(&packet, 12), way.source) {
             put(&mut packet, 12, &src.octets());
         }
         fix_v4_sum(&mut packet);
@@ -140,11 +138,7 @@ impl Stack {
     /// The way to a destination; addresses of our own are reached over the loopback.
     pub(crate) fn way(&self, dst: IpAddr, link: Option<u32>) -> Result<Way, SendError> {
         if self.is_for_us(dst) {
-            let source = if dst.is_loopback() {
-                loopback(dst)
-            } else {
-                dst
-            };
+            let source = if dst.is_loopback() { loopback(dst) } else { dst };
             return Ok(Way {
                 link: 1,
                 hop: dst,
@@ -169,11 +163,7 @@ impl Stack {
         manner: Manner,
     ) -> Result<(), SendError> {
         let way = self.way(dst, manner.link)?;
-        let src = if src.is_unspecified() {
-            way.source
-        } else {
-            src
-        };
+        let src = if src.is_unspecified() { way.source } else { src };
         let len = buf.len().saturating_sub(HEADROOM);
         let header = header_len(dst);
         let too_big = len.saturating_add(header) > usize::from(way.mtu);
@@ -243,10 +233,7 @@ impl Stack {
                 out.extend_from_slice(piece);
                 let mut out_ip = ip;
                 out_ip.df = false;
-                out_ip.emit(
-                    out.get_mut(HEADROOM - 20..).unwrap_or_default(),
-                    piece.len(),
-                );
+                out_ip.emit(out.get_mut(HEADROOM - 20..).unwrap_or_default(), piece.len());
                 let word = len16(at / 8) | if more { 0x2000 } else { 0 };
                 let raw = out.get_mut(HEADROOM - 20..).unwrap_or_default();
                 put(raw, 6, &word.to_be_bytes());
@@ -283,14 +270,7 @@ impl Stack {
     }
 
     /// Puts link headers before the packet at `start` and finds its receiver.
-    fn link_out(
-        &mut self,
-        way: &Way,
-        dst: IpAddr,
-        mut buf: Vec<u8>,
-        start: usize,
-        offload: Offload,
-    ) {
+    fn link_out(&mut self, way: &Way, dst: IpAddr, mut buf: Vec<u8>, start: usize, offload: Offload) {
         let Some(link) = self.topology.link(way.link) else {
             return;
         };
@@ -347,11 +327,7 @@ impl Stack {
         match q.ip {
             IpAddr::V4(_) => self.send_arp(q.link, 1, q.ip, q.to, None),
             IpAddr::V6(ip) => {
-                let to = if q.to.is_some() {
-                    ip
-                } else {
-                    solicited_node(ip)
-                };
+                let to = if q.to.is_some() { ip } else { solicited_node(ip) };
                 self.solicit(q.link, ip, to);
             }
         }
@@ -372,9 +348,7 @@ impl Stack {
         };
         let own = own.or_else(|| {
             let near = link.addresses.iter().filter(|a| a.ip.is_ipv4());
-            let in_net = near
-                .clone()
-                .find(|a| crate::link::contains(a.ip, a.prefix, ip));
+            let in_net = near.clone().find(|a| crate::link::contains(a.ip, a.prefix, ip));
             in_net.or_else(|| near.clone().next()).map(|a| a.ip)
         });
         let (Some(IpAddr::V4(own)), IpAddr::V4(ip)) = (own, ip) else {

@@ -7,9 +7,9 @@ use crate::frag::Reassembly;
 use crate::link::{Link, Route, Topology};
 use crate::neigh::Neighbours;
 use crate::output::Frame;
-use crate::tcp::Tuple;
 use crate::tcp::listen::Path;
 use crate::tcp::table::Table;
+use crate::tcp::Tuple;
 use crate::wire::ip::{self, Packet};
 use crate::wire::tcp::{parse, sum_is_good};
 use crate::wire::{
@@ -343,8 +343,7 @@ impl Stack {
     }
 
     fn is_foreign(&self, port: u16) -> bool {
-        self.foreign_ports
-            .is_some_and(|(a, b)| (a..=b).contains(&port))
+        self.foreign_ports.is_some_and(|(a, b)| (a..=b).contains(&port))
     }
 
     fn on_tcp(&mut self, p: &Packet<'_>, glued: u16) {

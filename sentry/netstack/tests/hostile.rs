@@ -13,23 +13,8 @@ fn changed_frames() {
         net.keep_log = true;
         let (a, b) = net.pair(Settings::default());
         common::transfer(&mut net, (0, a), (1, b), 20_000);
-        net.hosts[0]
-            .send_udp(
-                (ip(1), 5).into(),
-                (ip(2), 6).into(),
-                &[1; 4000],
-                Default::default(),
-            )
-            .expect("send");
-        net.hosts[0]
-            .send_raw(
-                ip(1),
-                ip(2),
-                1,
-                &[8, 0, 0, 0, 0, 1, 0, 1],
-                Default::default(),
-            )
-            .expect("send");
+        net.hosts[0].send_udp((ip(1), 5).into(), (ip(2), 6).into(), &[1; 4000], Default::default()).expect("send");
+        net.hosts[0].send_raw(ip(1), ip(2), 1, &[8, 0, 0, 0, 0, 1, 0, 1], Default::default()).expect("send");
         net.run(1_000_000, |_| false);
         let log = std::mem::take(&mut net.log);
         net.keep_log = false;
@@ -68,13 +53,7 @@ fn random_segments() {
         net.run(1_000_000, |_| false);
         let mut rng = Rng(seed);
         for i in 0..3000u64 {
-            let near = |rng: &mut Rng| {
-                if rng.chance(500) {
-                    rng.next() as u32
-                } else {
-                    (rng.next() % 70_000) as u32
-                }
-            };
+            let near = |rng: &mut Rng| if rng.chance(500) { rng.next() as u32 } else { (rng.next() % 70_000) as u32 };
             let mut out = Vec::new();
             Header {
                 src: 40_000,
@@ -85,9 +64,7 @@ fn random_segments() {
                 window: rng.next() as u16,
                 urgent: rng.next() as u16,
                 options: Options {
-                    ts: rng
-                        .chance(500)
-                        .then(|| (rng.next() as u32, rng.next() as u32)),
+                    ts: rng.chance(500).then(|| (rng.next() as u32, rng.next() as u32)),
                     sack: [(near(&mut rng), near(&mut rng)); 4],
                     sacks: (rng.next() % 4) as usize,
                     ..Options::default()
@@ -132,14 +109,7 @@ fn noise() {
 fn fragments() {
     let mut net = Net::new(CLEAN, 1, false);
     net.keep_log = true;
-    net.hosts[0]
-        .send_udp(
-            (ip(1), 5).into(),
-            (ip(2), 6).into(),
-            &[9; 60_000],
-            Default::default(),
-        )
-        .expect("send");
+    net.hosts[0].send_udp((ip(1), 5).into(), (ip(2), 6).into(), &[9; 60_000], Default::default()).expect("send");
     net.flush(0);
     net.run(100_000, |_| false);
     let whole = net.events[1].iter().any(|e| matches!(e, netstack::Event::Udp(d) if d.data().len() == 60_000 && d.data().iter().all(|b| *b == 9)));

@@ -55,8 +55,7 @@ impl Script {
         let frames = self.stack.frames();
         let mut out = Vec::new();
         for f in frames {
-            let Some(p) = netstack::wire::ip::parse(&f.bytes()[14..]).filter(|p| p.proto == 6)
-            else {
+            let Some(p) = netstack::wire::ip::parse(&f.bytes()[14..]).filter(|p| p.proto == 6) else {
                 continue;
             };
             assert!(netstack::wire::tcp::sum_is_good(p.src, p.dst, 6, p.payload));
@@ -79,25 +78,13 @@ impl Script {
     }
 
     /// A segment in; `seq` from 0, `ack` from our first number.
-    fn input(
-        &mut self,
-        seq: u32,
-        ack: u32,
-        flags: Flags,
-        window: u16,
-        options: Options,
-        data: &[u8],
-    ) -> Vec<Out> {
+    fn input(&mut self, seq: u32, ack: u32, flags: Flags, window: u16, options: Options, data: &[u8]) -> Vec<Out> {
         let mut seg = Vec::new();
         Header {
             src: 80,
             dst: 40_000,
             seq,
-            ack: if flags.has(ACK) {
-                self.iss.wrapping_add(ack)
-            } else {
-                0
-            },
+            ack: if flags.has(ACK) { self.iss.wrapping_add(ack) } else { 0 },
             flags,
             window,
             urgent: 0,
@@ -105,23 +92,12 @@ impl Script {
         }
         .emit(&mut seg);
         seg.extend_from_slice(data);
-        let sum = Sum::default()
-            .pseudo(ip(PEER), ip(1), 6, seg.len())
-            .add(&seg)
-            .finish();
+        let sum = Sum::default().pseudo(ip(PEER), ip(1), 6, seg.len()).add(&seg).finish();
         put(&mut seg, 16, &sum);
         let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, PEER, 8, 0];
         frame.resize(34, 0);
-        IpHeader {
-            src: ip(PEER),
-            dst: ip(1),
-            proto: 6,
-            ttl: 64,
-            tos: 0,
-            df: true,
-            id: 1,
-        }
-        .emit(&mut frame[14..], seg.len());
+        IpHeader { src: ip(PEER), dst: ip(1), proto: 6, ttl: 64, tos: 0, df: true, id: 1 }
+            .emit(&mut frame[14..], seg.len());
         frame.extend_from_slice(&seg);
         self.stack.input(2, &frame, self.now);
         self.out()
@@ -150,30 +126,13 @@ impl Script {
             peer: (ip(PEER), 80).into(),
         };
         let path = self.stack.path_for(ip(PEER)).expect("path");
-        let id = self
-            .stack
-            .tcp
-            .connect(tuple, 1, settings, path, self.now)
-            .expect("connect");
+        let id = self.stack.tcp.connect(tuple, 1, settings, path, self.now).expect("connect");
         let syn = self.out();
         assert_eq!(syn[0].flags, Flags::SYN.0);
-        let options = Options {
-            mss: Some(1000),
-            sack_ok: sack,
-            ..Options::default()
-        };
+        let options = Options { mss: Some(1000), sack_ok: sack, ..Options::default() };
         self.now += 10 * MS;
         let done = self.input(0, 1, Flags::SYN.with(ACK), 65_000, options, &[]);
-        assert_eq!(
-            done,
-            [Out {
-                seq: 1,
-                ack: 1,
-                flags: ACK.0,
-                len: 0,
-                sacks: 0
-            }]
-        );
+        assert_eq!(done, [Out { seq: 1, ack: 1, flags: ACK.0, len: 0, sacks: 0 }]);
         id
     }
 
@@ -195,13 +154,7 @@ fn nagle_holds_the_second_small_segment() {
     assert_eq!(more.len(), 1);
     assert_eq!((more[0].seq, more[0].len), (11, 10));
     let mut s = Script::new();
-    let id = s.open(
-        Settings {
-            nodelay: true,
-            ..Settings::default()
-        },
-        true,
-    );
+    let id = s.open(Settings { nodelay: true, ..Settings::default() }, true);
     assert_eq!(s.write(id, 10).len(), 1);
     assert_eq!(s.write(id, 10).len(), 1);
 }
@@ -237,11 +190,7 @@ fn three_sacked_segments_bring_the_lost_one_again() {
     s.now += 10 * MS;
     let sack = |s: &mut Script, upto: u32| {
         let block = (s.iss.wrapping_add(1001), s.iss.wrapping_add(upto));
-        let options = Options {
-            sack: [block, (0, 0), (0, 0), (0, 0)],
-            sacks: 1,
-            ..Options::default()
-        };
+        let options = Options { sack: [block, (0, 0), (0, 0), (0, 0)], sacks: 1, ..Options::default() };
         s.input(1, 1, ACK, 65_000, options, &[])
     };
     assert_eq!(sack(&mut s, 2001), []);
@@ -278,10 +227,7 @@ fn a_lost_tail_is_probed_then_times_out() {
     assert!(out[0].0 < 100 * MS, "{out:?}");
     assert_eq!(out[0].1.seq, 1001);
     let (first, second) = (out[1].0, out[2].0);
-    assert!(
-        (200 * MS..400 * MS).contains(&(first - out[0].0)),
-        "{out:?}"
-    );
+    assert!((200 * MS..400 * MS).contains(&(first - out[0].0)), "{out:?}");
     assert!(second - first > 350 * MS, "{out:?}");
     assert_eq!(out[1].1.seq, 1);
 }
@@ -339,11 +285,7 @@ fn a_close_in_four_steps() {
     assert_eq!(out[0].ack, 2);
     assert_eq!(s.stack.tcp.get(id).expect("conn").state, State::TimeWait);
     // A repeated FIN is acknowledged again.
-    assert_eq!(
-        s.input(1, 2, Flags::FIN.with(ACK), 65_000, Options::default(), &[])
-            .len(),
-        1
-    );
+    assert_eq!(s.input(1, 2, Flags::FIN.with(ACK), 65_000, Options::default(), &[]).len(), 1);
 }
 
 #[test]

@@ -21,11 +21,7 @@ fn a_clean_wire_is_filled() {
         let (a, b) = net.pair(Settings::default());
         let took = transfer(&mut net, (0, a), (1, b), 20_000_000);
         // 100 Mbit/s, 20 ms: 1.6 s at best.
-        assert!(
-            took < 3_000_000,
-            "offload {offload}: {took} us, dropped {}",
-            net.dropped
-        );
+        assert!(took < 3_000_000, "offload {offload}: {took} us, dropped {}", net.dropped);
     }
 }
 
@@ -103,22 +99,12 @@ fn simultaneous_open() {
 #[test]
 fn nobody_listens() {
     let mut net = Net::new(CLEAN, 3, false);
-    let a = net.connect_as(
-        0,
-        (ip(1), 1000).into(),
-        (ip(2), 9).into(),
-        Settings::default(),
-    );
+    let a = net.connect_as(0, (ip(1), 1000).into(), (ip(2), 9).into(), Settings::default());
     net.run(1_000_000, |_| false);
     let c = net.hosts[0].tcp.get(a).expect("conn");
     assert_eq!(c.error, Some(netstack::tcp::Error::Refused));
     // A host that is not there.
-    let a = net.connect_as(
-        0,
-        (ip(1), 1001).into(),
-        (ip(77), 9).into(),
-        Settings::default(),
-    );
+    let a = net.connect_as(0, (ip(1), 1001).into(), (ip(77), 9).into(), Settings::default());
     net.run(10_000_000, |_| false);
     let c = net.hosts[0].tcp.get(a).expect("conn");
     assert_eq!(c.error, Some(netstack::tcp::Error::HostUnreachable));
@@ -130,12 +116,7 @@ fn cookies_under_a_flood() {
     net.listen(1, 80, 40);
     let mut ids = Vec::new();
     for i in 0..200u16 {
-        ids.push(net.connect_as(
-            0,
-            (ip(1), 20_000 + i).into(),
-            (ip(2), 80).into(),
-            Settings::default(),
-        ));
+        ids.push(net.connect_as(0, (ip(1), 20_000 + i).into(), (ip(2), 80).into(), Settings::default()));
     }
     let mut taken = Vec::new();
     // What one that is connected sends brings back an acknowledgement that found no room.
@@ -145,10 +126,7 @@ fn cookies_under_a_flood() {
             taken.push(id);
         }
         for (id, wrote) in ids.iter().zip(&mut wrote).filter(|(_, w)| !**w) {
-            *wrote = n.hosts[0]
-                .tcp
-                .get(*id)
-                .is_some_and(|c| c.write(b"x", false) == 1);
+            *wrote = n.hosts[0].tcp.get(*id).is_some_and(|c| c.write(b"x", false) == 1);
             n.hosts[0].tcp.touch(*id);
         }
         n.flush(0);
@@ -161,20 +139,9 @@ fn cookies_under_a_flood() {
     let client = ids
         .iter()
         .copied()
-        .find(|id| {
-            net.hosts[0]
-                .tcp
-                .get(*id)
-                .is_some_and(|c| c.tuple.local == tuple.peer)
-        })
+        .find(|id| net.hosts[0].tcp.get(*id).is_some_and(|c| c.tuple.local == tuple.peer))
         .expect("client");
-    let got: Vec<u8> = net.hosts[1]
-        .tcp
-        .get(taken[150])
-        .expect("conn")
-        .take_ready()
-        .flatten()
-        .collect();
+    let got: Vec<u8> = net.hosts[1].tcp.get(taken[150]).expect("conn").take_ready().flatten().collect();
     assert_eq!(got, b"x");
     transfer(&mut net, (1, taken[150]), (0, client), 100_000);
 }
@@ -232,12 +199,7 @@ fn cost_does_not_grow_with_connections() {
         net.listen(1, 80, 70_000);
         let mut last = None;
         for i in 0..n {
-            last = Some(net.connect_as(
-                0,
-                (ip(1), 1 + i).into(),
-                (ip(2), 80).into(),
-                Settings::default(),
-            ));
+            last = Some(net.connect_as(0, (ip(1), 1 + i).into(), (ip(2), 80).into(), Settings::default()));
             if i % 500 == 0 {
                 net.run(100_000, |_| false);
             }
@@ -257,8 +219,5 @@ fn cost_does_not_grow_with_connections() {
     };
     let few = time(10);
     let many = time(20_000);
-    assert!(
-        many < few * 4 + std::time::Duration::from_millis(200),
-        "{few:?} {many:?}"
-    );
+    assert!(many < few * 4 + std::time::Duration::from_millis(200), "{few:?} {many:?}");
 }

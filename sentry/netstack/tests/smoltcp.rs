@@ -78,10 +78,7 @@ fn talk(loss: u64, seed: u64, total: u64) {
         peer: (ip(2), 80).into(),
     };
     let path = ours.path_for(ip(2)).expect("path");
-    let id = ours
-        .tcp
-        .connect(tuple, 1, Settings::default(), path, now)
-        .expect("connect");
+    let id = ours.tcp.connect(tuple, 1, Settings::default(), path, now).expect("connect");
     let (mut sent, mut got, mut back_sent, mut back_got) = (0u64, 0u64, 0u64, 0u64);
     let mut closed = false;
     for _ in 0..2_000_000 {
@@ -109,9 +106,7 @@ fn talk(loss: u64, seed: u64, total: u64) {
             });
         }
         while s.can_send() && back_sent < total {
-            let data: Vec<u8> = (back_sent..total.min(back_sent + 1000))
-                .map(pattern)
-                .collect();
+            let data: Vec<u8> = (back_sent..total.min(back_sent + 1000)).map(pattern).collect();
             match s.send_slice(&data) {
                 Ok(n) if n > 0 => back_sent += n as u64,
                 _ => break,

@@ -10,8 +10,7 @@ use super::view::{LOOPBACK, View};
 use crate::Kernel;
 
 const DEV: &str = "Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n";
-const ROUTE: &str =
-    "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT";
+const ROUTE: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT";
 const ARP: &str =
     "IP address       HW type     Flags       HW address            Mask     Device\n";
 const TCP: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
@@ -35,23 +34,8 @@ pub fn dev(kernel: &Kernel) -> String {
         let _ = writeln!(
             out,
             "{:>6}: {:>7} {:>7} {:>4} {:>4} {:>4} {:>5} {:>10} {:>9} {:>8} {:>7} {:>4} {:>4} {:>4} {:>5} {:>7} {:>10}",
-            l.name,
-            c.rx_bytes,
-            c.rx_packets,
-            c.rx_errors,
-            c.rx_dropped,
-            0,
-            0,
-            0,
-            c.multicast,
-            c.tx_bytes,
-            c.tx_packets,
-            0,
-            c.tx_dropped,
-            0,
-            0,
-            0,
-            0,
+            l.name, c.rx_bytes, c.rx_packets, c.rx_errors, c.rx_dropped, 0, 0, 0, c.multicast,
+            c.tx_bytes, c.tx_packets, 0, c.tx_dropped, 0, 0, 0, 0,
         );
     }
     out
@@ -72,9 +56,7 @@ pub fn route(kernel: &Kernel) -> String {
         let Some(link) = view.by_index(i32::try_from(r.link).unwrap_or(0)) else {
             continue;
         };
-        let mask = u32::MAX
-            .checked_shl(32u32.saturating_sub(r.prefix.into()))
-            .unwrap_or(0);
+        let mask = u32::MAX.checked_shl(32u32.saturating_sub(r.prefix.into())).unwrap_or(0);
         let mut flags = RTF_UP;
         if r.gateway.is_some() {
             flags |= RTF_GATEWAY;
@@ -157,18 +139,9 @@ pub fn arp(kernel: &Kernel) -> String {
     for n in view.neighbours.iter().filter(|n| n.ip.is_ipv4()) {
         let name = view.by_index(n.link).map_or("", |l| l.name.as_str());
         let flags = if n.mac.is_some() { "0x2" } else { "0x0" };
-        let mac: Vec<String> = n
-            .mac
-            .unwrap_or_default()
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
+        let mac: Vec<String> = n.mac.unwrap_or_default().iter().map(|b| format!("{b:02x}")).collect();
         let ip = n.ip.to_string();
-        let _ = writeln!(
-            out,
-            "{ip:<16} 0x1         {flags}         {}     *        {name}",
-            mac.join(":")
-        );
+        let _ = writeln!(out, "{ip:<16} 0x1         {flags}         {}     *        {name}", mac.join(":"));
     }
     out
 }
@@ -221,11 +194,7 @@ fn common(n: usize, r: &SocketRow) -> String {
 
 /// `/proc/net/tcp`, `/proc/net/tcp6`.
 pub fn tcp(kernel: &Arc<Kernel>, v6: bool) -> String {
-    let mut out = if v6 {
-        TCP6.to_owned()
-    } else {
-        padded(TCP, WIDTH_TCP)
-    };
+    let mut out = if v6 { TCP6.to_owned() } else { padded(TCP, WIDTH_TCP) };
     for (n, r) in unique(super::inet::tcp_rows(kernel), v6).iter().enumerate() {
         let line = format!("{} 1 0000000000000000 100 0 0 10 0", common(n, r));
         if v6 {
@@ -240,11 +209,7 @@ pub fn tcp(kernel: &Arc<Kernel>, v6: bool) -> String {
 /// `/proc/net/udp`, `/proc/net/udp6`, `/proc/net/raw`, `/proc/net/raw6`, `/proc/net/icmp`,
 /// `/proc/net/icmp6`.
 pub fn datagram(rows: Vec<SocketRow>, v6: bool) -> String {
-    let mut out = if v6 {
-        UDP6.to_owned()
-    } else {
-        padded(UDP, WIDTH_UDP)
-    };
+    let mut out = if v6 { UDP6.to_owned() } else { padded(UDP, WIDTH_UDP) };
     for r in unique(rows, v6) {
         let n = usize::from(r.local.port());
         let line = format!("{} 2 0000000000000000 0", common(n, &r));
@@ -269,24 +234,12 @@ pub fn snmp(kernel: &Kernel) -> String {
     let _ = writeln!(
         out,
         "Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes ReasmTimeout ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates\nIp: 2 64 {} {} {} 0 0 0 {} {} 0 {} 0 0 0 0 0 0 0",
-        ip.in_receives,
-        ip.in_header_errors,
-        ip.in_address_errors,
-        ip.in_delivers,
-        tcp.out_segs,
-        ip.no_routes
+        ip.in_receives, ip.in_header_errors, ip.in_address_errors, ip.in_delivers, tcp.out_segs, ip.no_routes
     );
     let _ = writeln!(
         out,
         "Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails EstabResets CurrEstab InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors\nTcp: 1 200 120000 -1 {} {} {} 0 {current} {} {} {} 0 {} {}",
-        tcp.active_opens,
-        tcp.passive_opens,
-        tcp.attempt_fails,
-        tcp.in_segs,
-        tcp.out_segs,
-        tcp.retrans_segs,
-        tcp.out_rsts,
-        ip.checksum_errors
+        tcp.active_opens, tcp.passive_opens, tcp.attempt_fails, tcp.in_segs, tcp.out_segs, tcp.retrans_segs, tcp.out_rsts, ip.checksum_errors
     );
     let _ = writeln!(
         out,

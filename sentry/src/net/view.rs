@@ -129,12 +129,11 @@ impl View {
             }
             view.routes = stack.topology.routes().to_vec();
             let all = stack.neighbours.all();
-            view.neighbours
-                .extend(all.map(|(link, ip, e)| NeighbourView {
-                    link: signed(link),
-                    ip,
-                    mac: e.mac,
-                }));
+            view.neighbours.extend(all.map(|(link, ip, e)| NeighbourView {
+                link: signed(link),
+                ip,
+                mac: e.mac,
+            }));
         });
         view
     }

@@ -26,10 +26,7 @@ impl Conn {
         if !seg.flags.has(Flags::ACK) {
             return false;
         }
-        let diff = seg
-            .ack
-            .wrapping_sub(self.wire_seq(self.tx.una))
-            .cast_signed();
+        let diff = seg.ack.wrapping_sub(self.wire_seq(self.tx.una)).cast_signed();
         let Some(ack) = self.tx.una.checked_add_signed(i64::from(diff)) else {
             self.rx.ack_now = true;
             return false;
@@ -52,11 +49,7 @@ impl Conn {
         }
         let waits = !self.tx.queue.is_empty();
         let dup = ack == old_una && waits && seg.is_empty() && !window_moved;
-        self.tx.dupacks = if ack > old_una {
-            0
-        } else {
-            self.tx.dupacks + u32::from(dup)
-        };
+        self.tx.dupacks = if ack > old_una { 0 } else { self.tx.dupacks + u32::from(dup) };
         if let Some(rtt) = d.rtt {
             self.rtt.sample(rtt);
         }
@@ -204,10 +197,7 @@ impl Conn {
             return;
         }
         if let Some(range) = self.tx.queue.get_mut(i) {
-            let second = Sent {
-                start: at,
-                ..*range
-            };
+            let second = Sent { start: at, ..*range };
             range.end = at;
             self.tx.queue.insert(i + 1, second);
         }
@@ -230,10 +220,7 @@ impl Conn {
             if (range.at, range.end) >= (self.rack.sent, self.rack.end) {
                 continue;
             }
-            let limit = range
-                .at
-                .saturating_add(self.rack.rtt)
-                .saturating_add(window);
+            let limit = range.at.saturating_add(self.rack.rtt).saturating_add(window);
             if limit <= now {
                 self.mark_lost(i);
                 found = true;
@@ -361,8 +348,7 @@ impl Conn {
             self.stalled_since = None;
             let grows = !matches!(self.tx.recovery, Recovery::Fast { .. });
             let slow = self.cc.cwnd < self.cc.ssthresh;
-            let used =
-                self.tx.cwnd_limited || (slow && self.tx.pipe.saturating_mul(2) > self.cc.cwnd);
+            let used = self.tx.cwnd_limited || (slow && self.tx.pipe.saturating_mul(2) > self.cc.cwnd);
             if grows && used && d.acked > 0 {
                 self.cc.on_ack(d.acked, now, self.rtt.srtt);
                 self.grow_sndbuf();

@@ -17,11 +17,7 @@ impl Conn {
         self.counters.segments_in += 1;
         if !seg.payload.is_empty() {
             self.counters.data_segments_in += 1;
-            let size = if glued > 0 {
-                usize::from(glued)
-            } else {
-                seg.payload.len()
-            };
+            let size = if glued > 0 { usize::from(glued) } else { seg.payload.len() };
             let size = (size as u64).min(self.tx.mss.max(536));
             self.rx.mss = self.rx.mss.max(size);
         }

@@ -368,7 +368,9 @@ impl Conn {
 
     /// One past the last offset that may ever be sent so far, without the FIN.
     pub(crate) fn data_end(&self) -> u64 {
-        self.tx.buf_at.saturating_add(self.tx.buf.len() as u64)
+        self.tx
+            .buf_at
+            .saturating_add(self.tx.buf.len() as u64)
     }
 
     pub(crate) fn wire_seq(&self, at: u64) -> u32 {
@@ -378,8 +380,7 @@ impl Conn {
 
     /// The timestamp clock: milliseconds from an unguessable start.
     pub(crate) fn ts_now(&self, now: Time) -> u32 {
-        self.ts_offset
-            .wrapping_add((now / 1000 & 0xffff_ffff) as u32)
+        self.ts_offset.wrapping_add((now / 1000 & 0xffff_ffff) as u32)
     }
 
     /// Data bytes of a full segment.
@@ -402,10 +403,7 @@ impl Conn {
     }
 
     pub(crate) fn is_synchronized(&self) -> bool {
-        !matches!(
-            self.state,
-            State::SynSent | State::SynReceived | State::Closed
-        )
+        !matches!(self.state, State::SynSent | State::SynReceived | State::Closed)
     }
 
     /// Ends it: no segment, no timer any more.

@@ -155,11 +155,7 @@ impl Conn {
             return false;
         }
         let size = self.segment_size();
-        let window = self
-            .tx
-            .una
-            .saturating_add(self.tx.wnd)
-            .saturating_sub(self.tx.nxt);
+        let window = self.tx.una.saturating_add(self.tx.wnd).saturating_sub(self.tx.nxt);
         let room = self.cc.cwnd.saturating_sub(self.tx.pipe);
         if left > 0 && room < size.min(left) && self.tx.pipe > 0 {
             self.tx.cwnd_limited = true;
@@ -278,9 +274,7 @@ impl Conn {
             o.ts = Some((self.ts_now(now), self.rx.ts_recent));
         }
         if syn {
-            o.mss = Some(crate::wire::len16(
-                usize::try_from(self.tx.mss).unwrap_or(536),
-            ));
+            o.mss = Some(crate::wire::len16(usize::try_from(self.tx.mss).unwrap_or(536)));
             o.sack_ok = self.sack_ok;
             let answers = flags.has(Flags::ACK);
             o.wscale = (!answers || self.rx.shift > 0).then_some(super::WINDOW_SHIFT);
@@ -333,11 +327,7 @@ impl Conn {
             tuple: self.tuple,
             buf,
             header,
-            gso: if len as u64 > size {
-                crate::wire::len16(usize::try_from(size).unwrap_or(536))
-            } else {
-                0
-            },
+            gso: if len as u64 > size { crate::wire::len16(usize::try_from(size).unwrap_or(536)) } else { 0 },
             ttl: self.settings.ttl,
             tos: self.settings.tos,
         });

@@ -104,11 +104,7 @@ impl Rx {
         let known = self.edge.saturating_sub(self.nxt);
         // Small steps would only make small segments.
         let step = self.mss.min(self.buf as u64 / 2);
-        if room >= known.saturating_add(step) {
-            room
-        } else {
-            known
-        }
+        if room >= known.saturating_add(step) { room } else { known }
     }
 
     /// Takes data at an offset, cut to what the window holds. Whether it moved `nxt`.
@@ -119,9 +115,7 @@ impl Rx {
             self.ack_now = true;
             return false;
         }
-        let limit = self
-            .edge
-            .max(self.nxt.saturating_add(self.room().min(self.mss)));
+        let limit = self.edge.max(self.nxt.saturating_add(self.room().min(self.mss)));
         let skip = usize::try_from(self.nxt.saturating_sub(at)).unwrap_or(usize::MAX);
         let from = at.max(self.nxt);
         let most = usize::try_from(limit.saturating_sub(from)).unwrap_or(usize::MAX);

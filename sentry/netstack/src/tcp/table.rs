@@ -241,8 +241,7 @@ impl Table {
 
     /// Whether a listener has a connection to be accepted.
     pub fn can_accept(&mut self, owner: u64, port: u16) -> bool {
-        self.listener(owner, port)
-            .is_some_and(|l| !l.accept.is_empty())
+        self.listener(owner, port).is_some_and(|l| !l.accept.is_empty())
     }
 
     /// The next connection of a listener, which gets a new owner.
@@ -466,9 +465,7 @@ impl Table {
         let mut conn = request.conn(tuple, now);
         if conn.ts_ok {
             let ts = stamp(conn.ts_now(now), &request.options);
-            conn.ts_offset = conn
-                .ts_offset
-                .wrapping_add(ts.wrapping_sub(conn.ts_now(now)));
+            conn.ts_offset = conn.ts_offset.wrapping_add(ts.wrapping_sub(conn.ts_now(now)));
         } else {
             // Nothing could remember these.
             conn.sack_ok = false;

@@ -47,11 +47,7 @@ impl Conn {
 
     fn flush_small(&mut self, now: Time, out: &mut Vec<Outgoing>) {
         let left = self.data_end().saturating_sub(self.tx.nxt);
-        let window = self
-            .tx
-            .una
-            .saturating_add(self.tx.wnd)
-            .saturating_sub(self.tx.nxt);
+        let window = self.tx.una.saturating_add(self.tx.wnd).saturating_sub(self.tx.nxt);
         let len = left.min(window).min(self.segment_size());
         if len > 0 && self.tx.pipe <= self.cc.cwnd {
             self.send_new(len, false, now, out);
@@ -77,11 +73,7 @@ impl Conn {
         let mut wait = rto;
         if probes {
             let single = self.tx.pipe <= self.segment_size();
-            let extra = if single {
-                DELAYED_ACK.saturating_mul(5)
-            } else {
-                2000
-            };
+            let extra = if single { DELAYED_ACK.saturating_mul(5) } else { 2000 };
             let probe = self.rtt.srtt.saturating_mul(2).saturating_add(extra);
             if probe < rto {
                 wait = probe;
@@ -93,8 +85,7 @@ impl Conn {
 
     /// With data but no window and nothing in flight, only probes can bring news.
     pub(crate) fn arm_persist(&mut self, now: Time) {
-        let waits =
-            self.data_end() > self.tx.nxt || (self.tx.fin && self.tx.nxt <= self.data_end());
+        let waits = self.data_end() > self.tx.nxt || (self.tx.fin && self.tx.nxt <= self.data_end());
         if !waits || !self.tx.queue.is_empty() || self.due.retransmit.is_some() {
             return;
         }
@@ -138,11 +129,7 @@ impl Conn {
     }
 
     fn gives_up(&mut self, now: Time) -> bool {
-        let most = if self.orphan {
-            MAX_ORPHAN_RETRIES
-        } else {
-            MAX_RETRIES
-        };
+        let most = if self.orphan { MAX_ORPHAN_RETRIES } else { MAX_RETRIES };
         if self.settings.user_timeout > 0 {
             return self.user_timed_out(now);
         }
@@ -175,11 +162,7 @@ impl Conn {
         self.rack.probe_end = Some(self.tx.nxt);
         let size = self.segment_size();
         let left = self.data_end().saturating_sub(self.tx.nxt);
-        let window = self
-            .tx
-            .una
-            .saturating_add(self.tx.wnd)
-            .saturating_sub(self.tx.nxt);
+        let window = self.tx.una.saturating_add(self.tx.wnd).saturating_sub(self.tx.nxt);
         let len = left.min(size).min(window);
         if len > 0 {
             self.send_new(len, false, now, out);
@@ -187,12 +170,7 @@ impl Conn {
         } else if let Some(last) = self.tx.queue.back().copied() {
             self.split_at(last.end.saturating_sub(size).max(last.start));
             let i = self.tx.queue.len().saturating_sub(1);
-            if self
-                .tx
-                .queue
-                .get(i)
-                .is_some_and(|r| r.fate == Fate::InFlight)
-            {
+            if self.tx.queue.get(i).is_some_and(|r| r.fate == Fate::InFlight) {
                 self.send_again(i, now, out);
             }
         }
@@ -258,5 +236,4 @@ impl Conn {
         self.keep_probes += 1;
         self.send_probe(now, out);
         self.due.keep = Some(now.saturating_add(self.settings.keep_interval));
-    }
-}
+    }}

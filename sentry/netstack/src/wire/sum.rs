@@ -14,7 +14,9 @@ impl Sum {
         let mut words = bytes.chunks_exact(8);
         for w in &mut words {
             let v = <[u8; 8]>::try_from(w).map_or(0, u64::from_ne_bytes);
-            acc = acc.wrapping_add(v >> 32).wrapping_add(v & 0xffff_ffff);
+            acc = acc
+                .wrapping_add(v >> 32)
+                .wrapping_add(v & 0xffff_ffff);
         }
         for pair in words.remainder().chunks(2) {
             let raw = [
@@ -77,13 +79,8 @@ mod tests {
 
     #[test]
     fn odd_lengths() {
-        let whole = Sum::default()
-            .add(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
-            .finish();
-        let parts = Sum::default()
-            .add(&[1, 2])
-            .add(&[3, 4, 5, 6, 7, 8, 9, 10, 11])
-            .finish();
+        let whole = Sum::default().add(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]).finish();
+        let parts = Sum::default().add(&[1, 2]).add(&[3, 4, 5, 6, 7, 8, 9, 10, 11]).finish();
         assert_eq!(whole, parts);
     }
 }

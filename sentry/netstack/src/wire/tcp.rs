@@ -192,11 +192,7 @@ impl Header {
             out.extend_from_slice(&mss.to_be_bytes());
         }
         if let Some((val, echo)) = o.ts {
-            let lead: [u8; 4] = if o.sack_ok {
-                [4, 2, 8, 10]
-            } else {
-                [1, 1, 8, 10]
-            };
+            let lead: [u8; 4] = if o.sack_ok { [4, 2, 8, 10] } else { [1, 1, 8, 10] };
             out.extend_from_slice(&lead);
             out.extend_from_slice(&val.to_be_bytes());
             out.extend_from_slice(&echo.to_be_bytes());
@@ -260,14 +256,7 @@ mod tests {
 
     #[test]
     fn hostile_options_end() {
-        for bytes in [
-            &[8u8, 0][..],
-            &[8, 1],
-            &[8, 200, 1],
-            &[5, 255],
-            &[2],
-            &[254, 2, 254, 2],
-        ] {
+        for bytes in [&[8u8, 0][..], &[8, 1], &[8, 200, 1], &[5, 255], &[2], &[254, 2, 254, 2]] {
             parse_options(bytes);
         }
     }

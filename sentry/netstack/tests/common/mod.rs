@@ -60,18 +60,8 @@ pub fn stack(host: u8, offload: bool, mtu: u16) -> Stack {
         offload,
         up: true,
         addresses: vec![
-            Address {
-                ip: ip(host),
-                prefix: 24,
-                broadcast: None,
-                scope: 0,
-            },
-            Address {
-                ip: v6(host),
-                prefix: 64,
-                broadcast: None,
-                scope: 0,
-            },
+            Address { ip: ip(host), prefix: 24, broadcast: None, scope: 0 },
+            Address { ip: v6(host), prefix: 64, broadcast: None, scope: 0 },
         ],
         counters: Default::default(),
     });
@@ -162,8 +152,7 @@ impl Net {
         }
         if self.rng.chance(w.duplicate) {
             self.serial += 1;
-            self.flying
-                .insert((at + 10, self.serial), (to, bytes.clone()));
+            self.flying.insert((at + 10, self.serial), (to, bytes.clone()));
         }
         self.serial += 1;
         self.flying.insert((at, self.serial), (to, bytes));
@@ -210,18 +199,10 @@ impl Net {
 
     pub fn listen(&mut self, host: usize, port: u16, backlog: usize) {
         let settings = Settings::default();
-        self.hosts[host]
-            .tcp
-            .listen(u64::from(port), None, port, (true, true), backlog, settings);
+        self.hosts[host].tcp.listen(u64::from(port), None, port, (true, true), backlog, settings);
     }
 
-    pub fn connect_as(
-        &mut self,
-        host: usize,
-        local: SocketAddr,
-        peer: SocketAddr,
-        settings: Settings,
-    ) -> ConnId {
+    pub fn connect_as(&mut self, host: usize, local: SocketAddr, peer: SocketAddr, settings: Settings) -> ConnId {
         let now = self.now;
         let stack = &mut self.hosts[host];
         let path = stack.path_for(peer.ip()).expect("path");

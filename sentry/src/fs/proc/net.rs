@@ -39,9 +39,7 @@ pub fn dir(proc: &Proc, node: Node) -> Arc<dyn Inode> {
         let node = proc.node(&format!("net/{name}"), 0o444);
         let source = *source;
         let text = move |t: Option<&Arc<Task>>| {
-            Ok(t.map(|t| source(&t.kernel))
-                .unwrap_or_default()
-                .into_bytes())
+            Ok(t.map(|t| source(&t.kernel)).unwrap_or_default().into_bytes())
         };
         (name, Text::new(node, text))
     };

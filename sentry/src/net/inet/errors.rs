@@ -60,11 +60,7 @@ impl ErrorQueue {
         self.push(Entry {
             to: e.peer,
             errno: errno(e).0,
-            origin: if e.peer.is_ipv4() {
-                ORIGIN_ICMP
-            } else {
-                ORIGIN_ICMP6
-            },
+            origin: if e.peer.is_ipv4() { ORIGIN_ICMP } else { ORIGIN_ICMP6 },
             kind: e.kind,
             info: e.mtu,
             offender: Some(e.offender),

@@ -11,8 +11,8 @@ use abi::fs::PollEvents;
 use netstack::{Datagram, IcmpError, Manner, SendError};
 
 use super::errors::{ErrorQueue, errno};
-use super::option::{IpOptions, SOL_IP, SOL_IPV6};
 use super::rows::SocketRow;
+use super::option::{IpOptions, SOL_IP, SOL_IPV6};
 use super::{canonical, check_bindable, of_family, shown};
 use crate::creds::Cap;
 use crate::io::{IoDst, IoSrc};
@@ -84,9 +84,7 @@ impl RawSocket {
     pub fn ping(t: &Arc<Task>, domain: u16, protocol: i32) -> Result<Arc<dyn Socket>> {
         let range = t.kernel.sysctl("net/ipv4/ping_group_range");
         let range = range.unwrap_or_default();
-        let mut bounds = range
-            .split_whitespace()
-            .map_while(|n| n.parse::<u32>().ok());
+        let mut bounds = range.split_whitespace().map_while(|n| n.parse::<u32>().ok());
         let (low, high) = (bounds.next().unwrap_or(1), bounds.next().unwrap_or(0));
         let creds = t.creds();
         let groups = creds.groups.iter().copied().chain([creds.egid]);
@@ -96,12 +94,7 @@ impl RawSocket {
         RawSocket::create(t, domain, protocol, SockType::Dgram)
     }
 
-    fn create(
-        t: &Arc<Task>,
-        domain: u16,
-        protocol: i32,
-        kind: SockType,
-    ) -> Result<Arc<dyn Socket>> {
+    fn create(t: &Arc<Task>, domain: u16, protocol: i32, kind: SockType) -> Result<Arc<dyn Socket>> {
         let kernel = &t.kernel;
         let proto = u8::try_from(protocol).map_err(|_| Errno::EPROTONOSUPPORT)?;
         let socket = Arc::new(RawSocket {
@@ -144,9 +137,7 @@ impl RawSocket {
 
     /// Rows of the socket tables.
     pub(super) fn rows(outside: &Outside, ping: bool) -> Vec<SocketRow> {
-        let all = RawSocket::all(outside)
-            .into_iter()
-            .filter(|s| s.ping == ping);
+        let all = RawSocket::all(outside).into_iter().filter(|s| s.ping == ping);
         let row = |s: Arc<RawSocket>| {
             let (local, peer, id) = {
                 let state = s.state.lock();
@@ -210,11 +201,7 @@ impl RawSocket {
     fn deliver(&self, d: &Datagram) {
         // IPv4 raw sockets see the IP header.
         let whole = !self.ping && d.dst.is_ipv4();
-        let data = if whole {
-            d.packet.clone()
-        } else {
-            d.message().to_vec()
-        };
+        let data = if whole { d.packet.clone() } else { d.message().to_vec() };
         let charge = data.len() + OVERHEAD;
         {
             let mut rx = self.rx.lock();
@@ -236,7 +223,9 @@ impl RawSocket {
 
     fn target(&self, args: &SendArgs<'_>) -> Result<IpAddr> {
         let ip = match args.to {
-            None | Some(SockAddr::Unspec) => self.state.lock().peer.ok_or(Errno::EDESTADDRREQ)?,
+            None | Some(SockAddr::Unspec) => {
+                self.state.lock().peer.ok_or(Errno::EDESTADDRREQ)?
+            }
             Some(to) => of_family(self.common.domain, to)?.ip(),
         };
         Ok(match ip {
@@ -249,16 +238,8 @@ impl RawSocket {
     fn manner(&self, v6: bool) -> Manner {
         let byte = |level, name| u8::try_from(self.ip.value(level, name)).unwrap_or(0);
         Manner {
-            ttl: if v6 {
-                byte(SOL_IPV6, 16)
-            } else {
-                byte(SOL_IP, 2)
-            },
-            tos: if v6 {
-                byte(SOL_IPV6, 67)
-            } else {
-                byte(SOL_IP, 1)
-            },
+            ttl: if v6 { byte(SOL_IPV6, 16) } else { byte(SOL_IP, 2) },
+            tos: if v6 { byte(SOL_IPV6, 67) } else { byte(SOL_IP, 1) },
             df: matches!(self.ip.value(SOL_IP, 10), 2 | 3) && !v6,
             link: None,
         }
@@ -297,11 +278,7 @@ impl RawSocket {
 
     /// Numbers an echo request as its socket; `EINVAL` for any other message.
     fn stamp(&self, outside: &Outside, data: &mut [u8]) -> Result<()> {
-        let request = if self.common.domain == AF_INET6 {
-            128
-        } else {
-            8
-        };
+        let request = if self.common.domain == AF_INET6 { 128 } else { 8 };
         if data.len() < 8 || data.first() != Some(&request) || data.get(1) != Some(&0) {
             return Err(Errno::EINVAL);
         }
@@ -401,11 +378,7 @@ impl Socket for RawSocket {
         let mut rx = self.rx.lock();
         let Some(first) = rx.queue.front() else {
             let shut = self.state.lock().shut.0;
-            return if shut {
-                Ok(Received::default())
-            } else {
-                Err(Errno::EAGAIN)
-            };
+            return if shut { Ok(Received::default()) } else { Err(Errno::EAGAIN) };
         };
         let full = first.data.len();
         let want = full.min(dst.remaining());
@@ -434,20 +407,12 @@ impl Socket for RawSocket {
         let connected = s.peer.is_some();
         drop(s);
         self.common.pollee.notify(PollEvents::all());
-        if connected {
-            Ok(())
-        } else {
-            Err(Errno::ENOTCONN)
-        }
+        if connected { Ok(()) } else { Err(Errno::ENOTCONN) }
     }
 
     fn local_addr(&self) -> Result<SockAddr> {
         let s = self.state.lock();
-        let port = if self.ping {
-            s.id
-        } else {
-            u16::from(self.proto)
-        };
+        let port = if self.ping { s.id } else { u16::from(self.proto) };
         let any = super::unspecified(self.common.domain);
         let addr = SocketAddr::new(s.local.unwrap_or(any), port);
         Ok(SockAddr::Inet(addr))

@@ -551,8 +551,7 @@ impl Socket for TcpSocket {
         if (level, name) == (SOL_IPV6, IPV6_V6ONLY) && self.state.lock().local.is_some() {
             return Err(Errno::EINVAL);
         }
-        self.ip
-            .set(self.common.domain, SOL_TCP, level, name, value)?;
+        self.ip.set(self.common.domain, SOL_TCP, level, name, value)?;
         self.apply_outside();
         Ok(())
     }

@@ -65,37 +65,16 @@ impl TcpSocket {
             user_timeout: tcp(18).saturating_mul(1000),
             syn_retries: u32::try_from(tcp(7)).unwrap_or(6),
             fin_timeout: tcp(8).clamp(1, 120).saturating_mul(1_000_000),
-            tos: if v6 {
-                byte(SOL_IPV6, 67)
-            } else {
-                byte(SOL_IP, 1)
-            },
-            ttl: if v6 {
-                byte(SOL_IPV6, 16)
-            } else {
-                byte(SOL_IP, 2)
-            }
-            .max(1),
+            tos: if v6 { byte(SOL_IPV6, 67) } else { byte(SOL_IP, 1) },
+            ttl: if v6 { byte(SOL_IPV6, 16) } else { byte(SOL_IP, 2) }.max(1),
             max_segment: match tcp(2) {
                 n @ 88..=32_767 => u16::try_from(n).unwrap_or(0),
                 _ => 0,
             },
-            algorithm: if self.ip.is_reno() {
-                Algorithm::Reno
-            } else {
-                Algorithm::Cubic
-            },
-            sndbuf: if sndbuf_fixed {
-                size(o.sndbuf)
-            } else {
-                defaults.sndbuf
-            },
+            algorithm: if self.ip.is_reno() { Algorithm::Reno } else { Algorithm::Cubic },
+            sndbuf: if sndbuf_fixed { size(o.sndbuf) } else { defaults.sndbuf },
             sndbuf_fixed,
-            rcvbuf: if rcvbuf_fixed {
-                size(o.rcvbuf)
-            } else {
-                defaults.rcvbuf
-            },
+            rcvbuf: if rcvbuf_fixed { size(o.rcvbuf) } else { defaults.rcvbuf },
             rcvbuf_fixed,
         }
     }
@@ -173,9 +152,7 @@ impl TcpSocket {
         outside.set_owner(self.owner, self.me.clone());
         outside.look(|stack| {
             let (owner, port) = (self.owner, local.port());
-            stack
-                .tcp
-                .listen(owner, ip, port, families, backlog, settings);
+            stack.tcp.listen(owner, ip, port, families, backlog, settings);
         });
     }
 
@@ -189,9 +166,7 @@ impl TcpSocket {
             return;
         }
         let outside = &kernel.net.outside;
-        outside.with(&kernel, |stack, now| {
-            stack.tcp.unlisten(self.owner, local.port(), now)
-        });
+        outside.with(&kernel, |stack, now| stack.tcp.unlisten(self.owner, local.port(), now));
         outside.forget_owner(self.owner);
     }
 
@@ -209,9 +184,7 @@ impl TcpSocket {
     pub(super) fn accept_outside(&self, kernel: &Arc<Kernel>) -> Result<Arc<dyn Socket>> {
         let outside = &kernel.net.outside;
         let local = self.state.lock().local;
-        let local = local
-            .filter(|_| outside.is_attached())
-            .ok_or(Errno::EAGAIN)?;
+        let local = local.filter(|_| outside.is_attached()).ok_or(Errno::EAGAIN)?;
         let new = TcpSocket::create(kernel, self.common.domain);
         *new.common.options.lock() = self.common.options.lock().clone();
         new.ip.copy_from(&self.ip);
@@ -261,10 +234,7 @@ impl TcpSocket {
         let (Some(id), Some(kernel)) = (self.conn(), self.kernel.upgrade()) else {
             return;
         };
-        let error = kernel
-            .net
-            .outside
-            .look(|s| s.tcp.get(id).and_then(|c| c.error.take()));
+        let error = kernel.net.outside.look(|s| s.tcp.get(id).and_then(|c| c.error.take()));
         let Some(e) = error.map(errno) else {
             return;
         };
@@ -321,10 +291,7 @@ impl TcpSocket {
             conn.wants_to_send()
         });
         if due {
-            kernel
-                .net
-                .outside
-                .with(&kernel, |stack, _| stack.tcp.touch(id));
+            kernel.net.outside.with(&kernel, |stack, _| stack.tcp.touch(id));
         }
     }
 
@@ -421,7 +388,9 @@ impl TcpSocket {
         let mut ready = PollEvents::empty();
         let waits = !self.rx.lock().is_empty();
         let kernel = self.kernel.upgrade();
-        let status = kernel.and_then(|k| k.net.outside.look(|s| s.tcp.get(id).map(|c| c.status())));
+        let status = kernel.and_then(|k| {
+            k.net.outside.look(|s| s.tcp.get(id).map(|c| c.status()))
+        });
         let Some(status) = status else {
             return READABLE | WRITABLE | PollEvents::RDHUP | PollEvents::HUP;
         };
@@ -446,7 +415,9 @@ impl TcpSocket {
     pub(super) fn queued_outside(&self, id: ConnId) -> (usize, usize) {
         let here = self.rx.lock().len();
         let kernel = self.kernel.upgrade();
-        let status = kernel.and_then(|k| k.net.outside.look(|s| s.tcp.get(id).map(|c| c.status())));
+        let status = kernel.and_then(|k| {
+            k.net.outside.look(|s| s.tcp.get(id).map(|c| c.status()))
+        });
         status.map_or((here, 0), |s| (here.saturating_add(s.readable), s.unacked))
     }
 

@@ -9,10 +9,10 @@ use std::sync::{Arc, Weak};
 use abi::Errno;
 use abi::fs::PollEvents;
 
-use super::errors::ErrorQueue;
 use super::option::{IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_V6ONLY, IpOptions, SOL_IP, SOL_IPV6};
 use super::ports::{Binding, Rules};
 use super::rows::SocketRow;
+use super::errors::ErrorQueue;
 use super::{Target, canonical, check_bindable, check_port, destination, of_family, shown, source};
 use crate::io::{IoDst, IoSrc};
 use crate::net::{
@@ -238,13 +238,7 @@ impl UdpSocket {
     }
 
     /// Sends over a link.
-    fn send_outside(
-        &self,
-        kernel: &Arc<Kernel>,
-        from: SocketAddr,
-        to: SocketAddr,
-        data: &[u8],
-    ) -> Result<()> {
+    fn send_outside(&self, kernel: &Arc<Kernel>, from: SocketAddr, to: SocketAddr, data: &[u8]) -> Result<()> {
         let manner = self.manner(to.ip());
         let sent = kernel
             .net

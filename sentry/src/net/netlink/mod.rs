@@ -18,8 +18,8 @@ use std::net::IpAddr;
 use self::message::{HEADER, Request, align, find, message, u16_at, u32_at};
 use super::view::View;
 use super::{
-    AF_NETLINK, Common, MsgFlags, READABLE, Received, SendArgs, SockAddr, SockType, Socket, Ucred,
-    WRITABLE,
+    AF_NETLINK, Common, MsgFlags, READABLE, Received, SendArgs, SockAddr,
+    SockType, Socket, Ucred, WRITABLE,
 };
 use crate::creds::Cap;
 use crate::io::{IoDst, IoSrc};
@@ -82,30 +82,18 @@ fn dump(view: &View, req: Request, body: &[u8]) -> Vec<Vec<u8>> {
     let (kind, objects) = match req.kind {
         RTM_GETLINK => (RTM_NEWLINK, view.links.iter().map(objects::link).collect()),
         RTM_GETADDR => {
-            let all = view
-                .links
-                .iter()
-                .flat_map(|l| l.addresses.iter().map(move |a| (l, a)));
+            let all = view.links.iter().flat_map(|l| l.addresses.iter().map(move |a| (l, a)));
             let wanted = all.filter(|(_, a)| objects::is_of(family, a.ip));
-            (
-                RTM_NEWADDR,
-                wanted.map(|(l, a)| objects::address(l, a)).collect(),
-            )
+            (RTM_NEWADDR, wanted.map(|(l, a)| objects::address(l, a)).collect())
         }
         RTM_GETROUTE => {
-            let main = view
-                .routes
-                .iter()
-                .filter(|r| objects::is_of(family, r.network));
+            let main = view.routes.iter().filter(|r| objects::is_of(family, r.network));
             let mut all: Vec<Vec<u8>> = main.map(objects::route).collect();
             all.extend(objects::local_routes(view, family));
             (RTM_NEWROUTE, all)
         }
         RTM_GETNEIGH => {
-            let wanted = view
-                .neighbours
-                .iter()
-                .filter(|n| objects::is_of(family, n.ip));
+            let wanted = view.neighbours.iter().filter(|n| objects::is_of(family, n.ip));
             (RTM_NEWNEIGH, wanted.map(objects::neighbour).collect())
         }
         RTM_GETRULE => (RTM_NEWRULE, objects::rules(family)),
@@ -123,10 +111,7 @@ fn dump(view: &View, req: Request, body: &[u8]) -> Vec<Vec<u8>> {
     let mut end = Vec::new();
     message(&mut end, req, NLMSG_DONE, NLM_F_MULTI, &[0; 4]);
     parts.push(end);
-    parts
-        .into_iter()
-        .filter(|p: &Vec<u8>| !p.is_empty())
-        .collect()
+    parts.into_iter().filter(|p: &Vec<u8>| !p.is_empty()).collect()
 }
 
 /// `NLMSG_ERROR` for a request; 0 acknowledges.
@@ -184,11 +169,7 @@ fn answer(kernel: &Kernel, admin: bool, req: Request, whole: &[u8]) -> Vec<Vec<u
     // Every third number from the base on is a question; the others change something.
     let asks = req.kind >= 16 && req.kind % 4 == 2;
     if !asks && req.kind >= 16 {
-        let e = if admin {
-            Errno::EOPNOTSUPP
-        } else {
-            Errno::EPERM
-        };
+        let e = if admin { Errno::EOPNOTSUPP } else { Errno::EPERM };
         return vec![error(req, e.raw(), header)];
     }
     if !known.contains(&req.kind) {

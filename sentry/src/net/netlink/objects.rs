@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use netstack::{Address, Route};
 
 use super::message::attribute;
-use crate::net::view::{LOOPBACK, LinkView, NeighbourView, SCOPE_HOST, View};
+use crate::net::view::{LinkView, LOOPBACK, NeighbourView, SCOPE_HOST, View};
 use crate::net::{AF_INET, AF_INET6};
 
 const RT_TABLE_MAIN: u8 = 254;
@@ -107,10 +107,7 @@ pub(super) fn address(l: &LinkView, a: &Address) -> Vec<u8> {
     }
     attribute(&mut body, 8, &u32::from(PERMANENT).to_ne_bytes());
     // For ever valid and preferred.
-    let cache: Vec<u8> = [u32::MAX, u32::MAX, 0, 0]
-        .iter()
-        .flat_map(|w| w.to_ne_bytes())
-        .collect();
+    let cache: Vec<u8> = [u32::MAX, u32::MAX, 0, 0].iter().flat_map(|w| w.to_ne_bytes()).collect();
     attribute(&mut body, 6, &cache);
     body
 }
@@ -183,11 +180,7 @@ pub(super) fn route(r: &Route) -> Vec<u8> {
 /// The routes of the local table: addresses of our own and broadcasts.
 pub(super) fn local_routes(view: &View, wanted: u16) -> Vec<Vec<u8>> {
     let mut out = Vec::new();
-    for (l, a) in view
-        .links
-        .iter()
-        .flat_map(|l| l.addresses.iter().map(move |a| (l, a)))
-    {
+    for (l, a) in view.links.iter().flat_map(|l| l.addresses.iter().map(move |a| (l, a))) {
         if !is_of(wanted, a.ip) {
             continue;
         }
@@ -210,14 +203,7 @@ pub(super) fn local_routes(view: &View, wanted: u16) -> Vec<Vec<u8>> {
             let last = IpAddr::from([127, 255, 255, 255]);
             out.push(row((last, 32), RTN_BROADCAST, SCOPE_LINK).body());
         }
-        out.push(
-            row(
-                (a.ip, bits),
-                RTN_LOCAL,
-                if bits == 32 { SCOPE_HOST } else { 0 },
-            )
-            .body(),
-        );
+        out.push(row((a.ip, bits), RTN_LOCAL, if bits == 32 { SCOPE_HOST } else { 0 }).body());
         if let Some(broadcast) = a.broadcast {
             out.push(row((IpAddr::V4(broadcast), 32), RTN_BROADCAST, SCOPE_LINK).body());
         }
@@ -246,11 +232,7 @@ pub(super) fn way(dst: IpAddr, link: u32, hop: IpAddr, source: IpAddr, here: boo
 pub(super) fn neighbour(n: &NeighbourView) -> Vec<u8> {
     const INCOMPLETE: u16 = 1;
     const REACHABLE: u16 = 2;
-    let state = if n.mac.is_some() {
-        REACHABLE
-    } else {
-        INCOMPLETE
-    };
+    let state = if n.mac.is_some() { REACHABLE } else { INCOMPLETE };
     let mut body = vec![family(n.ip), 0, 0, 0];
     body.extend_from_slice(&n.link.to_ne_bytes());
     body.extend_from_slice(&state.to_ne_bytes());
@@ -268,37 +250,14 @@ pub(super) fn rules(wanted: u16) -> Vec<Vec<u8>> {
     const TO_TABLE: u8 = 1;
     let mut out = Vec::new();
     for (f, tables) in [
-        (
-            AF_INET,
-            &[
-                (0u32, RT_TABLE_LOCAL),
-                (32_766, RT_TABLE_MAIN),
-                (32_767, 253),
-            ][..],
-        ),
-        (
-            AF_INET6,
-            &[(0, RT_TABLE_LOCAL), (32_766, RT_TABLE_MAIN)][..],
-        ),
+        (AF_INET, &[(0u32, RT_TABLE_LOCAL), (32_766, RT_TABLE_MAIN), (32_767, 253)][..]),
+        (AF_INET6, &[(0, RT_TABLE_LOCAL), (32_766, RT_TABLE_MAIN)][..]),
     ] {
         if wanted != 0 && wanted != f {
             continue;
         }
         for (priority, table) in tables {
-            let mut body = vec![
-                u8::try_from(f).unwrap_or(0),
-                0,
-                0,
-                0,
-                *table,
-                0,
-                0,
-                TO_TABLE,
-                0,
-                0,
-                0,
-                0,
-            ];
+            let mut body = vec![u8::try_from(f).unwrap_or(0), 0, 0, 0, *table, 0, 0, TO_TABLE, 0, 0, 0, 0];
             attribute(&mut body, 15, &u32::from(*table).to_ne_bytes());
             attribute(&mut body, 14, &u32::MAX.to_ne_bytes());
             if *priority > 0 {

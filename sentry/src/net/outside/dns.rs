@@ -78,8 +78,7 @@ impl Relay {
             return true;
         };
         if open.asked.len() >= MAX_ASKED {
-            open.asked
-                .retain(|_, q| now.saturating_sub(q.at) < PATIENCE);
+            open.asked.retain(|_, q| now.saturating_sub(q.at) < PATIENCE);
         }
         if open.asked.len() >= MAX_ASKED {
             return true;

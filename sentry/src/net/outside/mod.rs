@@ -21,8 +21,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-pub use netstack::{Address, Route};
 use netstack::{Config, Event, Frame, Stack, Time};
+pub use netstack::{Address, Route};
 use platform::WorkerId;
 
 use self::link::{LinkFd, Mark};
@@ -238,10 +238,7 @@ impl Outside {
         self.with(kernel, |stack, now| {
             for link in links.iter().filter(|l| l.take_ready()) {
                 let more = link.receive(BATCH, |frame| {
-                    self.pcap.frame(
-                        kernel,
-                        frame.get(netstack::wire::vnet::LEN..).unwrap_or_default(),
-                    );
+                    self.pcap.frame(kernel, frame.get(netstack::wire::vnet::LEN..).unwrap_or_default());
                     stack.input(link.index, frame, now);
                 });
                 if more {
@@ -275,11 +272,7 @@ impl Outside {
 
     /// All sockets the stack may tell something.
     pub(in crate::net) fn sockets(&self) -> Vec<Arc<TcpSocket>> {
-        self.sockets
-            .lock()
-            .values()
-            .filter_map(Weak::upgrade)
-            .collect()
+        self.sockets.lock().values().filter_map(Weak::upgrade).collect()
     }
 
     fn socket(&self, owner: u64) -> Option<Arc<TcpSocket>> {
@@ -292,11 +285,7 @@ impl Outside {
             self.dns.open(kernel, fd);
         }
         let mut links = self.links.write();
-        links.retain(|l| {
-            spec.links
-                .iter()
-                .any(|s| s.index == l.index && s.fd.is_none())
-        });
+        links.retain(|l| spec.links.iter().any(|s| s.index == l.index && s.fd.is_none()));
         let mut stack = self.stack.lock();
         let gone: Vec<u32> = stack.topology.links.iter().map(|l| l.index).collect();
         for index in gone {
