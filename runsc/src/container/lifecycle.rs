@@ -150,9 +150,13 @@ fn build(
     }
     folder.save(state)?;
     let cgroups = state.cgroups.clone();
+    let mut early = state.clone();
     let pid = launch::launch(
         plan,
         |pid| {
+            // Known before it may go on: whoever deletes what a dying command left finds it.
+            early.process = status::identify(pid.as_raw());
+            folder.save(&early)?;
             cgroups.join(pid.as_raw()).map_err(|text| {
                 Failure::new(1, format!("unable to apply cgroup configuration: {text}"))
             })
