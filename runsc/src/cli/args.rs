@@ -51,6 +51,9 @@ pub struct Global {
     /// Ignore cgroup permission errors: true, false or auto
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub rootless: String,
+    /// Make, join and limit no cgroups on the host
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = ArgAction::Set)]
+    pub ignore_cgroups: bool,
     /// How guest code runs
     #[arg(long, value_enum, default_value = "systrap")]
     pub platform: PlatformKind,

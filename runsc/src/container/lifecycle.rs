@@ -122,12 +122,11 @@ fn limit(app: &App, bundle: &Bundle, state: &mut State) -> Result<(), Failure> {
         .linux()
         .as_ref()
         .and_then(|l| l.cgroups_path().clone());
-    state.cgroups = cgroup::create(
-        asked.as_deref(),
-        &state.id,
-        app.global.systemd_cgroup,
-        &mut warnings,
-    );
+    if !app.global.ignore_cgroups {
+        state.cgroups = cgroup::places(asked.as_deref(), &state.id, app.global.systemd_cgroup);
+        folder.save(state)?;
+        state.cgroups = cgroup::create(state.cgroups.clone(), &mut warnings);
+    }
     if let Some(resources) = resources(&bundle.spec)
         && let Err(text) = limits::apply(&state.cgroups, resources)
     {
@@ -159,9 +158,13 @@ fn build(
     }
     folder.save(state)?;
     let cgroups = state.cgroups.clone();
+    let mut early = state.clone();
     let pid = launch::launch(
         plan,
         |pid| {
+            // Known before it may go on: whoever deletes what a dying command left finds it.
+            early.process = status::identify(pid.as_raw());
+            folder.save(&early)?;
             cgroups.join(pid.as_raw()).map_err(|text| {
                 Failure::new(1, format!("unable to apply cgroup configuration: {text}"))
             })
@@ -329,6 +332,13 @@ pub fn start(app: &App, folder: &Folder, state: &mut State) -> Result<(), Failur
             let text = format!("cannot start a container in the {} state", other.name());
             return Err(Failure::new(1, text));
         }
+    }
+    if let Some(list) = state
+        .hooks
+        .as_ref()
+        .and_then(|h| h.start_container().as_ref())
+    {
+        hooks::run_inside(folder.path(), state, list)?;
     }
     state.phase = Phase::Running;
     folder.save(state)?;
