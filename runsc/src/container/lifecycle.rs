@@ -115,18 +115,18 @@ fn resources(spec: &Spec) -> Option<&LinuxResources> {
 }
 
 /// Makes the container's cgroups and sets their limits.
-fn limit(app: &App, bundle: &Bundle, state: &mut State) -> Result<(), Failure> {
+fn limit(app: &App, bundle: &Bundle, folder: &Folder, state: &mut State) -> Result<(), Failure> {
     let mut warnings = Vec::new();
     let asked = bundle
         .spec
         .linux()
         .as_ref()
         .and_then(|l| l.cgroups_path().clone());
-    if !app.global.ignore_cgroups {
-        state.cgroups = cgroup::places(asked.as_deref(), &state.id, app.global.systemd_cgroup);
-        folder.save(state)?;
-        state.cgroups = cgroup::create(state.cgroups.clone(), &mut warnings);
-    }
+    // Where they will be is known before they are: whoever deletes what a dying command
+    // left finds them.
+    state.cgroups = cgroup::places(asked.as_deref(), &state.id, app.global.systemd_cgroup);
+    folder.save(state)?;
+    state.cgroups = cgroup::create(state.cgroups.clone(), &mut warnings);
     if let Some(resources) = resources(&bundle.spec)
         && let Err(text) = limits::apply(&state.cgroups, resources)
     {
@@ -154,7 +154,7 @@ fn build(
 ) -> Result<Pid, Failure> {
     let plan = plan(app, bundle, surroundings, folder, state)?;
     if !app.global.ignore_cgroups {
-        limit(app, bundle, state)?;
+        limit(app, bundle, folder, state)?;
     }
     folder.save(state)?;
     let cgroups = state.cgroups.clone();
