@@ -7,20 +7,25 @@
 //! `WAIT_KILLABLE_RECV` a signal for a thread whose call was received waits for the reply.
 //! Neighbours: `frame` (the register file), `space` (the stub), `core` (wait sets).
 
+mod post;
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::core::{Core, Key, Source};
 use super::frame::Area;
-use super::layout::AREA_BIRTH;
+use super::layout::{AREA_BIRTH, WAITBELL};
 use super::raw::{self, Notif};
 use super::space::Stub;
 use crate::{
     Access, Context, Cookie, Event, Exit, FaultKind, PlatformError, Registers, Resume, WorkerId,
 };
+
+pub use post::{Look, Session};
 
 /// The signal that makes a running guest thread ring the doorbell.
 pub const INTERRUPT: i32 = libc::SIGURG;
@@ -35,6 +40,8 @@ enum Phase {
     Born { go: bool },
     /// Stopped in a call that was notified: number and arguments only.
     HeldCall { id: u64, nr: i32 },
+    /// Stopped in a call that it posted; the host thread runs and waits for the result.
+    Posted,
     /// Stopped in the doorbell: a whole frame at this offset of the area.
     HeldFrame { id: u64, at: u64 },
     /// Guest code runs.
@@ -49,7 +56,11 @@ impl Phase {
         match self {
             Self::HeldFrame { at, .. } => Some(at),
             Self::Born { go: false } => Some(AREA_BIRTH),
-            Self::Born { go: true } | Self::HeldCall { .. } | Self::Run | Self::Gone => None,
+            Self::Born { go: true }
+            | Self::HeldCall { .. }
+            | Self::Posted
+            | Self::Run
+            | Self::Gone => None,
         }
     }
 }
@@ -66,6 +77,7 @@ struct State {
     watched: bool,
     exiting: bool,
     reported: bool,
+    posting: post::Posting,
 }
 
 /// A guest thread.
@@ -109,6 +121,7 @@ impl Thread {
             watched: false,
             exiting: false,
             reported: false,
+            posting: post::Posting::default(),
         };
         Arc::new(Self {
             core,
@@ -193,7 +206,7 @@ impl Thread {
     fn finish(&self, signo: u8) -> Option<Event> {
         self.leave_set();
         let mut state = self.state.lock();
-        state.phase = Phase::Gone;
+        self.set_phase(&mut state, Phase::Gone);
         let first = !std::mem::replace(&mut state.reported, true);
         drop(state);
         self.core.threads.write().remove(self.key);
@@ -226,24 +239,31 @@ impl Thread {
             self.born(&mut state, notif, go);
             return None;
         }
+        if state.phase == Phase::Posted && notif.pid == state.tid.cast_unsigned() {
+            self.notified_posted(&mut state, notif);
+            return None;
+        }
         if state.phase != Phase::Run || notif.pid != state.tid.cast_unsigned() {
             self.stub.kill();
             return None;
         }
+        if self.late_waiter(&mut state, notif) {
+            return None;
+        }
         state.irq = false;
-        let doorbell = notif.ip == base + self.core.entries.doorbell_ip;
-        if doorbell && let Some(at) = self.area.frame_at(notif.arg(0)) {
-            state.phase = Phase::HeldFrame { id: notif.id, at };
+        if let Some(at) = self.doorbell_frame(notif) {
+            self.set_phase(&mut state, Phase::HeldFrame { id: notif.id, at });
+            self.leave_posting(&mut state, at);
             if state.exiting {
                 self.end(&mut state);
                 return None;
             }
             return Some(self.frame_exit(notif, at));
         }
-        state.phase = Phase::HeldCall {
-            id: notif.id,
-            nr: notif.nr,
-        };
+        let (id, nr) = (notif.id, notif.nr);
+        self.set_phase(&mut state, Phase::HeldCall { id, nr });
+        state.posting.answer = None;
+        state.posting.notified();
         if state.exiting {
             self.end(&mut state);
             return None;
@@ -259,15 +279,30 @@ impl Thread {
         })
     }
 
+    /// The frame with which the handler rang the doorbell, if that is what it is.
+    fn doorbell_frame(&self, notif: &Notif) -> Option<u64> {
+        let doorbell = notif.ip == self.core.layout.base + self.core.entries.doorbell_ip;
+        self.area.frame_at(notif.arg(0)).filter(|_| doorbell)
+    }
+
+    /// Enters a phase, and counts the threads that run.
+    fn set_phase(&self, state: &mut State, phase: Phase) {
+        let (was, is) = (state.phase == Phase::Run, phase == Phase::Run);
+        state.phase = phase;
+        match (was, is) {
+            (false, true) => self.core.running.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.core.running.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
+    }
+
     /// A new thread rang for the first time.
     fn born(&self, state: &mut State, notif: &Notif, go: bool) {
         state.tid = notif.pid.cast_signed();
         // The mapper's binding to one CPU was inherited.
         let _ = raw::set_affinity(state.tid, &self.core.cpus);
-        state.phase = Phase::HeldFrame {
-            id: notif.id,
-            at: AREA_BIRTH,
-        };
+        let (id, at) = (notif.id, AREA_BIRTH);
+        self.set_phase(state, Phase::HeldFrame { id, at });
         if state.exiting {
             self.end(state);
         } else if go {
@@ -361,7 +396,8 @@ impl Thread {
         if state.irq {
             self.signal(state);
         }
-        state.phase = Phase::Run;
+        self.set_phase(state, Phase::Run);
+        state.posting.resumed();
     }
 
     fn signal(&self, state: &mut State) {
@@ -389,6 +425,11 @@ impl Thread {
             Phase::HeldCall { .. } => {
                 state.irq = true;
                 self.reply(state, 0)
+            }
+            Phase::Posted => {
+                state.irq = true;
+                self.answer(state, 0);
+                Ok(())
             }
             Phase::Born { .. } | Phase::Run | Phase::Gone => Ok(()),
         };
@@ -443,6 +484,21 @@ impl Context for Handle {
                 thread.reply(&mut state, 0)
             }
             (Phase::HeldFrame { .. }, Resume::Regs) => thread.reply(&mut state, 0),
+            (Phase::Posted, Resume::Return(value)) => {
+                thread.answer(&mut state, value);
+                Ok(())
+            }
+            (Phase::Posted, Resume::Passthrough) => {
+                thread.refuse(&mut state);
+                Ok(())
+            }
+            (Phase::HeldCall { nr, .. }, how) if nr == WAITBELL.cast_signed() => match how {
+                Resume::Return(value) => {
+                    thread.note_waited(&mut state, value);
+                    thread.reply(&mut state, value)
+                }
+                Resume::Passthrough | Resume::Regs => thread.refuse_waiting(&mut state),
+            },
             (Phase::HeldCall { .. }, Resume::Return(value)) => thread.reply(&mut state, value),
             (Phase::HeldCall { id, nr }, Resume::Passthrough) => {
                 state.exiting = i64::from(nr) == libc::SYS_exit;
@@ -472,7 +528,9 @@ impl Context for Handle {
         match state.phase {
             Phase::Gone | Phase::Born { .. } => {}
             Phase::Run => thread.signal_running(&mut state),
-            Phase::HeldCall { .. } | Phase::HeldFrame { .. } => thread.end(&mut state),
+            Phase::HeldCall { .. } | Phase::HeldFrame { .. } | Phase::Posted => {
+                thread.end(&mut state);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -291,6 +291,10 @@ fn make_core(config: &Config, base: u64) -> Result<(Arc<Core>, Vec<Piece>), Plat
         xstate: raw::xstate_layout(),
         vdso,
         cpus,
+        cpu_count: numbers.len(),
+        running: AtomicUsize::new(0),
+        spinning: AtomicUsize::new(0),
+        trap: config.trap,
         workers,
         by_socket: AtomicBool::new(false),
         watchdog: Watchdog::default(),

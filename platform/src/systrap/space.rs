@@ -32,6 +32,8 @@ pub struct Stub {
     core: Arc<Core>,
     key: Key,
     pid: i32,
+    /// Offset of its first chunk in the control file; while it has guest threads.
+    page: u64,
     pidfd: OwnedFd,
     killed: AtomicBool,
     /// Has had more than one guest thread: its CPU time is not that of the one left.
@@ -58,6 +60,7 @@ impl Stub {
                 core: core.clone(),
                 key,
                 pid,
+                page: mapper.first_chunk(),
                 pidfd,
                 killed: AtomicBool::new(false),
                 shared: AtomicBool::new(false),
@@ -79,6 +82,17 @@ impl Stub {
     /// Whether the host lets us copy its descriptors.
     pub fn can_fetch(&self) -> bool {
         raw::pidfd_getfd(self.pidfd.as_fd(), l::FD_CONTROL).is_ok()
+    }
+
+    /// Offset of its first chunk in the control file, which is its own as long as it has
+    /// guest threads.
+    pub fn page(&self) -> u64 {
+        self.page
+    }
+
+    /// Whether it has one guest thread.
+    pub fn is_sole(&self) -> bool {
+        self.threads.lock().len() == 1
     }
 
     /// Its process id.
@@ -608,6 +622,10 @@ impl AddressSpace for Space {
 
     fn words(&self) -> Option<u64> {
         Some(self.0.core.layout.base + l::CHUNK0 + l::WORDS)
+    }
+
+    fn post_word(&self) -> Option<u64> {
+        self.words()?.checked_add(8 * l::POST_WORD)
     }
 
     fn set_word(&self, index: usize, value: u64) {
