@@ -453,6 +453,11 @@ impl Stub {
             self.shared.store(true, Ordering::Relaxed);
         }
         threads.push(thread.key());
+        if threads.len() > 1 {
+            // The page for posted calls is that of a single thread. The new one has not run.
+            let word = self.page + l::WORDS + 8 * l::POST_WORD;
+            self.core.control.window().set64(word, 0);
+        }
         drop(threads);
         if let Err(errno) = thread.enlist() {
             self.kill();

@@ -175,7 +175,8 @@ impl Session {
             std::hint::spin_loop();
         }
         let now = Instant::now();
-        if now >= self.until || !self.thread.can_post(self.worker) {
+        let sole = self.thread.stub.is_sole();
+        if now >= self.until || !sole || !self.thread.can_post(self.worker) {
             return Look::Over;
         }
         if now >= self.others {
