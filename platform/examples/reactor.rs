@@ -55,6 +55,8 @@ impl Rig {
             workers,
             trap: TRAP,
             maps: None,
+            keeper: false,
+            enter: &[],
         })?;
         Ok(Self {
             platform,

@@ -43,6 +43,25 @@ pub fn process_cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
+/// The CPU time of one thread, read by others.
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadClock(libc::clockid_t);
+
+impl ThreadClock {
+    /// That of the calling thread.
+    #[must_use]
+    pub fn mine() -> Option<Self> {
+        crate::raw::thread_clock().map(Self)
+    }
+
+    /// The CPU time so far; `None` once the thread has ended.
+    #[must_use]
+    pub fn read(self) -> Option<Duration> {
+        let time = clock_gettime(ClockId::from_raw(self.0)).ok()?;
+        Some(Duration::from(time))
+    }
+}
+
 /// `pread(2)`, or `read(2)` without an offset.
 pub fn read_at(fd: BorrowedFd<'_>, offset: Option<u64>, buf: &mut [u8]) -> io::Result<usize> {
     Ok(match offset {

@@ -143,6 +143,14 @@ pub trait Context: Send + Sync {
     /// Makes an [`Exit::Interrupted`] come soon: at once if the guest runs, at the next
     /// resume if it is held. Never lost; may be merged with others; may be spurious.
     fn interrupt(&self);
+    /// Has the host make `op`, a change of the context's space, by executing the call the
+    /// context is held in, where that call is exactly this change. If so it is `true`, the
+    /// call must be resumed by [`Resume::Passthrough`] next, and the change counts as made:
+    /// later changes of the space wait for it. Memory it takes away is free only after one of
+    /// these, or after the context's next event.
+    fn entrust(&self, _op: &MapOp) -> bool {
+        false
+    }
     /// Ends the guest thread for good. A held context is not resumed any more; no event
     /// but [`Exit::Gone`] (delivered at most once) follows.
     fn kill(&self);
@@ -160,6 +168,10 @@ pub trait AddressSpace: Send + Sync {
     /// A copy of this space with the same mappings and no contexts. The caller has
     /// write-protected what must not be shared first.
     fn fork(&self) -> Result<Arc<dyn AddressSpace>, PlatformError>;
+    /// An empty space like this one, if one is at hand at once.
+    fn spare(&self) -> Option<Arc<dyn AddressSpace>> {
+        None
+    }
     /// A new guest thread in this space with these registers; held until the first
     /// `resume(Resume::Regs)`. Its events carry `cookie` and go to `worker` at first.
     fn new_context(
@@ -216,6 +228,10 @@ pub trait Platform: Send + Sync {
     fn watch(&self, worker: WorkerId, fd: BorrowedFd<'_>, token: u64) -> Result<(), PlatformError>;
     /// Removes a descriptor added by `watch`.
     fn unwatch(&self, worker: WorkerId, fd: BorrowedFd<'_>);
+    /// Does work nobody waits for, as keeping spare spaces, until a space has ended whose
+    /// memory is free now. Called in a loop by one thread; at once back where the platform
+    /// was not made for it.
+    fn keep(&self) {}
     /// How many workers it was made for.
     fn workers(&self) -> usize;
 }

@@ -33,3 +33,11 @@ pub fn fionread(fd: BorrowedFd<'_>) -> io::Result<i32> {
     }
     Ok(n)
 }
+
+/// The clock of the calling thread's CPU time, which any thread of the process may read.
+pub fn thread_clock() -> Option<libc::clockid_t> {
+    let mut clock = 0;
+    // SAFETY: the calling thread is alive; room for one clock id is passed.
+    let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
+    (failed == 0).then_some(clock)
+}

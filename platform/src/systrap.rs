@@ -47,9 +47,13 @@ pub struct Config {
     pub workers: usize,
     /// System call numbers that are to arrive with full registers.
     pub trap: &'static [u32],
+    /// Further numbers that are to arrive from the host thread, not from a page it shares.
+    pub enter: &'static [u32],
     /// `/proc/self/maps` opened earlier, where there is no `/proc` any more: says where the
     /// host's vDSO is. `None`: looked up by path.
     pub maps: Option<File>,
+    /// Whether a thread will call `keep`; otherwise the workers do its work.
+    pub keeper: bool,
 }
 
 /// The host system calls the platform makes after [`Systrap::new`], each with its reason.
@@ -107,7 +111,7 @@ const END_LIMIT: Duration = Duration::from_secs(2);
 /// The seccomp platform.
 pub struct Systrap {
     core: Arc<Core>,
-    pool: pool::Pool,
+    pool: Arc<pool::Pool>,
 }
 
 /// Whether systrap can work here, and why not.
@@ -121,10 +125,10 @@ impl Systrap {
         probe().map_err(PlatformError::Unsupported)?;
         raw::raise_nofile();
         let (core, zygote) = setup::start(&config)?;
-        Ok(Arc::new(Self {
-            core,
-            pool: pool::Pool::new(zygote),
-        }))
+        let pool = Arc::new(pool::Pool::new(zygote));
+        // Set only here.
+        let _ = core.pool.set(Arc::downgrade(&pool));
+        Ok(Arc::new(Self { core, pool }))
     }
 
     /// Binds the calling thread to a worker's CPU. `next` does it for the first thread that
@@ -234,7 +238,7 @@ impl Platform for Systrap {
                 return event;
             }
             // A worker with nothing to do forks the stub that the next exec will want.
-            let spare = self.pool.is_low();
+            let spare = self.core.keeper.is_none() && self.pool.is_low();
             let wait = if spare { Some(Duration::ZERO) } else { left };
             match raw::epoll_wait(worker.epoll(), wait) {
                 Ok(Some((flags, data))) => {
@@ -271,6 +275,28 @@ impl Platform for Systrap {
     fn unwatch(&self, worker: WorkerId, fd: BorrowedFd<'_>) {
         if let Ok(worker) = self.core.worker(worker) {
             worker.unwatch(fd);
+        }
+    }
+
+    fn keep(&self) {
+        let Some(keeper) = &self.core.keeper else {
+            return;
+        };
+        loop {
+            while self.pool.is_low() {
+                self.pool.fill_one();
+            }
+            let Ok(Some((_, data))) = raw::epoll_wait(keeper.epoll(), None) else {
+                continue;
+            };
+            if let Source::Stub(key) = Source::from_data(data) {
+                let stub = self.core.stubs.read().get(key);
+                if stub.is_some_and(|stub| stub.reap()) {
+                    return;
+                }
+            } else {
+                keeper.take_kick();
+            }
         }
     }
 

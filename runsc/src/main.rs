@@ -15,6 +15,7 @@ mod container;
 mod debug;
 mod events;
 mod jail;
+mod net;
 mod sys;
 
 fn main() {

@@ -94,7 +94,15 @@ pub fn set_window_size(tty: BorrowedFd<'_>, size: WinSize) -> io::Result<()> {
 /// Removes every capability from the calling thread's bounding, ambient, permitted,
 /// effective and inheritable sets.
 pub fn drop_capabilities() -> io::Result<()> {
+    keep_capabilities(0)
+}
+
+/// Removes every capability but those of the mask.
+pub fn keep_capabilities(mask: u32) -> io::Result<()> {
     for cap in 0..64 {
+        if cap < 32 && mask & (1 << cap) != 0 {
+            continue;
+        }
         // SAFETY: PR_CAPBSET_DROP takes an integer; EINVAL past the last capability.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, cap, 0, 0, 0) } < 0 {
             break;
@@ -120,11 +128,58 @@ pub fn drop_capabilities() -> io::Result<()> {
         version: VERSION_3,
         pid: 0,
     };
-    let none = [0u32; 6];
+    let sets = [mask, mask, 0, 0, 0, 0];
     // SAFETY: version 3 reads one header and two records of three u32; both outlive the
     // call.
-    let ret = unsafe { libc::syscall(libc::SYS_capset, &header, none.as_ptr()) };
+    let ret = unsafe { libc::syscall(libc::SYS_capset, &header, sets.as_ptr()) };
     check(ret as libc::c_int).map(drop)
+}
+
+/// A packet socket (`packet(7)`) for all frames of the link `index`, with an offload header
+/// before each, that neither blocks nor brings frames sent by others on this host.
+pub fn packet_socket(index: u32) -> io::Result<OwnedFd> {
+    const ALL: u16 = (libc::ETH_P_ALL as u16).to_be();
+    const PACKET_VNET_HDR: libc::c_int = 15;
+    const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
+    const BUFFER: libc::c_int = 8 << 20;
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: takes integers only.
+    let fd = check(unsafe { libc::socket(libc::AF_PACKET, kind, 0) })?;
+    // SAFETY: the descriptor is new and nothing else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let options = [
+        (libc::SOL_PACKET, PACKET_VNET_HDR, 1),
+        (libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1),
+        (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, BUFFER),
+        (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, BUFFER),
+    ];
+    for (level, name, value) in options {
+        let value: libc::c_int = value;
+        // SAFETY: reads one int, which outlives the call.
+        check(unsafe {
+            libc::setsockopt(
+                fd.as_raw_fd(),
+                level,
+                name,
+                std::ptr::from_ref(&value).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        })?;
+    }
+    // SAFETY: all fields are integers, for which zero is a value.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = ALL;
+    address.sll_ifindex = i32::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: reads one `sockaddr_ll`, which outlives the call.
+    check(unsafe {
+        libc::bind(
+            fd.as_raw_fd(),
+            std::ptr::from_ref(&address).cast(),
+            size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+        )
+    })?;
+    Ok(fd)
 }
 
 /// Closes every descriptor whose number is not in `keep`, in a fresh child. The values

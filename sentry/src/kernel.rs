@@ -32,6 +32,8 @@ use crate::worker::Workers;
 pub struct HostInfo {
     /// `/proc/cpuinfo` of the host.
     pub cpuinfo: Vec<u8>,
+    /// The image of the host's vDSO, which is the guest's too.
+    pub vdso: Arc<[u8]>,
     /// CPUs the sandbox may use.
     pub cpus: u32,
     /// Memory in bytes: the host's, or the limit if that is lower.
@@ -54,6 +56,22 @@ pub struct KernelConfig {
     pub dispatcher: &'static dyn Dispatcher,
     /// Sees every call, where the operator asked for it.
     pub tracer: Option<Arc<dyn Tracer>>,
+}
+
+/// Readers of the kernel's log (`syslog(2)`).
+#[derive(Debug, Default)]
+pub struct Log {
+    /// What happened to it.
+    pub state: Mutex<LogState>,
+}
+
+/// How far the kernel's log was read and whether it was cleared.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogState {
+    /// Bytes read by `SYSLOG_ACTION_READ`.
+    pub read: usize,
+    /// `SYSLOG_ACTION_CLEAR` was called.
+    pub cleared: bool,
 }
 
 /// One sandbox's kernel.
@@ -90,6 +108,8 @@ pub struct Kernel {
     pub ipc: IpcNs,
     /// The network namespace.
     pub net: NetNs,
+    /// Who has read how much of the kernel's log.
+    pub log: Log,
     /// Held while an epoll set is made to watch another.
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
@@ -152,6 +172,7 @@ impl Kernel {
             host_watch: HostWatch::default(),
             ipc: IpcNs::default(),
             net: NetNs::default(),
+            log: Log::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
             devices: DeviceTable::default(),
@@ -259,6 +280,7 @@ impl Kernel {
         for w in 0..self.platform.workers() {
             self.platform.kick(WorkerId(w));
         }
+        self.stop_standbys();
     }
 
     /// Whether [`Kernel::stop`] was called.

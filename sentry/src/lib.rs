@@ -9,7 +9,9 @@
 //! goes through the `platform`, `guestmem` and `gofer` crates only.
 #![forbid(unsafe_code)]
 
+pub mod aio;
 pub mod boot;
+pub mod coredump;
 pub mod creds;
 pub mod fs;
 pub mod futex;
@@ -19,7 +21,9 @@ pub mod kernel;
 pub mod load;
 pub mod mm;
 pub mod net;
+pub mod ptrace;
 pub mod retry;
+pub mod seccomp;
 pub mod signal;
 pub mod sync;
 pub mod task;

@@ -74,6 +74,11 @@ pub trait Operation: Send {
     /// operation is dropped, or any number of times when it answers `Hold`.
     fn on_signal(&mut self, t: &Arc<Task>) -> OnSignal;
 
+    /// Whether no signal but a fatal one is looked at while it waits, a tracer's included.
+    fn uninterruptible(&self) -> bool {
+        false
+    }
+
     /// Name of the call, for `/proc/PID/wchan`, logs and the watchdog.
     fn name(&self) -> &'static str;
 }

@@ -84,7 +84,7 @@ impl Guest {
     }
 
     fn fork(&self) -> Guest {
-        let mm = self.mm.fork().unwrap();
+        let mm = self.mm.fork(None).unwrap();
         let space = self.platform.spaces().pop().unwrap();
         Guest {
             platform: Arc::clone(&self.platform),

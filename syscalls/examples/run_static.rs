@@ -33,6 +33,7 @@ fn main() {
         workers,
         trap: sentry::task::TRAPPED,
         maps: None,
+        keeper: false,
     })
     .unwrap();
     let dispatcher: &'static syscalls::Table = Box::leak(Box::new(syscalls::Table::default()));

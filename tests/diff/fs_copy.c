@@ -66,6 +66,15 @@ int main(void)
 	R(sendfile(d, s, BAD, 4));
 	R(sendfile(ap, s, NULL, 4));
 	R(sendfile(d, sv[0], NULL, 4));
+	/* a full peer that does not block */
+	R(fcntl(sv[0], F_SETFL, O_RDWR | O_NONBLOCK));
+	while (write(sv[0], c, sizeof c) > 0)
+		;
+	while (write(sv[0], c, 1) > 0)
+		;
+	o = 0;
+	R(sendfile(sv[0], s, &o, 4));
+	P("offset %ld", (long)o);
 
 	a = 2;
 	R(splice(s, &a, p[1], NULL, 6, 0));

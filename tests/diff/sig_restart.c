@@ -10,6 +10,8 @@
 #include <sys/msg.h>
 #include <sys/select.h>
 #include <sys/sem.h>
+#include <sys/sendfile.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
@@ -19,7 +21,9 @@ static void h(int s) { (void)s; n++; }
 
 static int p[2], full[2], sv[2], fullsv[2], ep, ev, tf, in, ls, lockfd, sem, msg;
 static uint32_t fut;
-static mqd_t mq;
+static mqd_t mq, fullmq;
+static int fullmsg, fullev, sf, poslock;
+static pid_t held;
 static char b[65536];
 static struct pollfd pf;
 static sigset_t empty;
@@ -68,6 +72,39 @@ static long c_open(void) { return open("fifo", O_RDONLY); }
 static long c_wait(void) { return waitpid(-1, NULL, __WNOTHREAD | __WALL) > 0 ? 0 : -1; }
 static long c_splice(void) { return splice(p[0], NULL, full[1], NULL, 1, 0); }
 static long c_pause(void) { return pause(); }
+static long c_suspend(void) { return sigsuspend(&empty); }
+static long c_mqsend(void) { return mq_send(fullmq, b, 1, 0); }
+static long c_mqtimed(void) { struct timespec t = { 1, 0 }; return mq_timedreceive(mq, b, 8192, NULL, &t); }
+static long c_msgsnd(void) { struct { long t; char c[16]; } m = { 1, "" }; return msgsnd(fullmsg, &m, 16, 0); }
+static long c_connect(void)
+{
+	struct sockaddr_un un = { AF_UNIX, "\0backlog" };
+	int s = socket(AF_UNIX, SOCK_STREAM, 0);
+	long r = connect(s, (void *)&un, 10);
+	int e = errno;
+	close(s);
+	errno = e;
+	return r;
+}
+static long c_signalfd(void) { return read(sf, b, 128); }
+static long c_event_write(void) { uint64_t v = 5; return write(fullev, &v, 8); }
+static long c_open_write(void) { return open("fifo", O_WRONLY); }
+static long c_sigtimed(void) { struct timespec t = { 0, 400000000 }; sigset_t s; sigemptyset(&s); sigaddset(&s, SIGHUP); return sigtimedwait(&s, NULL, &t); }
+static long c_semtimed(void) { struct sembuf o = { 0, -1, 0 }; struct timespec t = { 0, 400000000 }; return semtimedop(sem, &o, 1, &t); }
+static long c_waitid(void) { siginfo_t i; return waitid(P_PID, held, &i, WEXITED); }
+static long c_waitv(void)
+{
+	struct { uint64_t val, uaddr; uint32_t flags, pad; } w = { 0, (uintptr_t)&fut, 2, 0 };
+	return syscall(SYS_futex_waitv, &w, 1, 0, NULL, CLOCK_MONOTONIC);
+}
+static long c_posix(void) { struct flock f = { .l_type = F_WRLCK, .l_len = 1 }; return fcntl(poslock, F_SETLKW, &f); }
+static long c_epoll2(void) { struct epoll_event e; struct timespec t = { 0, 400000000 }; return syscall(SYS_epoll_pwait2, ep, &e, 1, &t, NULL, 0); }
+static long c_recvmmsg(void) { struct iovec v = { b, 1 }; struct mmsghdr m = { .msg_hdr = { .msg_iov = &v, .msg_iovlen = 1 } }; return recvmmsg(sv[0], &m, 1, 0, NULL); }
+static long c_sendmsg(void) { struct iovec v = { b, 65536 }; struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 }; return sendmsg(fullsv[0], &m, 0); }
+static long c_tee(void) { return tee(p[0], full[1], 1, 0); }
+static long c_sendfile(void) { return sendfile(full[1], poslock, NULL, 1); }
+static long c_waitall(void) { return recv(sv[0], b, 8, MSG_WAITALL); }
+static long c_preadv2(void) { struct iovec v = { b, 1 }; return preadv2(p[0], &v, 1, -1, 0); }
 
 /*
  * The call runs in a child; a helper sends it SIGUSR1 twice. With a handler that
@@ -81,7 +118,7 @@ static void try(const char *name, long (*f)(void), int flags)
 	if (!k) {
 		struct sigaction sa = { .sa_handler = h, .sa_flags = flags };
 		sigaction(SIGUSR1, &sa, NULL);
-		if (f == c_wait && fork() == 0) {
+		if ((f == c_wait || f == c_waitid) && (held = fork()) == 0) {
 			msleep(1500);
 			_exit(0);
 		}
@@ -143,6 +180,30 @@ int main(void)
 	msg = msgget(IPC_PRIVATE, 0600);
 	mq = mq_open("/restart", O_CREAT | O_RDWR, 0600, NULL);
 	mkfifo("fifo", 0600);
+	struct mq_attr one = { .mq_maxmsg = 1, .mq_msgsize = 8 };
+	mq_unlink("/restart2");
+	fullmq = mq_open("/restart2", O_CREAT | O_RDWR, 0600, &one);
+	mq_send(fullmq, b, 1, 0);
+	fullmsg = msgget(IPC_PRIVATE, 0600);
+	struct msqid_ds ds;
+	msgctl(fullmsg, IPC_STAT, &ds);
+	ds.msg_qbytes = 16;
+	msgctl(fullmsg, IPC_SET, &ds);
+	msgsnd(fullmsg, &(struct { long t; char c[16]; }){ 1, "" }, 16, 0);
+	fullev = eventfd(0, 0);
+	write(fullev, &(uint64_t){ 0xfffffffffffffffeull }, 8);
+	sigset_t hup;
+	sigemptyset(&hup);
+	sigaddset(&hup, SIGHUP);
+	sf = signalfd(-1, &hup, 0);
+	struct sockaddr_un backlog = { AF_UNIX, "\0backlog" };
+	int bl = socket(AF_UNIX, SOCK_STREAM, 0);
+	bind(bl, (void *)&backlog, 10);
+	listen(bl, 0);
+	connect(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&backlog, 10);
+	put("poslock", "x");
+	poslock = open("poslock", O_RDWR);
+	fcntl(poslock, F_SETLK, &(struct flock){ .l_type = F_WRLCK });
 	alarm(60);
 
 	static const struct { const char *name; long (*f)(void); } calls[] = {
@@ -154,6 +215,12 @@ int main(void)
 		{ "futex", c_futex }, { "futex with timeout", c_futex_tmo }, { "semop", c_sem }, { "msgrcv", c_msgrcv },
 		{ "mq_receive", c_mq }, { "flock", c_flock }, { "setlkw", c_setlkw }, { "open fifo", c_open },
 		{ "wait", c_wait }, { "splice", c_splice }, { "pause", c_pause },
+		{ "sigsuspend", c_suspend }, { "mq_send", c_mqsend }, { "mq_timedreceive", c_mqtimed }, { "msgsnd", c_msgsnd },
+		{ "connect", c_connect }, { "signalfd", c_signalfd }, { "write of an eventfd", c_event_write },
+		{ "open fifo to write", c_open_write }, { "sigtimedwait", c_sigtimed }, { "semtimedop", c_semtimed },
+		{ "waitid", c_waitid }, { "futex_waitv", c_waitv }, { "F_SETLKW", c_posix }, { "epoll_pwait2", c_epoll2 },
+		{ "recvmmsg", c_recvmmsg }, { "sendmsg", c_sendmsg }, { "tee", c_tee }, { "sendfile", c_sendfile },
+		{ "recv of all", c_waitall }, { "preadv2", c_preadv2 },
 	};
 	/* a child for each call and kind, eight calls at once: it is mostly waiting */
 	for (unsigned from = 0; from < NELEM(calls); from += 8) {
@@ -179,6 +246,6 @@ int main(void)
 			waitpid(k[j], NULL, 0);
 		}
 	}
-	mq_unlink("/restart");
+	mq_unlink("/restart"), mq_unlink("/restart2");
 	return 0;
 }

@@ -45,18 +45,35 @@ wild_tests! {
     threads_2 "threads" "2";
 }
 
-#[test]
-fn no_byte_is_lost_under_load() {
+/// A script of `tests/security` that ends well within the time.
+fn passes(script: &str, args: &[&str]) {
     if let Err(why) = runsc() {
         panic!("{why}");
     }
-    let script = top().join("tests/security/load.sh");
+    let path = top().join("tests/security").join(script);
     let outcome =
-        run_script(&script, &["8"], Duration::from_secs(120)).unwrap_or_else(|e| panic!("{e}"));
+        run_script(&path, args, Duration::from_secs(120)).unwrap_or_else(|e| panic!("{e}"));
     assert!(
         outcome.code == Some(0),
-        "status {:?}\n{}",
+        "{script}: status {:?}\n{}",
         outcome.code,
         outcome.output
     );
+}
+
+#[test]
+fn no_byte_is_lost_under_load() {
+    passes("load.sh", &["8"]);
+}
+
+#[test]
+fn no_byte_is_lost_by_stops_and_freezes() {
+    for seed in ["1", "2", "3"] {
+        passes("shake.sh", &["8", seed]);
+    }
+}
+
+#[test]
+fn a_slow_gofer_delays_nobody_else() {
+    passes("slow.sh", &[]);
 }

@@ -12,20 +12,36 @@ mod post;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::core::{Core, Key, Source};
 use super::frame::Area;
-use super::layout::{AREA_BIRTH, WAITBELL};
+use super::layout::{AREA_BIRTH, Op, WAITBELL};
 use super::raw::{self, Notif};
 use super::space::Stub;
 use crate::{
-    Access, Context, Cookie, Event, Exit, FaultKind, PlatformError, Registers, Resume, WorkerId,
+    Access, Context, Cookie, Event, Exit, FaultKind, MapOp, PlatformError, Registers, Resume,
+    WorkerId,
 };
 
 pub use post::{Look, Session};
+/// How long the next event of a thread is waited for that was interrupted.
+const SETTLE_LIMIT: Duration = Duration::from_secs(2);
+/// How often it is looked whether somebody else has taken that event.
+const SETTLE_STEP: Duration = Duration::from_millis(1);
+
+/// What came of a change that was entrusted to a thread.
+#[derive(Clone, Copy, Debug)]
+pub enum Settled {
+    /// It is made.
+    Done,
+    /// It is for the caller to make.
+    Redo(Op),
+    /// Nobody knows: the thread does not answer.
+    Lost,
+}
 
 /// The signal that makes a running guest thread ring the doorbell.
 pub const INTERRUPT: i32 = libc::SIGURG;
@@ -39,7 +55,7 @@ enum Phase {
     /// The host thread has not rung yet; `go` says that it was resumed already.
     Born { go: bool },
     /// Stopped in a call that was notified: number and arguments only.
-    HeldCall { id: u64, nr: i32 },
+    HeldCall { id: u64, nr: i32, args: [u64; 6] },
     /// Stopped in a call that it posted; the host thread runs and waits for the result.
     Posted,
     /// Stopped in the doorbell: a whole frame at this offset of the area.
@@ -78,6 +94,21 @@ struct State {
     exiting: bool,
     reported: bool,
     posting: post::Posting,
+    /// A change of the space that the host is to make by the call in hand.
+    entrusted: Entrusted,
+}
+
+/// See [`Context::entrust`].
+#[derive(Clone, Copy, Debug)]
+enum Entrusted {
+    /// None, or it is done.
+    No,
+    /// The call is still in hand.
+    Held(Op),
+    /// Somebody else has made the change; the call is only to return.
+    Revoked,
+    /// The host executes the call now, or has: the next event tells.
+    Sent,
 }
 
 /// A guest thread.
@@ -106,14 +137,22 @@ pub struct Parts {
     pub listener: OwnedFd,
     /// Its first worker.
     pub worker: WorkerId,
+    /// Its thread id and the notification it is held in, where it has rung already.
+    pub rung: Option<(i32, u64)>,
 }
 
 impl Thread {
     /// A thread that has just been cloned.
     pub fn new(core: Arc<Core>, key: Key, parts: Parts) -> Arc<Self> {
+        let at = AREA_BIRTH;
         let state = State {
-            phase: Phase::Born { go: false },
-            tid: 0,
+            phase: parts
+                .rung
+                .map_or(Phase::Born { go: false }, |(_, id)| Phase::HeldFrame {
+                    id,
+                    at,
+                }),
+            tid: parts.rung.map_or(0, |(tid, _)| tid),
             worker: parts.worker,
             next_worker: None,
             irq: false,
@@ -122,6 +161,7 @@ impl Thread {
             exiting: false,
             reported: false,
             posting: post::Posting::default(),
+            entrusted: Entrusted::No,
         };
         Arc::new(Self {
             core,
@@ -251,6 +291,7 @@ impl Thread {
             return None;
         }
         state.irq = false;
+        state.entrusted = Entrusted::No;
         if let Some(at) = self.doorbell_frame(notif) {
             self.set_phase(&mut state, Phase::HeldFrame { id: notif.id, at });
             self.leave_posting(&mut state, at);
@@ -260,8 +301,7 @@ impl Thread {
             }
             return Some(self.frame_exit(notif, at));
         }
-        let (id, nr) = (notif.id, notif.nr);
-        self.set_phase(&mut state, Phase::HeldCall { id, nr });
+        self.set_phase(&mut state, held_call(notif));
         state.posting.answer = None;
         state.posting.notified();
         if state.exiting {
@@ -415,11 +455,66 @@ impl Thread {
         }
     }
 
+    /// See [`Context::interrupt`].
+    fn interrupt(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Run && !state.irq {
+            self.signal_running(&mut state);
+        }
+        state.irq = true;
+    }
+
+    /// Notes that the call in hand, if it has this number and passes `same`, is to make the
+    /// change `op`; whether it is so.
+    pub fn take_over(&self, op: &Op, same: impl FnOnce(&[u64; 6]) -> bool) -> bool {
+        let mut state = self.state.lock();
+        let Phase::HeldCall { nr, args, .. } = state.phase else {
+            return false;
+        };
+        let fits = i64::from(nr).cast_unsigned() == op.words[0] && !state.exiting && same(&args);
+        if fits {
+            state.entrusted = Entrusted::Held(*op);
+        }
+        fits
+    }
+
+    /// Makes sure that what was entrusted to it is done: an operation to be carried out now
+    /// when its call is still in hand. Otherwise its next event is waited for, which an
+    /// interruption brings; none comes from a thread that dies with its whole stub.
+    pub fn settle(self: &Arc<Self>) -> Settled {
+        let until = Instant::now() + SETTLE_LIMIT;
+        let mut pause = Duration::ZERO;
+        loop {
+            {
+                let mut state = self.state.lock();
+                match state.entrusted {
+                    Entrusted::No | Entrusted::Revoked => return Settled::Done,
+                    Entrusted::Held(op) => {
+                        state.entrusted = Entrusted::Revoked;
+                        return Settled::Redo(op);
+                    }
+                    Entrusted::Sent if state.phase == Phase::Gone => return Settled::Done,
+                    Entrusted::Sent => {}
+                }
+            }
+            // A readable listener has the next event, a hung up one has none any more.
+            match raw::poll(self.listener.as_fd(), libc::POLLIN, pause) {
+                Ok(0) if Instant::now() >= until => return Settled::Lost,
+                Ok(0) | Err(_) => {}
+                Ok(_) => return Settled::Done,
+            }
+            if pause.is_zero() {
+                self.interrupt();
+            }
+            pause = SETTLE_STEP;
+        }
+    }
+
     /// Drives a held thread that is to end towards its exit.
     fn end(&self, state: &mut State) {
         let _ = match state.phase {
             Phase::HeldFrame { .. } => self.reply(state, DIE),
-            Phase::HeldCall { id, nr } if i64::from(nr) == libc::SYS_exit => {
+            Phase::HeldCall { id, nr, .. } if i64::from(nr) == libc::SYS_exit => {
                 self.pass_through(state, id)
             }
             Phase::HeldCall { .. } => {
@@ -433,6 +528,15 @@ impl Thread {
             }
             Phase::Born { .. } | Phase::Run | Phase::Gone => Ok(()),
         };
+    }
+}
+
+/// Stopped in the call that was notified.
+fn held_call(notif: &Notif) -> Phase {
+    Phase::HeldCall {
+        id: notif.id,
+        nr: notif.nr,
+        args: notif.args,
     }
 }
 
@@ -500,8 +604,13 @@ impl Context for Handle {
                 Resume::Passthrough | Resume::Regs => thread.refuse_waiting(&mut state),
             },
             (Phase::HeldCall { .. }, Resume::Return(value)) => thread.reply(&mut state, value),
-            (Phase::HeldCall { id, nr }, Resume::Passthrough) => {
+            (Phase::HeldCall { id, nr, .. }, Resume::Passthrough) => {
                 state.exiting = i64::from(nr) == libc::SYS_exit;
+                match std::mem::replace(&mut state.entrusted, Entrusted::No) {
+                    Entrusted::Revoked => return thread.reply(&mut state, 0),
+                    Entrusted::Held(_) => state.entrusted = Entrusted::Sent,
+                    Entrusted::No | Entrusted::Sent => {}
+                }
                 thread.pass_through(&mut state, id)
             }
             (phase, how) => Err(PlatformError::Unsupported(format!(
@@ -511,18 +620,17 @@ impl Context for Handle {
     }
 
     fn interrupt(&self) {
-        let thread = &self.0;
-        let mut state = thread.state.lock();
-        if state.phase == Phase::Run && !state.irq {
-            thread.signal_running(&mut state);
-        }
-        state.irq = true;
+        self.0.interrupt();
+    }
+
+    fn entrust(&self, op: &MapOp) -> bool {
+        self.0.stub.entrust(&self.0, op)
     }
 
     fn kill(&self) {
         let thread = &self.0;
         let mut state = thread.state.lock();
-        if std::mem::replace(&mut state.exiting, true) {
+        if std::mem::replace(&mut state.exiting, true) || thread.stub.is_killed() {
             return;
         }
         match state.phase {

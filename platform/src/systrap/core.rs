@@ -1,16 +1,18 @@
 //! What all parts of one systrap instance share: the control file, the workers' wait sets,
 //! and the table that leads from an epoll event to a guest thread or a stub.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::context::{Session, Thread};
 use super::control::Control;
 use super::layout::Layout;
+use super::pool::Pool;
 use super::raw::{self, XLayout};
 use super::space::Stub;
 use super::stub::Entries;
@@ -129,12 +131,16 @@ impl<T> Slab<T> {
     }
 }
 
+thread_local! {
+    /// The CPU that this thread was bound to by [`Worker::pin_once`].
+    static PINNED: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
 /// One worker's wait set.
 pub struct Worker {
     epoll: OwnedFd,
     counter: OwnedFd,
     cpu: Option<usize>,
-    pinned: AtomicBool,
     kicked: AtomicBool,
     queued: AtomicUsize,
     queue: Mutex<VecDeque<Event>>,
@@ -165,7 +171,6 @@ impl Worker {
             epoll,
             counter,
             cpu,
-            pinned: AtomicBool::new(false),
             kicked: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             queue: Mutex::default(),
@@ -185,9 +190,10 @@ impl Worker {
         self.cpu
     }
 
-    /// Binds the calling thread to the worker's CPU, once.
+    /// Binds the calling thread to the worker's CPU, once; another thread may take over.
     pub fn pin_once(&self) {
-        if !self.pinned.load(Ordering::Relaxed) && !self.pinned.swap(true, Ordering::Relaxed) {
+        if self.cpu != PINNED.get() {
+            PINNED.set(self.cpu);
             self.pin();
         }
     }
@@ -319,10 +325,14 @@ pub struct Core {
     pub running: AtomicUsize,
     /// Workers that look for posted calls.
     pub spinning: AtomicUsize,
-    /// Numbers of calls that are to arrive with full registers.
-    pub trap: &'static [u32],
+    /// Numbers of calls that are not to be posted.
+    pub unposted: Vec<u32>,
     /// The workers' wait sets.
     pub workers: Vec<Worker>,
+    /// The wait set of the thread that keeps spares and reaps, where there is one.
+    pub keeper: Option<Worker>,
+    /// Spare stubs.
+    pub pool: OnceLock<Weak<Pool>>,
     /// Listeners come over the stub's socket: the host does not let us fetch them.
     pub by_socket: AtomicBool,
     /// Interrupts not answered yet.

@@ -150,6 +150,9 @@ pub const FD_CONTROL: u64 = 3;
 /// The lowest free number: a received file, or a new listener.
 pub const FD_FREE: u64 = 4;
 
+/// Most files given to a stub at once; their control message must end before [`CPU_TIME`].
+pub const MAX_FILES: usize = 8;
+
 /// Reserved system call number of the doorbell.
 pub const DOORBELL: u32 = 0x1fff_ff01;
 

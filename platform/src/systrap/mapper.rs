@@ -8,6 +8,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
+use super::context::Thread;
 use super::control::Chunk;
 use super::core::Core;
 use super::layout::{self as l, Op};
@@ -38,6 +39,8 @@ pub struct Mapper {
     pub next_area: u32,
     /// Which parts of the guest range are mapped.
     pub coverage: super::coverage::Coverage,
+    /// The thread that makes the newest change of the space by its own call.
+    pub entrusted: Option<Arc<Thread>>,
     /// The stub still has its copy of the last listener, numbered [`l::FD_FREE`].
     pub stale_listener: bool,
     reply: OwnedFd,
@@ -85,6 +88,7 @@ impl Mapper {
             free_areas: Vec::new(),
             next_area: 0,
             coverage: super::coverage::Coverage::default(),
+            entrusted: None,
             stale_listener: false,
             reply: ours.reply,
             socket: ours.socket,
@@ -247,7 +251,7 @@ impl Mapper {
     }
 
     /// Puts descriptors on the stub's socket and returns the operation that takes them: they
-    /// get the lowest free numbers, from [`l::FD_FREE`] on. When it fails the stub must die:
+    /// get the lowest free numbers, from [`l::FD_FREE`] on; at most [`l::MAX_FILES`]. When it fails the stub must die:
     /// what it takes next time would be these.
     pub fn give(&self, fds: &[&OwnedFd]) -> Result<Op, i32> {
         use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -259,7 +263,8 @@ impl Mapper {
         let window = self.core.control.window();
         let chunk = self.first_chunk();
         let stub = self.core.layout.base + l::CHUNK0;
-        let control_len = 16 + 8u64;
+        // CMSG_LEN of so many descriptors, aligned as CMSG_SPACE is.
+        let control_len = (16 + 4 * fds.len() as u64).next_multiple_of(8);
         let header = [
             0,
             0,

@@ -8,8 +8,8 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -283,6 +283,8 @@ fn make_core(config: &Config, base: u64) -> Result<(Arc<Core>, Vec<Piece>), Plat
         let cpu = numbers.get(n % numbers.len().max(1)).copied();
         workers.push(Worker::new(cpu).map_err(failed("making a worker's wait set"))?);
     }
+    let keeper = config.keeper.then(|| Worker::new(None)).transpose();
+    let keeper = keeper.map_err(failed("making the keeper's wait set"))?;
     let core = Core {
         control: Control::new()?,
         layout: Layout { base, area },
@@ -294,8 +296,10 @@ fn make_core(config: &Config, base: u64) -> Result<(Arc<Core>, Vec<Piece>), Plat
         cpu_count: numbers.len(),
         running: AtomicUsize::new(0),
         spinning: AtomicUsize::new(0),
-        trap: config.trap,
+        unposted: [config.trap, config.enter].concat(),
         workers,
+        keeper,
+        pool: OnceLock::new(),
         by_socket: AtomicBool::new(false),
         watchdog: Watchdog::default(),
         threads: RwLock::new(Slab::default()),

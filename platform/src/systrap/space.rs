@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
-use super::context::{Handle, Parts, Thread};
+use super::context::{Handle, Parts, Settled, Thread};
 use super::core::{Core, Key, Source};
+use super::coverage::Piece;
 use super::frame::Area;
 use super::layout::{self as l, Op};
 use super::mapper::{Failure, Mapper, channels};
@@ -22,10 +24,37 @@ use crate::{AddressSpace, Context, Cookie, MapOp, PlatformError, Prot, Registers
 
 /// How long a stub may take to show a new thread's listener.
 const BIRTH_LIMIT: Duration = Duration::from_secs(10);
+/// With more pieces than this a change could make the host refuse for the number of mappings
+/// (65,530), and its result has to be known.
+const MAX_PIECES: usize = 60_000;
 /// Flags of a guest thread's clone: VM, FS, FILES, SIGHAND, THREAD, SYSVSEM.
 const THREAD_FLAGS: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
 /// Flags of a stub's clone: PARENT, SIGCHLD.
 const STUB_FLAGS: u64 = 0x8000 | 17;
+
+/// Mapping work that is being gathered.
+struct Batch {
+    ops: Vec<Op>,
+    /// Files the operations need; the stub gets them as [`l::FD_FREE`] and following.
+    files: SmallVec<[Arc<OwnedFd>; 2]>,
+}
+
+impl Batch {
+    /// The number the stub will have a file by.
+    fn fd_of(&self, file: &Arc<OwnedFd>) -> Option<u64> {
+        let at = self.files.iter().position(|f| Arc::ptr_eq(f, file))?;
+        Some(l::FD_FREE + at as u64)
+    }
+}
+
+/// A new guest thread's place and listener.
+struct Born {
+    area_index: u32,
+    area: Area,
+    listener: OwnedFd,
+    /// Its thread id and the notification it is held in, where it has rung already.
+    rung: Option<(i32, u64)>,
+}
 
 /// A stub process.
 pub struct Stub {
@@ -41,6 +70,8 @@ pub struct Stub {
     reaped: AtomicBool,
     mapper: Mutex<Mapper>,
     threads: Mutex<Vec<Key>>,
+    /// A thread made ahead.
+    spare: Mutex<Option<Born>>,
     /// Areas of threads that ended, not yet given back to the mapper's pool.
     freed: Mutex<Vec<u32>>,
 }
@@ -67,11 +98,13 @@ impl Stub {
                 reaped: AtomicBool::new(false),
                 mapper: Mutex::new(mapper),
                 threads: Mutex::default(),
+                spare: Mutex::default(),
                 freed: Mutex::default(),
             })
         });
         let at = usize::try_from(pid).unwrap_or(0) % core.workers.len().max(1);
-        let worker = core.worker(WorkerId(at))?;
+        let worker = core.keeper.as_ref();
+        let worker = worker.map_or_else(|| core.worker(WorkerId(at)), Ok)?;
         worker
             .add(stub.pidfd.as_fd(), Source::Stub(stub.key))
             .map_err(exhausted("watching a stub"))
@@ -123,7 +156,7 @@ impl Stub {
         };
         self.killed.store(true, Ordering::Release);
         self.reaped.store(true, Ordering::Release);
-        for worker in &self.core.workers {
+        for worker in self.core.workers.iter().chain(&self.core.keeper) {
             worker.remove(self.pidfd.as_fd());
         }
         self.core.stubs.write().remove(self.key);
@@ -135,7 +168,9 @@ impl Stub {
             }
         }
         // Nothing maps its chunks any more.
-        self.mapper.lock().chunks.clear();
+        let mut mapper = self.mapper.lock();
+        mapper.chunks.clear();
+        mapper.entrusted = None;
         true
     }
 
@@ -207,16 +242,72 @@ impl Stub {
             .map_err(|failure| self.gone(failure))
     }
 
+    /// Sees to it that a change entrusted to a thread is made before others are.
+    fn settle(&self, mapper: &mut Mapper) -> Result<(), PlatformError> {
+        let Some(thread) = mapper.entrusted.take() else {
+            return Ok(());
+        };
+        match thread.settle() {
+            Settled::Done => Ok(()),
+            Settled::Redo(op) => self.run(mapper, &[op]),
+            Settled::Lost => {
+                self.kill();
+                Err(PlatformError::Gone)
+            }
+        }
+    }
+
+    /// See [`crate::Context::entrust`].
+    pub fn entrust(&self, thread: &Arc<Thread>, op: &MapOp) -> bool {
+        let page_up = |len: u64| len.checked_next_multiple_of(l::PAGE);
+        let mut mapper = self.mapper.lock();
+        if mapper.coverage.count() > MAX_PIECES || self.settle(&mut mapper).is_err() {
+            return false;
+        }
+        let fits = match *op {
+            MapOp::Unmap { addr, len } => self.range(addr, len).is_ok_and(|end| {
+                let call = Op::new(libc::SYS_munmap, [addr, len, 0, 0, 0, 0]);
+                let fits = thread.take_over(&call, |a| a[0] == addr && page_up(a[1]) == Some(len));
+                if fits {
+                    mapper.coverage.remove(addr, end);
+                }
+                fits
+            }),
+            MapOp::Protect { addr, len, prot } => self.range(addr, len).is_ok_and(|end| {
+                let prot = host_prot(prot);
+                let call = Op::new(libc::SYS_mprotect, [addr, len, prot, 0, 0, 0]);
+                let fits = mapper.coverage.within(addr, end) == [(addr, end)]
+                    && thread.take_over(&call, |a| {
+                        a[0] == addr && page_up(a[1]) == Some(len) && a[2] == prot
+                    });
+                if fits {
+                    mapper.coverage.protect(addr, end, prot);
+                }
+                fits
+            }),
+            MapOp::MapMemory { .. } | MapOp::MapFile { .. } => false,
+        };
+        if fits {
+            mapper.entrusted = Some(thread.clone());
+        }
+        fits
+    }
+
     fn commit(&self, ops: &[MapOp]) -> Result<(), PlatformError> {
         let mut mapper = self.mapper.lock();
-        let result = self.apply(&mut mapper, ops);
+        let settled = self.settle(&mut mapper);
+        let result = settled.and_then(|()| self.apply(&mut mapper, ops));
         if result.is_err() {
             // What was to be unmapped may still be there, and must not be skipped later.
             for op in ops {
                 if let MapOp::Unmap { addr, len } = op
                     && let Ok(end) = self.range(*addr, *len)
                 {
-                    mapper.coverage.add(*addr, end);
+                    let unknown = Piece {
+                        memory: None,
+                        prot: 0,
+                    };
+                    mapper.coverage.add(*addr, end, unknown);
                 }
             }
         }
@@ -224,46 +315,43 @@ impl Stub {
     }
 
     fn apply(&self, mapper: &mut Mapper, ops: &[MapOp]) -> Result<(), PlatformError> {
-        let mut batch: Vec<Op> = Vec::with_capacity(ops.len().min(l::MAX_OPS));
-        let mut file: Option<Arc<OwnedFd>> = None;
+        let mut batch = Batch {
+            ops: Vec::with_capacity(ops.len().min(l::MAX_OPS)),
+            files: SmallVec::new(),
+        };
         for op in ops {
-            let other = match (op, &file) {
-                (MapOp::MapFile { file: new, .. }, Some(old)) => !Arc::ptr_eq(new, old),
+            let full = match op {
+                MapOp::MapFile { file, .. } => {
+                    batch.files.len() >= l::MAX_FILES && batch.fd_of(file).is_none()
+                }
                 _ => false,
             };
-            // Room for what one operation can need, and for closing.
-            if other || batch.len() + 8 >= l::MAX_OPS {
-                self.flush(mapper, &mut batch, &mut file)?;
+            // Room for what one operation can need, and for taking and closing files.
+            if full || batch.ops.len() + l::MAX_FILES + 4 >= l::MAX_OPS {
+                self.flush(mapper, &mut batch)?;
             }
-            if let MapOp::MapFile { file: new, .. } = op
-                && file.is_none()
-            {
-                batch.push(mapper.give(&[new]).map_err(PlatformError::MapRefused)?);
-                file = Some(new.clone());
-            }
-            self.translate(mapper, op, &mut batch, &mut file)?;
+            self.translate(mapper, op, &mut batch)?;
         }
-        self.flush(mapper, &mut batch, &mut file)
+        self.flush(mapper, &mut batch)
     }
 
-    /// Runs what has been gathered; a file given for it is closed in any case.
-    fn flush(
-        &self,
-        mapper: &mut Mapper,
-        batch: &mut Vec<Op>,
-        file: &mut Option<Arc<OwnedFd>>,
-    ) -> Result<(), PlatformError> {
-        let close = Op::lenient(libc::SYS_close, [l::FD_FREE, 0, 0, 0, 0, 0]);
-        let given = file.take().is_some();
-        if given {
-            batch.push(close);
-        }
-        let ops = std::mem::take(batch);
+    /// Runs what has been gathered; files given for it are closed in any case.
+    fn flush(&self, mapper: &mut Mapper, batch: &mut Batch) -> Result<(), PlatformError> {
+        let files = std::mem::take(&mut batch.files);
+        let mut ops = std::mem::take(&mut batch.ops);
         if ops.is_empty() {
             return Ok(());
         }
         if self.is_killed() {
             return Err(PlatformError::Gone);
+        }
+        let close = |n: usize| Op::lenient(libc::SYS_close, [l::FD_FREE + n as u64, 0, 0, 0, 0, 0]);
+        let closes: SmallVec<[Op; 2]> = (0..files.len()).map(close).collect();
+        if !files.is_empty() {
+            let given: SmallVec<[&OwnedFd; 2]> = files.iter().map(|file| &**file).collect();
+            let take = mapper.give(&given).map_err(PlatformError::MapRefused)?;
+            ops.insert(0, take);
+            ops.extend_from_slice(&closes);
         }
         match mapper.run(&ops, 0) {
             Ok(_) => Ok(()),
@@ -271,13 +359,11 @@ impl Stub {
             Err(Failure::Call { errno, index }) => {
                 let failed = ops.get(index).map_or(0, |op| op.words[0]);
                 if failed == libc::SYS_recvmsg.cast_unsigned() {
-                    // The file is still on the socket and would be taken for the next one.
+                    // The files are still on the socket and would be taken for the next ones.
                     self.kill();
                     return Err(PlatformError::Gone);
                 }
-                if given {
-                    self.run(mapper, &[close])?;
-                }
+                self.run(mapper, &closes)?;
                 Err(PlatformError::MapRefused(errno))
             }
         }
@@ -303,8 +389,7 @@ impl Stub {
         &self,
         mapper: &mut Mapper,
         op: &MapOp,
-        batch: &mut Vec<Op>,
-        file: &mut Option<Arc<OwnedFd>>,
+        batch: &mut Batch,
     ) -> Result<(), PlatformError> {
         const SHARED_FIXED: u64 = (libc::MAP_SHARED | libc::MAP_FIXED) as u64;
         let map = |addr, len, prot, fd, offset| {
@@ -322,39 +407,48 @@ impl Stub {
             } => {
                 let end = self.range(*addr, *len)?;
                 let op = map(*addr, *len, *prot, l::FD_MEMORY, *offset);
-                if !batch.last_mut().is_some_and(|last| extend(last, &op)) {
-                    batch.push(op);
+                if !batch.ops.last_mut().is_some_and(|last| extend(last, &op)) {
+                    batch.ops.push(op);
                 }
-                mapper.coverage.add(*addr, end);
+                let memory = Some(offset.wrapping_sub(*addr));
+                let prot = host_prot(*prot);
+                mapper.coverage.add(*addr, end, Piece { memory, prot });
             }
             MapOp::MapFile {
                 addr,
                 len,
+                file,
                 offset,
                 prot,
-                ..
             } => {
                 let end = self.range(*addr, *len)?;
-                batch.push(map(*addr, *len, *prot, l::FD_FREE, *offset));
-                mapper.coverage.add(*addr, end);
+                let fd = batch.fd_of(file).unwrap_or_else(|| {
+                    batch.files.push(file.clone());
+                    l::FD_FREE + batch.files.len() as u64 - 1
+                });
+                batch.ops.push(map(*addr, *len, *prot, fd, *offset));
+                let (memory, prot) = (None, host_prot(*prot));
+                mapper.coverage.add(*addr, end, Piece { memory, prot });
             }
             MapOp::Unmap { addr, len } => {
                 let end = self.range(*addr, *len)?;
                 if mapper.coverage.within(*addr, end).is_empty() {
                     return Ok(());
                 }
-                batch.push(Op::new(libc::SYS_munmap, [*addr, *len, 0, 0, 0, 0]));
+                let op = Op::new(libc::SYS_munmap, [*addr, *len, 0, 0, 0, 0]);
+                batch.ops.push(op);
                 mapper.coverage.remove(*addr, end);
             }
             MapOp::Protect { addr, len, prot } => {
                 let end = self.range(*addr, *len)?;
                 for (from, to) in mapper.coverage.within(*addr, end) {
-                    if batch.len() + 8 >= l::MAX_OPS {
-                        self.flush(mapper, batch, file)?;
+                    if batch.ops.len() + l::MAX_FILES + 4 >= l::MAX_OPS {
+                        self.flush(mapper, batch)?;
                     }
                     let args = [from, to - from, host_prot(*prot), 0, 0, 0];
-                    batch.push(Op::new(libc::SYS_mprotect, args));
+                    batch.ops.push(Op::new(libc::SYS_mprotect, args));
                 }
+                mapper.coverage.protect(*addr, end, host_prot(*prot));
             }
         }
         Ok(())
@@ -371,6 +465,7 @@ impl Stub {
         if self.is_killed() {
             return Err(PlatformError::Gone);
         }
+        self.settle(&mut mapper)?;
         let receive = mapper.give(&[&its.reply, &its.socket]).map_err(&what)?;
         drop(its);
         let close = |fd| Op::lenient(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
@@ -400,12 +495,8 @@ impl Stub {
         Ok(stub)
     }
 
-    fn new_thread(
-        self: &Arc<Self>,
-        regs: &Registers,
-        cookie: Cookie,
-        worker: WorkerId,
-    ) -> Result<Arc<Thread>, PlatformError> {
+    /// Clones a thread and fetches its listener.
+    fn birth(&self) -> Result<Born, PlatformError> {
         let what = exhausted("making a guest thread");
         let mut mapper = self.mapper.lock();
         if self.is_killed() {
@@ -414,7 +505,6 @@ impl Stub {
         let (area_index, area, map) = self.take_area(&mut mapper)?;
         let window = self.core.control.window();
         window.clear(area.offset, usize::try_from(area.len).unwrap_or(0));
-        area.write(window, l::AREA_BIRTH, regs, &self.core.xstate);
         let ready = mapper.first_chunk() + l::READY;
         window.set32(ready, 0);
         let stack = area.addr + l::AREA_BIRTH;
@@ -433,14 +523,63 @@ impl Stub {
             self.kill();
             what(errno)
         })?;
-        drop(mapper);
-        let parts = Parts {
-            stub: self.clone(),
-            cookie,
+        Ok(Born {
             area_index,
             area,
             listener,
+            rung: None,
+        })
+    }
+
+    /// Makes a guest thread ahead, in a stub that has run no guest code.
+    pub fn prepare(&self) -> Result<(), PlatformError> {
+        let what = exhausted("making a guest thread ahead");
+        let mut born = self.birth()?;
+        let shown = raw::poll(born.listener.as_fd(), libc::POLLIN, BIRTH_LIMIT).map_err(&what)?;
+        if shown & libc::POLLIN == 0 {
+            self.kill();
+            return Err(PlatformError::Gone);
+        }
+        raw::notif_sync(born.listener.as_fd()).map_err(&what)?;
+        let notif = raw::notif_recv(born.listener.as_fd()).map_err(&what)?;
+        let tid = notif.pid.cast_signed();
+        // The mapper's binding to one CPU was inherited.
+        let _ = raw::set_affinity(tid, &self.core.cpus);
+        born.rung = Some((tid, notif.id));
+        *self.spare.lock() = Some(born);
+        Ok(())
+    }
+
+    /// Has the keeper look for work.
+    pub fn wake_keeper(&self) {
+        if let Some(keeper) = &self.core.keeper {
+            keeper.kick();
+        }
+    }
+
+    fn new_thread(
+        self: &Arc<Self>,
+        regs: &Registers,
+        cookie: Cookie,
+        worker: WorkerId,
+    ) -> Result<Arc<Thread>, PlatformError> {
+        let what = exhausted("making a guest thread");
+        let spare = self.spare.lock().take();
+        let born = match spare {
+            Some(born) => born,
+            None => self.birth()?,
+        };
+        let window = self.core.control.window();
+        born.area
+            .write(window, l::AREA_BIRTH, regs, &self.core.xstate);
+        let parts = Parts {
+            stub: self.clone(),
+            cookie,
+            area_index: born.area_index,
+            area: born.area,
+            listener: born.listener,
             worker,
+            rung: born.rung,
         };
         let core = self.core.clone();
         let thread = self
@@ -479,7 +618,7 @@ impl Stub {
         let args = [THREAD_FLAGS, stack, 0, 0, 0, l::CHILD_THREAD];
         let clone = Op::new(libc::SYS_clone, args);
         let new_chunk = map.is_some();
-        let ops: smallvec::SmallVec<[Op; 2]> = map.into_iter().chain([clone]).collect();
+        let ops: SmallVec<[Op; 2]> = map.into_iter().chain([clone]).collect();
         let result = mapper.run(&ops, 0).map(drop);
         if new_chunk && matches!(result, Err(Failure::Call { index: 0, .. })) {
             // The chunk was not mapped.
@@ -601,6 +740,11 @@ impl AddressSpace for Space {
 
     fn fork(&self) -> Result<Arc<dyn AddressSpace>, PlatformError> {
         Ok(Arc::new(Self(self.0.fork()?)))
+    }
+
+    fn spare(&self) -> Option<Arc<dyn AddressSpace>> {
+        let pool = self.0.core.pool.get()?.upgrade()?;
+        Some(Arc::new(Self(pool.spare()?)))
     }
 
     fn new_context(

@@ -51,6 +51,8 @@ impl Rig {
             workers,
             trap: TRAP,
             maps: None,
+            keeper: false,
+            enter: &[],
         })
         .unwrap();
         Self {

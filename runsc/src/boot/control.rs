@@ -20,6 +20,7 @@ use super::Stdio;
 use super::kernel::{boot_failure, ended, process_spec};
 use super::message::{self, Failed, ProcessRow, Reply, Request};
 use crate::bundle::process::GuestProcess;
+use crate::net::client::Client;
 use crate::sys;
 
 /// Status of a sandbox that lost its Gofer.
@@ -35,30 +36,32 @@ struct Connection {
 }
 
 /// Serves until the process ends.
-pub fn serve(
-    container: &Arc<Container>,
-    listener: &UnixListener,
-    gofer: &PipeReader,
-    resized: Option<(SignalFd, OwnedFd)>,
-) -> ! {
+pub fn serve(container: &Arc<Container>, listener: &UnixListener, mut watched: Watched) -> ! {
     let mut connections: HashMap<i32, Connection> = HashMap::new();
     loop {
-        let ready = wait(listener, gofer, resized.as_ref(), &connections);
+        let ready = wait(listener, &watched, &connections);
         if ready.gofer {
             eprintln!("runsc: the gofer has ended: the container cannot go on");
             sys::exit_now(BROKEN);
         }
         if ready.resized
-            && let Some((signals, tty)) = &resized
+            && let Some((signals, tty)) = &watched.resized
         {
             while let Ok(Some(_)) = signals.read_signal() {}
             if let Ok(size) = sys::window_size(tty.as_fd()) {
                 container.resize(1, size.rows, size.cols);
             }
         }
+        if ready.network
+            && let Some(network) = &watched.network
+            && !network.take(container).unwrap_or(false)
+        {
+            // The links stay as they are.
+            watched.network = None;
+        }
         for fd in ready.connections {
             let done = match connections.get_mut(&fd) {
-                Some(connection) => !answer(container, connection),
+                Some(connection) => !answer(container, connection, watched.network.as_ref()),
                 None => false,
             };
             if done && let Some(connection) = connections.remove(&fd) {
@@ -78,27 +81,40 @@ pub fn serve(
     }
 }
 
+/// What the loop watches besides its clients.
+pub struct Watched {
+    /// Hangs up when the Gofer is gone.
+    pub gofer: PipeReader,
+    /// Size changes of the terminal, and the terminal.
+    pub resized: Option<(SignalFd, OwnedFd)>,
+    /// The network helper.
+    pub network: Option<Client>,
+}
+
 #[derive(Default)]
 struct Ready {
     listener: bool,
     gofer: bool,
     resized: bool,
+    network: bool,
     connections: Vec<i32>,
 }
 
 fn wait(
     listener: &UnixListener,
-    gofer: &PipeReader,
-    resized: Option<&(SignalFd, OwnedFd)>,
+    watched: &Watched,
     connections: &HashMap<i32, Connection>,
 ) -> Ready {
     let mut fds = vec![
         PollFd::new(listener.as_fd(), PollFlags::POLLIN),
-        PollFd::new(gofer.as_fd(), PollFlags::POLLIN),
+        PollFd::new(watched.gofer.as_fd(), PollFlags::POLLIN),
     ];
-    if let Some((signals, _)) = resized {
-        fds.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));
-    }
+    let mut next = |fd| {
+        fds.push(PollFd::new(fd, PollFlags::POLLIN));
+        fds.len() - 1
+    };
+    let resized = watched.resized.as_ref().map(|(s, _)| next(s.as_fd()));
+    let network = watched.network.as_ref().map(|n| next(n.fd()));
     let first = fds.len();
     let numbers: Vec<i32> = connections.keys().copied().collect();
     for connection in connections.values() {
@@ -111,7 +127,8 @@ fn wait(
     Ready {
         listener: hot(0),
         gofer: hot(1),
-        resized: first > 2 && hot(2),
+        resized: resized.is_some_and(hot),
+        network: network.is_some_and(hot),
         connections: numbers
             .into_iter()
             .enumerate()
@@ -131,12 +148,22 @@ fn close(container: &Container, connection: &Connection) {
 }
 
 /// Takes one request; `false` when the connection is over.
-fn answer(container: &Arc<Container>, connection: &mut Connection) -> bool {
+fn answer(
+    container: &Arc<Container>,
+    connection: &mut Connection,
+    network: Option<&Client>,
+) -> bool {
     let Ok(Some((request, fds))) = message::receive::<Request>(&connection.stream) else {
         return false;
     };
     if let Request::Exec { process } = request {
         return start_exec(container, connection, *process, fds);
+    }
+    if let (Request::Start, Some(network)) = (&request, network)
+        && let Err(e) = network.start(container)
+    {
+        let reply = failed(&format!("set up the network: {e}"));
+        return message::send(&connection.stream, &reply, &[]).is_ok();
     }
     let reply = act(container, connection, request);
     message::send(&connection.stream, &reply, &[]).is_ok()

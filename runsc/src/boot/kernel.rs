@@ -26,6 +26,7 @@ use crate::bundle::mounts::{GuestMount, MountKind};
 use crate::bundle::process::GuestProcess;
 use crate::cli::Failure;
 use crate::jail::filter;
+use crate::net::client::Client;
 use crate::sys::{self, WinSize};
 
 /// Address range of guest memory: what the file may grow to, not what it takes.
@@ -70,10 +71,25 @@ pub fn host_info(plan: &Plan) -> HostInfo {
         .map_or(1 << 30, |kib| kib.saturating_mul(1024));
     HostInfo {
         cpuinfo,
+        vdso: vdso_image().unwrap_or_default().into(),
         cpus: plan.cpus.map_or(online, |n| n.clamp(1, online)),
         memory: plan.memory_limit.map_or(total, |limit| limit.min(total)),
         memory_limit: plan.memory_limit,
     }
+}
+
+/// The host's vDSO as debuggers read it.
+fn vdso_image() -> Option<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let line = maps.lines().find(|l| l.ends_with("[vdso]"))?;
+    let (start, end) = line.split_whitespace().next()?.split_once('-')?;
+    let hex = |t| u64::from_str_radix(t, 16).ok();
+    let (start, end) = (hex(start)?, hex(end)?);
+    let mut image = vec![0; usize::try_from(end.checked_sub(start)?).ok()?];
+    let memory = File::open("/proc/self/mem").ok()?;
+    memory.read_exact_at(&mut image, start).ok()?;
+    Some(image)
 }
 
 /// Raises our OOM score while the first stub is made, which hands it to all stubs: the host
@@ -111,7 +127,9 @@ pub fn make(
         memory_file: memory.fd().try_clone_to_owned()?,
         workers,
         trap: TRAPPED,
+        enter: sentry::task::ON_HOST_THREAD,
         maps: Some(maps),
+        keeper: true,
     });
     oom.set("0");
     let platform: Arc<dyn Platform> = made.context("start the platform")?;
@@ -142,12 +160,18 @@ pub fn make(
     });
     let client =
         ::gofer::Client::new(ends.session).map_err(|e| anyhow::anyhow!("greet the gofer: {e}"))?;
+    let keeper = kernel.clone();
+    std::thread::Builder::new()
+        .name("keeper".into())
+        .spawn(move || keeper.run_keeper())?;
     for id in 0..workers {
         let kernel = kernel.clone();
         std::thread::Builder::new()
             .name(format!("worker-{id}"))
             .spawn(move || kernel.run_worker(WorkerId(id)))?;
     }
+    start_watcher(&kernel)?;
+    let pcap = plan.pcap.take();
     let container = Container::create(
         &kernel,
         Arc::new(client),
@@ -155,11 +179,32 @@ pub fn make(
         Box::new(|status| sys::exit_now(ended(status).code())),
     )
     .map_err(boot_failure)?;
+    if let Some(file) = pcap {
+        container.record_frames(file);
+    }
     Ok(Sandbox {
         container,
         gofer_life: ends.life,
         resized,
     })
+}
+
+/// Starts the thread that has blocked workers relieved.
+fn start_watcher(kernel: &Arc<Kernel>) -> std::io::Result<()> {
+    let kernel = kernel.clone();
+    let watch = move || {
+        kernel.run_watcher(&|holder| {
+            let kernel = kernel.clone();
+            std::thread::Builder::new()
+                .name("standby".into())
+                .spawn(move || kernel.run_standby(holder))
+                .is_ok()
+        });
+    };
+    std::thread::Builder::new()
+        .name("watcher".into())
+        .spawn(watch)
+        .map(drop)
 }
 
 /// Calls that need the guest's register file.
@@ -173,15 +218,17 @@ const TRAPPED: &[u32] = &[
     libc::SYS_rt_sigreturn as u32,
     libc::SYS_sigaltstack as u32,
     libc::SYS_arch_prctl as u32,
-    libc::SYS_mmap as u32,
-    libc::SYS_mremap as u32,
-    libc::SYS_brk as u32,
 ];
 
 impl Sandbox {
     /// Serves the control socket until the container ends, which ends the process.
-    pub fn serve(self, listener: UnixListener) -> ! {
-        control::serve(&self.container, &listener, &self.gofer_life, self.resized)
+    pub fn serve(self, listener: UnixListener, network: Option<Client>) -> ! {
+        let watched = control::Watched {
+            gofer: self.gofer_life,
+            resized: self.resized,
+            network,
+        };
+        control::serve(&self.container, &listener, watched)
     }
 }
 
@@ -259,6 +306,7 @@ fn container_spec(plan: Plan) -> ContainerSpec {
         masked_paths: bytes(&plan.masked_paths),
         readonly_paths: bytes(&plan.readonly_paths),
         sysctls: plan.sysctls,
+        seccomp: plan.seccomp,
         pids_limit: plan.pids_limit,
         memory_limit: plan.memory_limit,
         cpus: plan.cpus,

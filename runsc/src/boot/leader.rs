@@ -17,7 +17,10 @@ use super::message::Failed;
 use super::sync::{Stage, Sync};
 use super::{Plan, Stdio, gofer, kernel, launch};
 use crate::cli::Failure;
+use crate::cli::args::NetworkMode;
 use crate::jail::{identity, namespaces};
+use crate::net::client::Client;
+use crate::net::helper;
 use crate::sys;
 
 /// Goes through the stages and serves until the container ends.
@@ -70,6 +73,10 @@ fn stages(
     let host = kernel::host_info(&plan);
     let oom = OomScore::open();
     let maps = File::open("/proc/self/maps").context("open /proc/self/maps")?;
+    let network = match plan.network {
+        NetworkMode::Sandbox => helper::fork()?.map(Client::new),
+        NetworkMode::None => None,
+    };
     let mut ends = gofer::fork(&plan.roots)?;
     gofer::ready(&mut ends)?;
     namespaces::empty_root()?;
@@ -80,7 +87,7 @@ fn stages(
 
     let sandbox = kernel::make(plan, host, ends, (&oom, maps))?;
     sync.report(&Stage::Ready).context("report readiness")?;
-    sandbox.serve(listener)
+    sandbox.serve(listener, network)
 }
 
 fn report(sync: &Sync, stage: &Stage) -> Result<(), Failure> {

@@ -21,6 +21,7 @@ use oci_spec::runtime::LinuxNamespace;
 
 use crate::bundle::mounts::{GuestDevice, GuestMount, HostRoot};
 use crate::bundle::process::GuestProcess;
+use crate::cli::args::NetworkMode;
 
 /// Where a guest process's standard descriptors lead.
 #[derive(Debug)]
@@ -69,6 +70,8 @@ pub struct Plan {
     pub readonly_paths: Vec<String>,
     /// Kernel settings.
     pub sysctls: Vec<(String, String)>,
+    /// The seccomp profile as a program; empty for none.
+    pub seccomp: Vec<sentry::seccomp::bpf::Insn>,
     /// Most guest tasks.
     pub pids_limit: Option<u64>,
     /// Memory limit in bytes.
@@ -87,6 +90,10 @@ pub struct Plan {
     pub log: Option<OwnedFd>,
     /// Log what the kernel does.
     pub debug: bool,
+    /// The guest's network.
+    pub network: NetworkMode,
+    /// Record of all frames.
+    pub pcap: Option<OwnedFd>,
 }
 
 impl Plan {
@@ -99,6 +106,7 @@ impl Plan {
         }
         all.extend(self.trace.iter().map(|t| t.output.as_raw_fd()));
         all.extend(self.log.iter().map(AsRawFd::as_raw_fd));
+        all.extend(self.pcap.iter().map(AsRawFd::as_raw_fd));
         all
     }
 }

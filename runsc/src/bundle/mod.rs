@@ -2,12 +2,13 @@
 //!
 //! [`load`] reads and checks one; [`Bundle`] is what the rest of the program sees.
 //! [`validate`] holds the rules whose messages name the field, [`mounts`] turns the
-//! specification's mounts into the guest's, [`process`] its process, [`template`] is what
-//! `runsc spec` writes.
+//! specification's mounts into the guest's, [`process`] its process, [`seccomp`] its
+//! profile, [`template`] is what `runsc spec` writes.
 
 pub mod caps;
 pub mod mounts;
 pub mod process;
+pub mod seccomp;
 pub mod template;
 pub mod validate;
 

@@ -54,6 +54,9 @@ pub struct Global {
     /// The guest's network
     #[arg(long, value_enum, default_value = "sandbox")]
     pub network: NetworkMode,
+    /// Record all frames of the guest's links in this file
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
     /// Put a private upper layer over the root file system: none, memory
     #[arg(long, value_name = "WHERE", default_value = "none")]
     pub overlay: String,

@@ -4,7 +4,7 @@
 //! [`main`] parses, sets up the log and runs the command; a [`Failure`] carries the text
 //! and exit status the caller sees. Neighbours: [`crate::container`] does the work.
 
-mod args;
+pub mod args;
 mod create;
 mod delete;
 mod events;

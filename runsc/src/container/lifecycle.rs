@@ -242,6 +242,7 @@ fn plan(
             .into_iter()
             .map(|(k, v)| (k.replace('/', "."), v))
             .collect(),
+        seccomp: crate::bundle::seccomp::program(spec)?,
         pids_limit: resources
             .and_then(|r| r.pids().as_ref())
             .and_then(|p| positive(p.limit())),
@@ -256,7 +257,18 @@ fn plan(
         trace: trace(app, surroundings.foreground)?,
         log: log_fd(app, surroundings.foreground)?,
         debug: app.global.debug,
+        network: app.global.network,
+        pcap: pcap(app)?,
     })
+}
+
+fn pcap(app: &App) -> Result<Option<OwnedFd>, Failure> {
+    let Some(path) = &app.global.pcap else {
+        return Ok(None);
+    };
+    let file = std::fs::File::create(path)
+        .map_err(|e| Failure::new(1, format!("open {}: {}", path.display(), reason(&e))))?;
+    Ok(Some(file.into()))
 }
 
 fn log_fd(app: &App, foreground: bool) -> Result<Option<OwnedFd>, Failure> {

@@ -16,6 +16,7 @@ use crate::fs::FsContext;
 use crate::fs::gofer::Session;
 use crate::fs::vfs::MountNamespace;
 use crate::kernel::Kernel;
+use crate::seccomp::Mode;
 use crate::signal::{info, send};
 use crate::sync::Mutex;
 use crate::task::group::ThreadGroup;
@@ -33,6 +34,8 @@ pub struct Container {
     mounts: Arc<MountNamespace>,
     pids: Arc<PidNamespace>,
     uts: Arc<UtsNamespace>,
+    /// How the calls of processes from outside are judged from the start.
+    seccomp: Mode,
     init: Mutex<Option<Arc<ThreadGroup>>>,
     terminals: Mutex<HashMap<i32, Terminal>>,
 }
@@ -72,12 +75,17 @@ impl Container {
             crate::fs::proc::set_sysctl(kernel, &path, value)
                 .map_err(|_| BootError::Sysctl(name.clone()))?;
         }
+        let seccomp = Mode::profile(spec.seccomp).map_err(|errno| BootError::Other {
+            what: "loading the seccomp profile".to_owned(),
+            errno,
+        })?;
         let container = Arc::new(Container {
             kernel: kernel.clone(),
             id: spec.id,
             mounts,
             pids,
             uts,
+            seccomp,
             init: Mutex::new(None),
             terminals: Mutex::default(),
         });
@@ -96,6 +104,16 @@ impl Container {
         })?;
         init.start();
         Ok(())
+    }
+
+    /// Takes over what the host says of the network.
+    pub fn set_network(&self, spec: crate::net::outside::NetSpec) {
+        self.kernel.net.outside.update(&self.kernel, spec);
+    }
+
+    /// Records all frames of the links in a file (pcap).
+    pub fn record_frames(&self, file: std::os::fd::OwnedFd) {
+        self.kernel.net.outside.record(file);
     }
 
     /// Runs another process in the container; returns its pid in the container.

@@ -83,6 +83,9 @@ impl Container {
                 errno,
             },
         })?;
+        for task in group.tasks() {
+            task.set_seccomp(self.seccomp.clone());
+        }
         group
             .oom_score_adj
             .store(spec.oom_score_adj, Ordering::Relaxed);

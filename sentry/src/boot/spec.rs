@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use crate::creds::Creds;
+use crate::seccomp::bpf::Insn;
 use crate::task::limits::Resource;
 
 /// Per-mount flags (`mount(2)`).
@@ -155,6 +156,8 @@ pub struct ContainerSpec {
     pub readonly_paths: Vec<Vec<u8>>,
     /// `sysctl` settings, by dotted name.
     pub sysctls: Vec<(String, String)>,
+    /// Seccomp program of every process that enters from outside; empty for none.
+    pub seccomp: Vec<Insn>,
     /// Most guest tasks at a time.
     pub pids_limit: Option<u64>,
     /// Memory limit in bytes, as `/proc/meminfo` tells it.

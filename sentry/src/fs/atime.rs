@@ -1,12 +1,10 @@
 //! When a read changes the access time (`mount(2)`: `MS_NOATIME`, `MS_RELATIME`).
 
-use std::time::Duration;
-
 use super::file::{File, OpenFlags};
-use super::vfs::{FileType, MountFlags};
+use super::vfs::{FileTime, FileType, MountFlags};
 
 /// Age from which a relative access time is renewed.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: i64 = 24 * 60 * 60;
 
 /// Whether reads through `file` count at all.
 pub fn wanted(file: &File, kind: FileType) -> bool {
@@ -23,14 +21,14 @@ pub fn wanted(file: &File, kind: FileType) -> bool {
 /// Whether a read through `file` renews the access time.
 pub fn stale(
     file: &File,
-    atime: Duration,
-    mtime: Duration,
-    ctime: Duration,
-    now: Duration,
+    atime: FileTime,
+    mtime: FileTime,
+    ctime: FileTime,
+    now: FileTime,
 ) -> bool {
     let relative = file
         .path
         .as_ref()
         .is_some_and(|p| p.mount.flags().contains(MountFlags::RELATIME));
-    !relative || atime <= mtime || atime <= ctime || now.saturating_sub(atime) >= DAY
+    !relative || atime <= mtime || atime <= ctime || now.sec.saturating_sub(atime.sec) >= DAY
 }

@@ -11,6 +11,7 @@ pub mod op;
 mod parked;
 pub mod pi;
 pub mod requeue;
+pub mod requeue_pi;
 pub mod robust;
 pub mod table;
 pub mod wait;

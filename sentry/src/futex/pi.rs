@@ -24,12 +24,13 @@ fn tid_of(t: &Task) -> u32 {
 }
 
 /// What trying the lock with its bucket locked came to.
-enum Try {
+pub(super) enum Try {
     Taken,
     Held,
 }
 
-fn try_take(t: &Task, addr: u64, others_wait: bool, mark: bool) -> Result<Try> {
+/// Takes the lock for `t` if it is free.
+pub(super) fn try_take(t: &Task, addr: u64, others_wait: bool, mark: bool) -> Result<Try> {
     let mm = t.mm();
     let me = tid_of(t);
     loop {
@@ -74,8 +75,8 @@ pub fn lock(t: &Arc<Task>, addr: u64, scope: Scope, deadline: Option<Duration>) 
 }
 
 /// Whether others wait for the lock; `EINVAL` when they wait for an ordinary wake-up.
-fn check_kind(bucket: &Bucket, key: &Key) -> Result<bool> {
-    if bucket.of(key).any(|w| !w.pi) {
+pub(super) fn check_kind(bucket: &Bucket, key: &Key) -> Result<bool> {
+    if bucket.of(key).any(|w| !w.is_pi()) {
         return Err(Errno::EINVAL);
     }
     Ok(bucket.of(key).next().is_some())

@@ -12,13 +12,13 @@ use crate::task::Task;
 /// were woken or moved. With `expected`, `EAGAIN` unless the word is that.
 pub fn requeue(
     t: &Arc<Task>,
-    (from, to): (u64, u64),
-    scope: Scope,
+    (from, from_scope): (u64, Scope),
+    (to, to_scope): (u64, Scope),
     wake: usize,
     requeue: usize,
     expected: Option<u32>,
 ) -> Result<usize> {
-    let (a, b) = (Key::of(t, from, scope)?, Key::of(t, to, scope)?);
+    let (a, b) = (Key::of(t, from, from_scope)?, Key::of(t, to, to_scope)?);
     let mm = t.mm();
     if expected.is_some() {
         mm.load_u32(from)?;
@@ -30,7 +30,7 @@ pub fn requeue(
         {
             return Err(Errno::EAGAIN);
         }
-        if first.of(&a).any(|w| w.pi) {
+        if first.of(&a).any(|w| w.is_special()) {
             return Err(Errno::EINVAL);
         }
         let woken = first.take(&a, wake, |_| true);

@@ -72,7 +72,9 @@ pub struct Waiter {
     /// `FUTEX_WAIT_BITSET`'s bits; all for a plain wait.
     pub bitset: u32,
     /// Waits for a PI lock, not for a wake-up.
-    pub pi: bool,
+    pi: bool,
+    /// Waits to be moved to this PI lock.
+    target: Option<Key>,
     /// The key it waits on; changed by a requeue with both buckets locked.
     key: Mutex<Key>,
     state: AtomicU8,
@@ -85,9 +87,33 @@ impl Waiter {
             task: t.weak(),
             bitset,
             pi,
+            target: None,
             key: Mutex::new(key),
             state: AtomicU8::new(WAITING),
         })
+    }
+    /// A waiter for `key` that is to be moved to the PI lock `target`.
+    pub fn to_be_moved(t: &Task, key: Key, target: Key) -> Arc<Waiter> {
+        Arc::new(Waiter {
+            task: t.weak(),
+            bitset: u32::MAX,
+            pi: false,
+            target: Some(target),
+            key: Mutex::new(key),
+            state: AtomicU8::new(WAITING),
+        })
+    }
+    /// Whether it waits for a PI lock.
+    pub fn is_pi(&self) -> bool {
+        self.pi || self.target == Some(self.key())
+    }
+    /// The PI lock it waits to be moved to.
+    pub fn target(&self) -> Option<Key> {
+        self.target
+    }
+    /// Whether an ordinary wake-up or requeue is an error.
+    pub fn is_special(&self) -> bool {
+        self.pi || self.target.is_some()
     }
     /// Whether it was woken.
     pub fn is_woken(&self) -> bool {
@@ -220,7 +246,7 @@ pub fn wake(t: &Task, addr: u64, scope: Scope, n: usize, bitset: u32) -> Result<
 pub fn wake_key(t: &Task, key: &Key, n: usize, bitset: u32) -> Result<usize> {
     let taken = {
         let mut bucket = t.kernel.futexes.lock(key);
-        if bucket.of(key).any(|w| w.pi) {
+        if bucket.of(key).any(|w| w.is_special()) {
             return Err(Errno::EINVAL);
         }
         let taken = bucket.take(key, n, |w| w.bitset & bitset != 0);

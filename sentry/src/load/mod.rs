@@ -173,6 +173,7 @@ fn read_at(file: &Arc<File>, offset: u64, len: usize) -> Result<Vec<u8>> {
 /// `mm` is to be thrown away.
 pub fn load(mm: &Arc<Mm>, program: &Program, info: &StartInfo<'_>) -> Result<Registers> {
     let mut random = stack::Random::new(info.randomise)?;
+    mm.hold_changes();
     let place = stack::place(mm, program, info, &mut random)?;
     mm.set_stack_limit(info.limits.stack);
     mm.set_mmap_base(place.mmap_base);
@@ -182,6 +183,7 @@ pub fn load(mm: &Arc<Mm>, program: &Program, info: &StartInfo<'_>) -> Result<Reg
         None => None,
     };
     let sp = stack::build(mm, program, info, &place, &main, linker.as_ref(), &random)?;
+    mm.apply_held();
     let mut regs = Registers::default();
     regs.gp.rip = linker.as_ref().map_or(main.entry, |l| l.entry);
     regs.gp.rsp = sp;

@@ -76,6 +76,7 @@ impl Mm {
             object: Object::Anon,
             offset: 0,
             name: VmaName::Heap,
+            policy: super::policy::MemPolicy::default(),
         });
         state.peak = state.peak.max(state.vmas.total());
         // Memory for much more is set aside, so that a growing heap stays one mapping.

@@ -3,70 +3,194 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use abi::Errno;
+use abi::{Errno, PAGE_SIZE};
+use platform::{AddressSpace, PlatformError};
 
-use super::derive::protect_op;
+use super::derive::{insert_pma, protect_op};
+use super::frames::FrameRange;
 use super::spans::Spans;
 use super::state::{Batch, Mm, State};
-use super::vma::{MapProt, Vma, VmaFlags};
+use super::vma::{MapProt, Vma, VmaFlags, page_down};
 use crate::Result;
+
+/// Most pieces a space may have to be put together anew in a spare one for a child: with
+/// more, a copy by the host is quicker.
+const REBUILD: usize = 64;
+/// Longest piece of memory that is looked at for copying ahead.
+const HOT_LEN: u64 = 1 << 20;
+/// Most bytes that are copied ahead at a fork. A page costs a small part of what the two
+/// faults cost that it saves.
+const HOT_BYTES: u64 = 48 * PAGE_SIZE;
+/// What of a stack is written soon: below and above the stack pointer.
+const HOT_STACK: (u64, u64) = (2 * PAGE_SIZE, 4 * PAGE_SIZE);
+
+/// A piece of memory that the child has its own copy of from the start.
+struct Hot {
+    start: u64,
+    end: u64,
+    copy: FrameRange,
+}
 
 impl Mm {
     /// A copy of this address space, without threads. `ENOMEM` or `EAGAIN` when the host
     /// cannot make another. Guest threads of this space may run meanwhile; they fault on
-    /// writes and wait.
-    pub fn fork(&self) -> Result<Arc<Mm>> {
+    /// writes and wait. Where none runs, `alone` is the stack pointer of the only one: then
+    /// memory that both sides will write soon is copied now.
+    pub fn fork(&self, alone: Option<u64>) -> Result<Arc<Mm>> {
         let mut guard = self.state.write();
         let state = &mut *guard;
+        let hot = alone.map_or_else(Vec::new, |sp| self.copy_ahead(state, sp));
         let mut batch = Batch::default();
-        self.write_protect(state, &mut batch);
+        self.write_protect(state, &hot, &mut batch);
         self.commit(state, &mut batch);
-        let space = self.space.fork().map_err(|e| match e {
-            platform::PlatformError::Gone => Errno::ESRCH,
-            _ => Errno::EAGAIN,
-        })?;
+        let pieces = state.vmas.count().saturating_add(state.pmas.iter().count());
+        let spare = (pieces <= REBUILD).then(|| self.space.spare()).flatten();
+        let anew = spare.is_some();
+        let space = match spare.map_or_else(|| self.space.fork(), Ok) {
+            Ok(space) => space,
+            Err(e) => {
+                hot.iter().for_each(|h| self.frames.release(h.copy));
+                return Err(match e {
+                    PlatformError::Gone => Errno::ESRCH,
+                    _ => Errno::EAGAIN,
+                });
+            }
+        };
+        let child = self.with_copies(space, state, &hot);
+        let dropped = !anew && self.dropped.load(Ordering::Relaxed);
+        child.dropped.store(dropped, Ordering::Relaxed);
+        child.patched.store(self.has_patches(), Ordering::Relaxed);
+        child.set_stack_limit(self.stack_limit.load(Ordering::Relaxed));
+        drop(guard);
+        child.settle();
+        let child_state = child.state.write();
+        if anew {
+            child.derive(&child_state, 0, u64::MAX, &mut batch);
+        } else {
+            for h in &hot {
+                child.derive(&child_state, h.start, h.end, &mut batch);
+            }
+        }
+        if !batch.ops.is_empty() {
+            child.commit(&child_state, &mut batch);
+        }
+        drop(child_state);
+        Ok(child)
+    }
+
+    /// The child over `space`: it shares all memory but what was copied.
+    fn with_copies(&self, space: Arc<dyn AddressSpace>, state: &State, hot: &[Hot]) -> Arc<Mm> {
         let mut child = State {
             reserve: Spans::default(),
             lock_future: VmaFlags::empty(),
             ..state.clone()
         };
         child.patches.inherit();
+        for h in hot {
+            child.pmas.remove(h.start, h.end);
+        }
         for p in child.pmas.iter() {
             self.frames.retain(p.frames());
         }
-        let child = Mm::with_state(space, Arc::clone(&self.frames), self.range, child);
-        child
-            .dropped
-            .store(self.dropped.load(Ordering::Relaxed), Ordering::Relaxed);
-        child.patched.store(self.has_patches(), Ordering::Relaxed);
-        child.set_stack_limit(self.stack_limit.load(Ordering::Relaxed));
-        drop(guard);
-        child.settle();
-        Ok(child)
+        for h in hot {
+            insert_pma(&mut child, h.start, h.end, h.copy.offset);
+        }
+        Mm::with_state(space, Arc::clone(&self.frames), self.range, child)
     }
 
-    /// Marks all private memory as to be copied, and takes the right to write it away from
-    /// the guest, in one batch.
-    fn write_protect(&self, state: &mut State, batch: &mut Batch) {
-        let mut run: Option<(u64, u64, MapProt)> = None;
+    /// Copies memory that was written since the last fork, and so will be soon: small
+    /// pieces with few pages, and the stack around `sp`.
+    fn copy_ahead(&self, state: &State, sp: u64) -> Vec<Hot> {
+        let mut hot = Vec::new();
+        let mut left = HOT_BYTES;
         for v in state.vmas.iter() {
-            let private = !v.shared() && v.prot.contains(MapProt::WRITE);
-            if !private || state.pmas.within(v.start, v.end).all(|p| p.tag) {
+            if v.shared() || !v.prot.contains(MapProt::WRITE) {
                 continue;
             }
-            match &mut run {
-                Some((_, end, prot)) if *end == v.start && *prot == v.prot => *end = v.end,
-                _ => {
-                    if let Some((s, e, prot)) = run.replace((v.start, v.end, v.prot)) {
-                        batch.ops.push(protect_op(s, e, prot.host_cow()));
-                    }
+            let stack = (v.start..v.end).contains(&sp);
+            let around = (
+                page_down(sp.saturating_sub(HOT_STACK.0)).max(v.start),
+                page_down(sp.saturating_add(HOT_STACK.1)).min(v.end),
+            );
+            let (s, e) = if stack { around } else { (v.start, v.end) };
+            for p in state.pmas.within(s, e).filter(|p| !p.tag) {
+                let len = p.end - p.start;
+                if len > HOT_LEN {
+                    continue;
+                }
+                if let Some(copy) = self.copy_few(p.offset, len, &mut left) {
+                    let (start, end) = (p.start, p.end);
+                    hot.push(Hot { start, end, copy });
                 }
             }
+        }
+        hot
+    }
+
+    /// A copy of a piece of memory, if no more than `left` of it is present, which is less
+    /// by that afterwards.
+    fn copy_few(&self, offset: u64, len: u64, left: &mut u64) -> Option<FrameRange> {
+        let file = self.frames.file();
+        let mut runs: smallvec::SmallVec<[(u64, u64); 8]> = smallvec::SmallVec::new();
+        let (mut at, end, mut present) = (offset, offset.checked_add(len)?, 0u64);
+        while let Some((start, n)) = file.next_data(at, end.saturating_sub(at)) {
+            present = present.saturating_add(n);
+            if present > *left {
+                return None;
+            }
+            runs.push((start, n));
+            at = start.saturating_add(n.max(1));
+        }
+        let copy = self.frames.alloc(len).ok()?;
+        for (start, n) in runs {
+            let to = copy.offset.saturating_add(start.saturating_sub(offset));
+            let copied = file.slice(start, n).zip(file.slice(to, n));
+            let copied = copied.map(|(from, to)| from.copy_to_slice(to));
+            if !matches!(copied, Some(Ok(_))) {
+                self.frames.release(copy);
+                return None;
+            }
+        }
+        *left -= present;
+        Some(copy)
+    }
+
+    /// Marks all private memory but what was copied as to be copied, and takes the right to
+    /// write it away from the guest, in one batch.
+    fn write_protect(&self, state: &mut State, hot: &[Hot], batch: &mut Batch) {
+        let mut run: Option<(u64, u64, MapProt)> = None;
+        let mut push = |s: u64, e: u64, prot: MapProt| match &mut run {
+            _ if s >= e => {}
+            Some((_, end, p)) if *end == s && *p == prot => *end = e,
+            _ => {
+                if let Some((s, e, prot)) = run.replace((s, e, prot)) {
+                    batch.ops.push(protect_op(s, e, prot.host_cow()));
+                }
+            }
+        };
+        for v in state.vmas.iter() {
+            let private = !v.shared() && v.prot.contains(MapProt::WRITE);
+            let kept = |s: u64| hot.iter().any(|h| (h.start..h.end).contains(&s));
+            if !private
+                || (state.pmas.within(v.start, v.end))
+                    .all(|p| p.tag || kept(p.start) && kept(p.end - 1))
+            {
+                continue;
+            }
+            let mut at = v.start;
+            for h in hot.iter().filter(|h| h.start >= v.start && h.end <= v.end) {
+                push(at, h.start, v.prot);
+                at = h.end;
+            }
+            push(at, v.end, v.prot);
         }
         if let Some((s, e, prot)) = run {
             batch.ops.push(protect_op(s, e, prot.host_cow()));
         }
         state.pmas.set_tag(0, u64::MAX, true);
+        for h in hot {
+            state.pmas.set_tag(h.start, h.end, false);
+        }
     }
 
     /// What a child does not inherit: mappings marked so, locks, and the files' count of

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use abi::{Errno, PAGE_SIZE};
+use platform::{Context, MapOp};
 
 use super::file_map::{FileMap, SharedMemory};
-use super::state::{Batch, GUARD_GAP, MAX_MAP_COUNT, MMAP_MIN_ADDR, Mm, MmLimits, State};
+use super::state::{Batch, GUARD_GAP, MAX_MAP_COUNT, MMAP_MIN_ADDR, Made, Mm, MmLimits, State};
 use super::vma::{MapProt, Object, Vma, VmaFlags, VmaName, page_down, page_up};
 use super::{MapIdentity, Mappable};
 use crate::Result;
@@ -104,6 +105,7 @@ impl Mm {
             object,
             offset,
             name: request.name,
+            policy: super::policy::MemPolicy::default(),
         };
         self.check_limits(state, &vma, limits)?;
         let populate = request.populate || locked_now(flags);
@@ -255,6 +257,28 @@ impl Mm {
 
     /// `munmap(2)`.
     pub fn unmap(&self, addr: u64, len: u64) -> Result<()> {
+        self.unmap_in(addr, len, |state, _, batch| {
+            self.commit(state, batch);
+            Made::Now
+        })?;
+        Ok(())
+    }
+
+    /// `munmap(2)` by the guest thread `ctx`.
+    pub fn unmap_by(&self, ctx: &dyn Context, addr: u64, len: u64) -> Result<Made> {
+        self.unmap_in(addr, len, |state, end, batch| {
+            let len = end - addr;
+            let op = (!batch.ops.is_empty()).then_some(MapOp::Unmap { addr, len });
+            self.commit_by(ctx, op, state, batch)
+        })
+    }
+
+    fn unmap_in(
+        &self,
+        addr: u64,
+        len: u64,
+        commit: impl FnOnce(&State, u64, &mut Batch) -> Made,
+    ) -> Result<Made> {
         if !addr.is_multiple_of(PAGE_SIZE) || len == 0 {
             return Err(Errno::EINVAL);
         }
@@ -270,9 +294,9 @@ impl Mm {
             return Err(Errno::ENOMEM);
         }
         self.unmap_range(&mut state, addr, end, &mut batch);
-        self.commit(&state, &mut batch);
+        let made = commit(&state, end, &mut batch);
         drop(state);
-        Ok(())
+        Ok(made)
     }
 
     /// Takes everything out of `start..end`.

@@ -10,6 +10,7 @@ pub mod advise;
 pub mod brk;
 mod cow;
 mod derive;
+pub mod dump;
 pub mod fault;
 mod file_map;
 mod fork;
@@ -17,6 +18,7 @@ pub mod frames;
 pub mod lock;
 pub mod map;
 pub mod patch;
+pub mod policy;
 pub mod protect;
 pub mod remap;
 pub mod report;
@@ -34,7 +36,7 @@ use crate::Result;
 
 pub use file_map::{FileMap, Mappers, SharedMemory, Zeroes};
 pub use frames::{FrameRange, Frames};
-pub use state::{Mm, MmLimits};
+pub use state::{Made, Mm, MmLimits};
 pub use vma::{MapProt, VmaFlags, VmaName};
 
 /// A copy that stopped early.

@@ -1,8 +1,9 @@
 //! `mprotect(2)`.
 
 use abi::{Errno, PAGE_SIZE};
+use platform::{Context, MapOp};
 
-use super::state::{Batch, MAX_MAP_COUNT, Mm, MmLimits, State};
+use super::state::{Batch, MAX_MAP_COUNT, Made, Mm, MmLimits, State};
 use super::vma::{MapProt, Vma, VmaFlags, page_up};
 use crate::Result;
 
@@ -17,11 +18,24 @@ impl Mm {
         grows_down: bool,
         limits: &MmLimits,
     ) -> Result<()> {
+        self.protect_by(None, addr, len, (prot, grows_down), limits)?;
+        Ok(())
+    }
+
+    /// `mprotect(2)` by the guest thread `ctx`.
+    pub fn protect_by(
+        &self,
+        ctx: Option<&dyn Context>,
+        addr: u64,
+        len: u64,
+        (prot, grows_down): (MapProt, bool),
+        limits: &MmLimits,
+    ) -> Result<Made> {
         if !addr.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::EINVAL);
         }
         if len == 0 {
-            return Ok(());
+            return Ok(Made::Now);
         }
         let len = page_up(len).ok_or(Errno::ENOMEM)?;
         let end = self.check_range(addr, len, Errno::ENOMEM)?;
@@ -56,9 +70,30 @@ impl Mm {
             self.protect_part(state, v, at, to, prot, &mut batch);
             at = to;
         }
-        self.commit(state, &mut batch);
+        let whole = result.is_ok() && at >= end && start == addr;
+        let made = match (ctx, &batch.ops[..]) {
+            (
+                Some(ctx),
+                [
+                    op @ MapOp::Protect {
+                        addr: a, len: n, ..
+                    },
+                ],
+            ) if whole && (*a, *n) == (addr, len) => {
+                let op = op.clone();
+                self.commit_by(ctx, Some(op), state, &mut batch)
+            }
+            _ => {
+                self.commit(state, &mut batch);
+                Made::Now
+            }
+        };
         result?;
-        if at < end { Err(Errno::ENOMEM) } else { Ok(()) }
+        if at < end {
+            Err(Errno::ENOMEM)
+        } else {
+            Ok(made)
+        }
     }
 
     /// Changes `start..end` of the mapping `old`.

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use abi::{Errno, PAGE_SIZE};
-use platform::{AddressSpace, MapOp, PlatformError};
+use platform::{AddressSpace, Context, MapOp, PlatformError};
 
 use super::frames::{FrameRange, Frames};
 use super::spans::Spans;
 use super::vma::{Vma, VmaSet};
 use crate::Result;
-use crate::sync::RwLock;
+use crate::sync::{Mutex, RwLock};
 
 /// Most mappings an address space has (`vm.max_map_count`).
 pub const MAX_MAP_COUNT: usize = 65_530;
@@ -59,6 +59,18 @@ pub struct Layout {
     pub arg_end: u64,
     pub env_start: u64,
     pub env_end: u64,
+}
+
+/// Most memory that may wait for the next change before it is freed.
+const LIMBO: u64 = 4 << 20;
+
+/// How a change of an address space was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// It is in effect.
+    Now,
+    /// The host makes it by executing the caller's own system call: it must be let through.
+    ByCaller,
 }
 
 /// What the map lock guards.
@@ -143,6 +155,11 @@ pub struct Mm {
     pub(super) last_settled: AtomicU64,
     /// The host has refused a mapping once, so any may be missing there.
     pub(super) dropped: AtomicBool,
+    /// Memory taken away by a change that a guest thread makes itself: free after the next
+    /// change of the host's mappings.
+    pub(super) limbo: Mutex<Vec<FrameRange>>,
+    /// Changes of a space that nothing runs in yet, gathered to be made at once.
+    gathered: Mutex<Option<Vec<MapOp>>>,
     /// A call site is or was patched.
     pub(super) patched: AtomicBool,
     /// Traps by call site.
@@ -150,6 +167,8 @@ pub struct Mm {
     /// What patched call sites are told.
     pub(super) answers: super::patch::Answers,
     pub(super) state: RwLock<State>,
+    /// Contexts of asynchronous I/O.
+    pub aio: crate::aio::AioContexts,
 }
 
 impl fmt::Debug for Mm {
@@ -193,10 +212,13 @@ impl Mm {
             stack_limit: AtomicU64::new(8 << 20),
             last_settled: AtomicU64::new(0),
             dropped: AtomicBool::new(false),
+            limbo: Mutex::default(),
+            gathered: Mutex::default(),
             patched: AtomicBool::new(false),
             hot: super::patch::Hot::default(),
             answers: super::patch::Answers::default(),
             state: RwLock::new(state),
+            aio: crate::aio::AioContexts::default(),
         })
     }
 
@@ -230,6 +252,11 @@ impl Mm {
         self.stack_limit.store(limit, Ordering::Relaxed);
     }
 
+    /// Where the platform's time functions stand: address and length.
+    pub fn vdso(&self) -> Option<(u64, u64)> {
+        self.space.vdso()
+    }
+
     /// The program's layout.
     pub fn layout(&self) -> Layout {
         self.state.read().layout
@@ -259,9 +286,16 @@ impl Mm {
     /// mapping is dropped there, and faults derive again what is touched; `false` then.
     /// Called with the map lock held for writing.
     pub(super) fn commit(&self, state: &State, batch: &mut Batch) -> bool {
-        let ops = std::mem::take(&mut batch.ops);
+        let mut ops = std::mem::take(&mut batch.ops);
+        if let Some(gathered) = &mut *self.gathered.lock() {
+            gathered.append(&mut ops);
+        }
         let fine = match self.space.commit(&ops) {
-            Ok(()) | Err(PlatformError::Gone) => true,
+            Ok(()) => {
+                self.leave_limbo();
+                true
+            }
+            Err(PlatformError::Gone) => true,
             Err(_) => {
                 self.drop_host_mappings(state, &ops);
                 false
@@ -271,6 +305,52 @@ impl Mm {
             self.frames.release(range);
         }
         fine
+    }
+
+    /// From now on changes are only gathered; for a space that nothing runs in.
+    pub fn hold_changes(&self) {
+        self.gathered.lock().get_or_insert_default();
+    }
+
+    /// Makes the gathered changes.
+    pub fn apply_held(&self) {
+        let state = self.state.write();
+        let ops = self.gathered.lock().take().unwrap_or_default();
+        let mut batch = Batch {
+            ops,
+            ..Batch::default()
+        };
+        self.commit(&state, &mut batch);
+    }
+
+    /// Applies `batch` like [`Mm::commit`], or has `ctx`, held in the call that asks for it,
+    /// make the change `op` that `batch` amounts to.
+    pub(super) fn commit_by(
+        &self,
+        ctx: &dyn Context,
+        op: Option<MapOp>,
+        state: &State,
+        batch: &mut Batch,
+    ) -> Made {
+        let freed: u64 = batch.gone.iter().map(|r| r.len).sum();
+        let by_caller = freed <= LIMBO && op.is_some_and(|op| ctx.entrust(&op));
+        if !by_caller {
+            self.commit(state, batch);
+            return Made::Now;
+        }
+        batch.ops.clear();
+        // What was entrusted before is done.
+        self.leave_limbo();
+        self.limbo.lock().append(&mut batch.gone);
+        Made::ByCaller
+    }
+
+    /// Releases what a change that is made by now has freed.
+    fn leave_limbo(&self) {
+        let ranges = std::mem::take(&mut *self.limbo.lock());
+        for range in ranges {
+            self.frames.release(range);
+        }
     }
 
     /// Unmaps everything the guest can see, and everything `ops` was about.
@@ -365,6 +445,7 @@ impl Drop for Mm {
                 .iter()
                 .map(|s| s.frames())
                 .chain(state.reserve.iter().map(|s| s.frames()))
+                .chain(std::mem::take(self.limbo.get_mut()))
                 .collect(),
         };
         self.frames.bury(grave);

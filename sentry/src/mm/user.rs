@@ -353,10 +353,16 @@ impl Mm {
             .find(addr)
             .filter(|v| !v.prot.is_empty())
             .ok_or(Errno::EFAULT)?;
-        let Some(map) = vma.file().filter(|_| vma.shared()) else {
+        let page = page_down(addr);
+        let own = !vma.shared() && (vma.anon() || state.pmas.find(page).is_some());
+        // A private page that cannot be written never changes: nobody would ever wake.
+        if own && !vma.prot.contains(MapProt::WRITE) {
+            return Err(Errno::EFAULT);
+        }
+        let writable = vma.shared() || !vma.prot.contains(MapProt::WRITE);
+        let Some(map) = vma.file().filter(|_| writable && !own) else {
             return Ok((self.id | 1 << 63, addr));
         };
-        let page = page_down(addr);
         match map.file().frames(vma.offset_of(page), PAGE_SIZE, false)? {
             Backing::Memory { offset, .. } => Ok((0, offset + (addr - page))),
             Backing::Host { .. } => {

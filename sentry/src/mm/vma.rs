@@ -9,6 +9,7 @@ use abi::PAGE_SIZE;
 use platform::Prot;
 
 use super::file_map::FileMap;
+use super::policy::MemPolicy;
 
 bitflags::bitflags! {
     /// Protection of a mapping, in the bits of `mmap(2)`.
@@ -130,6 +131,8 @@ pub struct Vma {
     pub offset: u64,
     /// Name for `/proc/PID/maps`.
     pub name: VmaName,
+    /// Memory policy.
+    pub policy: MemPolicy,
 }
 
 impl fmt::Debug for Vma {
@@ -182,6 +185,7 @@ impl Vma {
             && self.prot == next.prot
             && self.flags == next.flags
             && self.name == next.name
+            && self.policy == next.policy
             && (self.anon() || self.offset.checked_add(self.len()) == Some(next.offset))
             && self.object.same(&next.object)
     }

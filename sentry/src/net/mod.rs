@@ -6,7 +6,7 @@
 //! the waiting forms of accept, connect, send and receive. [`NetNs`] is a network
 //! namespace: the names sockets are found by.
 //!
-//! Families: [`unix`], [`inet`] (loopback within the sandbox), [`netlink`].
+//! Families: [`unix`], [`inet`], [`netlink`]. [`outside`] is the network beyond the sandbox.
 
 pub mod addr;
 pub mod file;
@@ -14,7 +14,10 @@ pub mod inet;
 pub mod msg;
 pub mod netlink;
 pub mod options;
+pub mod outside;
+pub mod tables;
 pub mod unix;
+pub mod view;
 pub mod wait;
 
 use std::sync::Arc;
@@ -145,6 +148,8 @@ pub trait Socket: Send + Sync + 'static {
     fn set_option(&self, _t: &Arc<Task>, _level: i32, _name: i32, _value: &[u8]) -> Result<()> {
         Err(Errno::ENOPROTOOPT)
     }
+    /// An option of [`Common`] was set.
+    fn options_changed(&self) {}
     /// Whether each receive is one message (no partial sends, no glueing).
     fn is_message(&self) -> bool {
         self.common().kind != SockType::Stream
@@ -156,8 +161,10 @@ pub trait Socket: Send + Sync + 'static {
 pub struct NetNs {
     /// Abstract unix names.
     pub unix: unix::Names,
-    /// Ports of the loopback network.
+    /// Internet ports.
     pub inet: inet::Ports,
+    /// The stack and its links.
+    pub outside: outside::Outside,
 }
 
 /// A new socket. `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `ESOCKTNOSUPPORT`, `EINVAL`.

@@ -167,6 +167,7 @@ struct SendWait {
     socket: Arc<dyn Socket>,
     msg: Outgoing,
     done: usize,
+    waited: bool,
     timeout: Option<Duration>,
 }
 
@@ -197,9 +198,16 @@ impl Attempt for SendWait {
                         return Ok(self.value());
                     }
                 }
-                Err(Errno::EAGAIN) => return Err(Errno::EAGAIN.into()),
+                Err(Errno::EAGAIN) => {
+                    self.waited = true;
+                    return Err(Errno::EAGAIN.into());
+                }
                 Err(_) if self.done > 0 => return Ok(self.value()),
                 Err(e) => {
+                    // One that waits for room meets the socket's own error first.
+                    if self.waited && e == Errno::EPIPE {
+                        self.socket.common().check_error()?;
+                    }
                     raise_sigpipe(t, e, self.msg.flags);
                     return Err(e.into());
                 }
@@ -243,6 +251,7 @@ pub fn send(
         socket,
         msg,
         done: 0,
+        waited: false,
         timeout,
     };
     retry(t, send, deadline)

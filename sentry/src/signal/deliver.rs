@@ -8,7 +8,9 @@ use abi::signal::{SigAction, SigSet, Signal};
 
 use super::action::{self, Default, SA_NODEFER, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IGN};
 use super::{JobEvent, Taken, WaitStatus, frame, info, send};
+use crate::ptrace::{Event, Report};
 use crate::task::Task;
+use crate::task::gate::Hooks;
 use crate::task::run::{Deferred, Next, Outcome, Restart};
 use crate::wait::OnSignal;
 
@@ -20,12 +22,20 @@ use crate::wait::OnSignal;
 pub(crate) enum Flow {
     /// Go on so.
     Go(Next),
+    /// Go on so, from the beginning: a call has ended.
+    Again(Next),
     /// Stopped by job control; to go on so when continued.
     Stopped(Next),
     /// The task exits.
     Die,
     /// The task is gone already.
     Gone,
+    /// The tracer is told of something first.
+    Report(Report, Next),
+    /// Stands still while another thread dumps core; to go on so.
+    Hold(Next),
+    /// The tracer looks at it before it dies so.
+    Dying(WaitStatus),
     /// The register file has to be fetched first; go on with [`Deferred`] when it is there.
     Fetch(i64, Deferred),
 }
@@ -35,6 +45,12 @@ enum Found {
     Nothing,
     Die,
     Stop,
+    /// A tracer is to be told.
+    Report(Report),
+    /// Another thread dumps core.
+    Hold,
+    /// It dumps core.
+    Core(Taken),
     /// A handler would run, but a call waits.
     Disturbs,
     Handler(Taken, SigAction),
@@ -44,14 +60,25 @@ enum Found {
 impl Task {
     /// Acts on pending signals; called with `attention` set, before the guest runs on or an
     /// operation is stepped or parked.
-    pub(crate) fn look(self: &Arc<Task>, mut next: Next) -> Flow {
-        let mut holds = false;
+    /// `ready`: a signal to act on first, whatever a tracer says.
+    pub(crate) fn look(self: &Arc<Task>, mut next: Next, mut ready: Option<Taken>) -> Flow {
+        let mut holds = matches!(&next, Next::Step(op) if op.uninterruptible());
         loop {
             if matches!(next, Next::Return(_)) {
                 self.restore_mask();
             }
             let waits = matches!(next, Next::Step(_)) && !holds;
-            match self.find(waits, holds) {
+            let found = match ready {
+                Some(taken) => self.act(taken, waits),
+                None => self.find(waits, holds),
+            };
+            let acted = ready.is_some();
+            if !matches!(found, Found::Disturbs) {
+                ready = None;
+            }
+            match found {
+                // What it did may have to be looked at.
+                Found::Nothing if acted => {}
                 Found::Nothing => match next {
                     Next::Step(_) => return Flow::Go(next),
                     Next::Ended(class) => return self.undisturbed(class),
@@ -60,6 +87,26 @@ impl Task {
                 },
                 Found::Die => return Flow::Die,
                 Found::Stop => return Flow::Stopped(next),
+                Found::Report(report) => {
+                    // What it waits for may have come together with the signal.
+                    let Next::Step(op) = next else {
+                        return Flow::Report(report, next);
+                    };
+                    let done = match Outcome::from(op.step(self)) {
+                        Outcome::Gone => return Flow::Gone,
+                        Outcome::Wait(op) => return Flow::Report(report, Next::Step(op)),
+                        Outcome::Next(done) => done,
+                    };
+                    if let Report::Signal(taken) = report {
+                        self.put_back(taken);
+                    }
+                    return Flow::Again(done);
+                }
+                Found::Hold => return Flow::Hold(next),
+                Found::Core(taken) => return self.dump_core(taken, next),
+                Found::Fatal(status) if self.wants(Event::Exit) && self.has_regs() => {
+                    return Flow::Dying(status);
+                }
                 Found::Fatal(status) => {
                     send::begin_exit(self.thread_group(), status);
                     return Flow::Die;
@@ -90,6 +137,25 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Dumps core, once the registers are at hand.
+    fn dump_core(self: &Arc<Task>, taken: Taken, next: Next) -> Flow {
+        let value = match next {
+            Next::Return(v) => v,
+            _ => -i64::from(Errno::EINTR.raw()),
+        };
+        if !self.has_regs() {
+            let deferred = Deferred {
+                core: Some(taken),
+                ..Deferred::default()
+            };
+            return Flow::Fetch(value, deferred);
+        }
+        if !matches!(next, Next::Regs) {
+            self.change_regs(|r| r.gp.rax = value.cast_unsigned());
+        }
+        Flow::Go(Next::Step(self.begin_dump(taken)))
     }
 
     /// The call was ended for a signal that another thread has taken meanwhile.
@@ -131,8 +197,17 @@ impl Task {
         if sig.exit.is_some() {
             return Found::Die;
         }
+        match sig.dumping {
+            Some(tid) if tid == self.tid() => return Found::Nothing,
+            Some(_) => return Found::Hold,
+            None => {}
+        }
         if group.ns.is_frozen() {
             return Found::Stop;
+        }
+        let traced = self.hooked(Hooks::TRACED);
+        if traced && holds {
+            return Found::Nothing;
         }
         loop {
             let mut mine = self.sig.lock();
@@ -140,10 +215,16 @@ impl Task {
                 drop(mine);
                 let complete = self.join_stop(&mut sig);
                 drop(sig);
-                if complete {
+                if complete && !(traced && group.traced_by_parent()) {
                     crate::task::reap::notify_parent_of_job(group);
                 }
+                if traced {
+                    return Found::Report(Report::Trap);
+                }
                 return Found::Stop;
+            }
+            if traced && self.ptrace.lock().trap {
+                return Found::Report(Report::Trap);
             }
             let wanted = SigSet(!(mine.mask.0 | mine.waiting.0));
             let own = mine.pending.next(wanted);
@@ -155,6 +236,13 @@ impl Task {
             };
             let action = sighand.get(signal);
             let caught = action.handler != SIG_DFL && action.handler != SIG_IGN;
+            if traced && signal != Signal::SIGKILL {
+                let info = match own {
+                    Some(_) => mine.pending.take(signal),
+                    None => sig.pending.take(signal),
+                };
+                return Found::Report(Report::Signal(Taken { signal, info }));
+            }
             if caught && holds {
                 return Found::Nothing;
             }
@@ -169,21 +257,58 @@ impl Task {
             if caught {
                 return Found::Handler(Taken { signal, info }, action);
             }
-            if action.handler == SIG_IGN {
-                continue;
+            if let Some(found) = self.by_default(&mut sig, Taken { signal, info }, action) {
+                return found;
             }
-            match action::default_of(signal) {
-                Default::Ignore => {}
-                _ if sig.unkillable && signal != Signal::SIGKILL => {}
-                Default::Stop => {
-                    if signal != Signal::SIGSTOP && group.pgrp().is_orphaned() {
-                        continue;
-                    }
-                    self.begin_stop(&mut sig, signal);
+        }
+    }
+
+    /// Acts on a signal that is out of its queue.
+    fn act(self: &Arc<Task>, taken: Taken, waits: bool) -> Found {
+        let group = self.thread_group();
+        let action = group.sighand().get(taken.signal);
+        if action.handler != SIG_DFL && action.handler != SIG_IGN {
+            return match waits {
+                true => Found::Disturbs,
+                false => Found::Handler(taken, action),
+            };
+        }
+        let mut sig = group.signals.lock();
+        if sig.exit.is_some() {
+            return Found::Die;
+        }
+        let found = self.by_default(&mut sig, taken, action);
+        found.unwrap_or(Found::Nothing)
+    }
+
+    /// What a signal without a handler does; `None`: nothing more.
+    fn by_default(
+        self: &Arc<Task>,
+        sig: &mut super::GroupSignals,
+        taken: Taken,
+        action: SigAction,
+    ) -> Option<Found> {
+        let signal = taken.signal;
+        if action.handler == SIG_IGN {
+            return None;
+        }
+        match action::default_of(signal) {
+            Default::Ignore => None,
+            _ if sig.unkillable && signal != Signal::SIGKILL => None,
+            Default::Stop => {
+                let orphaned = || self.thread_group().pgrp().is_orphaned();
+                if signal == Signal::SIGSTOP || !orphaned() {
+                    self.begin_stop(sig, signal);
+                    self.attention.store(true, Ordering::SeqCst);
                 }
-                Default::Terminate => return Found::Fatal(WaitStatus::killed(signal, false)),
-                Default::Core => return Found::Fatal(WaitStatus::killed(signal, false)),
+                None
             }
+            Default::Terminate => Some(Found::Fatal(WaitStatus::killed(signal, false))),
+            Default::Core if self.would_dump() => {
+                sig.dumping = Some(self.tid());
+                Some(Found::Core(taken))
+            }
+            Default::Core => Some(Found::Fatal(WaitStatus::killed(signal, false))),
         }
     }
 
@@ -236,7 +361,7 @@ impl Task {
             let deferred = Deferred {
                 signal: Some(taken),
                 restart,
-                recall: None,
+                ..Deferred::default()
             };
             return Flow::Fetch(value.unwrap_or(0), deferred);
         };

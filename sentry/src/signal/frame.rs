@@ -263,6 +263,8 @@ pub fn pop(t: &Arc<Task>) -> Result<()> {
     };
     regs.xstate = xstate;
     ctx.set_regs(&regs).map_err(|_| Errno::EFAULT)?;
+    // It comes from no call.
+    t.ptrace.lock().nr = -1;
 
     t.set_sigmask(uc.sigmask);
     // An unusable stack in the frame is ignored, as Linux does.

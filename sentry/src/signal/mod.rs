@@ -76,6 +76,8 @@ pub struct GroupSignals {
     pub pending: Queue,
     /// Set once the process is ending: the status `wait4(2)` will report.
     pub exit: Option<WaitStatus>,
+    /// The thread that dumps core.
+    pub dumping: Option<i32>,
     /// The signal of a stop under way or in force.
     pub stop: Option<Signal>,
     /// Threads that have not stopped yet.

@@ -37,6 +37,11 @@ impl Queue {
         self.set.is_empty()
     }
 
+    /// What is queued, in order.
+    pub fn entries(&self) -> impl Iterator<Item = &SigInfo> {
+        self.entries.iter()
+    }
+
     /// Adds a signal; a standard one that is pending already is dropped. Without `info` the
     /// signal is only marked.
     pub fn push(&mut self, signal: Signal, info: Option<SigInfo>) {

@@ -10,6 +10,7 @@ use abi::signal::{SigInfo, SigSet, Signal};
 use super::action::{self, Default, SIG_DFL, SIG_IGN, STOPS};
 use super::{GroupSignals, JobEvent, WaitStatus};
 use crate::Result;
+use crate::task::gate::Hooks;
 use crate::task::limits::Resource;
 use crate::task::{Task, ThreadGroup};
 
@@ -163,7 +164,8 @@ fn is_ignored(
         let s = looked_at.sig.lock();
         s.mask.contains(signal) || s.waiting.contains(signal)
     };
-    if blocked {
+    // A tracer sees ignored signals too.
+    if blocked || looked_at.hooked(Hooks::TRACED) && signal != Signal::SIGKILL {
         return false;
     }
     let action = group.sighand().get(signal);
@@ -207,6 +209,7 @@ fn choose(
     if action.handler == SIG_DFL
         && by_default
         && (!masked || signal == Signal::SIGKILL)
+        && (!chosen.hooked(Hooks::TRACED) || signal == Signal::SIGKILL)
         && (!sig.unkillable || signal == Signal::SIGKILL)
     {
         after.fatal = Some(WaitStatus::killed(signal, false));
@@ -257,6 +260,15 @@ pub fn force(task: &Arc<Task>, info: SigInfo) {
     s.pending.push_front(signal, info);
     drop(s);
     task.attention.store(true, Ordering::SeqCst);
+}
+
+/// As [`force`], but the signal's default action is taken whatever the handler is.
+pub(crate) fn force_fatal(task: &Arc<Task>, info: SigInfo) {
+    if let Some(signal) = u64::try_from(info.signo).ok().and_then(Signal::new) {
+        let dfl = abi::signal::SigAction::default();
+        task.thread_group().sighand().set(signal, dfl);
+    }
+    force(task, info);
 }
 
 impl Task {

@@ -16,7 +16,9 @@ use super::{NewTask, Task, UtsNamespace};
 use crate::creds::Cap;
 use crate::fs::file::OpenFlags;
 use crate::mm::Mm;
+use crate::ptrace::Event;
 use crate::signal::SS_DISABLE;
+use crate::task::gate::Hooks;
 use crate::task::limits::Resource;
 use crate::wait::{OnSignal, Operation, Pollee, Registration, Share, Stop, SysResult};
 use crate::{Result, fs::FdTable};
@@ -59,6 +61,19 @@ const INTO_CGROUP: u64 = 1 << 33;
 impl CloneArgs {
     fn has(&self, flag: u32) -> bool {
         self.flags & bit(flag) != 0
+    }
+
+    /// What a tracer calls it; `None` when the child is never traced.
+    fn event(&self) -> Option<Event> {
+        if self.has(raw::CLONE_UNTRACED) {
+            None
+        } else if self.has(raw::CLONE_VFORK) {
+            Some(Event::Vfork)
+        } else if self.exit_signal != 17 {
+            Some(Event::Clone)
+        } else {
+            Some(Event::Fork)
+        }
     }
 
     /// The combinations `clone(2)` names as errors.
@@ -119,15 +134,19 @@ struct VforkWait {
 }
 
 impl Operation for VforkWait {
-    fn step(self: Box<Self>, _t: &Arc<Task>) -> SysResult<i64> {
+    fn step(self: Box<Self>, t: &Arc<Task>) -> SysResult<i64> {
         if self.done.done.load(Ordering::SeqCst) {
-            Ok(i64::from(self.child))
+            let child = i64::from(self.child);
+            t.event_stop(Event::VforkDone, child.cast_unsigned(), move |_| Ok(child))
         } else {
             Err(Stop::Wait(self))
         }
     }
     fn on_signal(&mut self, _t: &Arc<Task>) -> OnSignal {
         OnSignal::Hold
+    }
+    fn uninterruptible(&self) -> bool {
+        true
     }
     fn name(&self) -> &'static str {
         "vfork"
@@ -149,6 +168,7 @@ impl Task {
         args.check(self)?;
         let mut regs = self.context()?.regs().ok_or(Errno::EINVAL)?;
         regs.gp.rax = 0;
+        let sp = regs.gp.rsp;
         if args.stack != 0 {
             regs.gp.rsp = args.stack;
         }
@@ -162,7 +182,10 @@ impl Task {
         let mm = if args.has(raw::CLONE_VM) {
             self.mm()
         } else {
-            self.mm().fork()?
+            let mm = self.mm();
+            // Nobody else writes there when no other thread or process has it.
+            let alone = self.thread_group().thread_count() == 1 && Arc::strong_count(&mm) == 2;
+            mm.fork(alone.then_some(sp))?
         };
         let ns = self.pid_ns();
         let tid = ns.allocate(args.set_tid)?;
@@ -178,19 +201,32 @@ impl Task {
             *child.vfork.lock() = Some(done.clone());
             done
         });
+        let event = args.event();
+        if let Some(event) = event
+            && self.hooked(Hooks::TRACED)
+        {
+            self.inherit_tracer(&child, event);
+        }
         child.start();
+        let message = u64::try_from(tid).unwrap_or(0);
         let Some(done) = vfork else {
-            return Ok(i64::from(tid));
+            let Some(event) = event else {
+                return Ok(i64::from(tid));
+            };
+            return self.event_stop(event, message, move |_| Ok(i64::from(tid)));
         };
         let wait = done
             .event
             .register(PollEvents::IN, self.waker(), Share::All);
-        Box::new(VforkWait {
+        let wait = Box::new(VforkWait {
             done,
             child: tid,
             _wait: wait,
-        })
-        .step(self)
+        });
+        match event {
+            Some(event) => self.event_stop(event, message, move |t| wait.step(t)),
+            None => wait.step(self),
+        }
     }
 
     /// `RLIMIT_NPROC` for users without the capabilities that lift it.
@@ -263,7 +299,7 @@ impl Task {
         } else {
             args.exit_signal
         };
-        ThreadGroup::new(NewGroup {
+        let group = ThreadGroup::new(NewGroup {
             kernel: self.kernel.clone(),
             ns: mine.ns.clone(),
             pid,
@@ -274,7 +310,11 @@ impl Task {
             limits: mine.all_limits(),
             sighand,
             exit_signal,
-        })
+        });
+        group.set_dumpable(mine.dumpable());
+        let filter = mine.coredump_filter.load(Ordering::Relaxed);
+        group.coredump_filter.store(filter, Ordering::Relaxed);
+        group
     }
 
     fn inherit(&self, args: &CloneArgs, tid: i32, group: Arc<ThreadGroup>, mm: Arc<Mm>) -> NewTask {
@@ -382,8 +422,11 @@ impl Task {
         if self.doomed.load(Ordering::SeqCst) || self.thread_group().is_exiting() {
             return Err(Errno::EAGAIN);
         }
+        // With the tree lock held, so that no filter for all threads misses it.
+        child.set_seccomp(self.seccomp());
         group.threads.lock().tasks.push(child.clone());
         if new_process {
+            *group.forker.lock() = self.weak();
             if let Some(parent) = group.parent() {
                 parent.rel.lock().children.push(group.clone());
             }

@@ -20,7 +20,9 @@ use crate::futex;
 use crate::kernel::Kernel;
 use crate::load::{self, Program, StartInfo};
 use crate::mm::{Mm, MmLimits};
-use crate::signal::SS_DISABLE;
+use crate::ptrace::Event;
+use crate::signal::{SS_DISABLE, info};
+use crate::task::gate::Hooks;
 use crate::wait::{OnSignal, Operation, Registration, Share, Stop, SysResult};
 
 /// The program a process runs.
@@ -169,11 +171,15 @@ impl Operation for ExecOp {
         let Some(loaded) = self.loaded.take() else {
             return Err(Stop::Gone);
         };
+        let old = t.tid();
         t.become_program(loaded, self.ctx.clone(), self.cookie);
-        Err(Stop::Regs)
+        t.after_exec(old)
     }
     fn on_signal(&mut self, _t: &Arc<Task>) -> OnSignal {
         OnSignal::Hold
+    }
+    fn uninterruptible(&self) -> bool {
+        true
     }
     fn name(&self) -> &'static str {
         "execve"
@@ -185,9 +191,31 @@ impl Task {
     pub fn exec(self: &Arc<Task>, request: ExecRequest) -> SysResult<i64> {
         let limits = self.thread_group().all_limits();
         let personality = self.personality.load(Ordering::Relaxed);
-        let cx = WalkCx::of(self);
-        let loaded = load(&self.kernel, &cx, &limits, personality, request)?;
+        let mut cx = WalkCx::of(self);
+        // Set-id bits do not count under a tracer that may not have them.
+        let own = cx.creds.no_new_privs;
+        let weak_tracer = |t: Arc<Task>| !t.creds().capable(Cap::SysPtrace);
+        if self.tracer().is_some_and(weak_tracer) {
+            let mut creds = (*cx.creds).clone();
+            creds.no_new_privs = true;
+            cx.creds = Arc::new(creds);
+        }
+        let mut loaded = load(&self.kernel, &cx, &limits, personality, request)?;
+        loaded.creds.no_new_privs = own;
         self.exec_loaded(loaded)
+    }
+
+    /// A tracer learns that the program is another; `old`: the thread's number before.
+    fn after_exec(self: &Arc<Task>, old: i32) -> SysResult<i64> {
+        if !self.hooked(Hooks::TRACED) {
+            return Err(Stop::Regs);
+        }
+        if !self.wants(Event::Exec) && !self.ptrace.lock().seized {
+            let uid = self.creds().uid;
+            self.post_signal(info::user(Signal::SIGTRAP, self.pid(), uid));
+        }
+        let message = u64::try_from(old).unwrap_or(0);
+        self.event_stop(Event::Exec, message, |_| Err(Stop::Regs))
     }
 
     /// The limits this task's address space heeds.

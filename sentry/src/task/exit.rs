@@ -10,21 +10,37 @@ use super::group::ThreadGroup;
 use super::{Task, reap};
 use crate::fs::FdTable;
 use crate::futex;
+use crate::ptrace::Event;
 use crate::signal::{WaitStatus, info, send};
 use crate::wait::{Stop, SysResult};
 
 impl Task {
     /// `exit(2)`: ends this thread, and the process with it if it is the last.
     pub fn exit_thread(self: &Arc<Task>, code: i32) -> SysResult<()> {
-        self.do_exit(WaitStatus::exited(code));
-        Err(Stop::Gone)
+        let status = WaitStatus::exited(code);
+        let message = u64::from(status.0.cast_unsigned());
+        self.event_stop(Event::Exit, message, move |t| {
+            t.do_exit(status);
+            Err(Stop::Gone)
+        })
+        .map(drop)
     }
 
     /// `exit_group(2)`: ends the process.
     pub fn exit_process(self: &Arc<Task>, code: i32) -> SysResult<()> {
-        send::begin_exit(self.thread_group(), WaitStatus::exited(code));
-        self.exit_doomed();
-        Err(Stop::Gone)
+        let status = WaitStatus::exited(code);
+        let message = u64::from(status.0.cast_unsigned());
+        self.event_stop(Event::Exit, message, move |t| {
+            send::begin_exit(t.thread_group(), status);
+            t.exit_doomed();
+            Err(Stop::Gone)
+        })
+        .map(drop)
+    }
+
+    /// Ends this thread alone by a signal, and the process with it if it is the last.
+    pub(crate) fn die_alone(self: &Arc<Task>, status: WaitStatus) {
+        self.do_exit(status);
     }
 
     /// Exits because the process ends, or another thread's `execve` demands it.
@@ -47,10 +63,17 @@ impl Task {
         self.set_files(FdTable::new());
         if let Some(ctx) = self.set_context(None) {
             self.add_earlier_cpu(ctx.cpu_time());
+            let mm = self.mm();
+            // The last who has the space ends it whole, which is one step for the host.
+            if self.thread_group().thread_count() == 1 && Arc::strong_count(&mm) == 2 {
+                mm.space().kill();
+            }
             ctx.kill();
         }
         drop(self.park.take());
         *self.stopped_next.lock() = None;
+        drop(self.trace_after.lock().take());
+        self.end_tracing(status);
         if let Some(tracer) = &self.kernel.tracer {
             tracer.exit(self.tid(), status.0);
         }
@@ -155,6 +178,7 @@ fn end_process(
     }
     let hook = group.on_exit.lock().take();
     drop(tree);
+    last.tell_death(status);
 
     for other in later {
         if !Arc::ptr_eq(&other, group) {

@@ -5,7 +5,7 @@
 //! `limits`, `life` are leaves; `signals` is above the per-thread signal lock.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use super::session::{ProcessGroup, Session};
 use super::times::CpuTimes;
 use crate::Result;
 use crate::kernel::Kernel;
+use crate::ptrace::Tracees;
 use crate::signal::action::SigHand;
 use crate::signal::{GroupSignals, WaitStatus, send};
 use crate::sync::{Mutex, RwLock};
@@ -85,6 +86,8 @@ pub struct ThreadGroup {
     pub(crate) thread_gone: Pollee,
     pub(crate) subreaper: AtomicBool,
     pub(crate) dumpable: AtomicBool,
+    /// `/proc/PID/coredump_filter`.
+    pub coredump_filter: AtomicU32,
     /// Has called `execve` since it was forked (`setpgid(2)`).
     pub(crate) did_exec: AtomicBool,
     /// Interval and POSIX timers.
@@ -93,9 +96,16 @@ pub struct ThreadGroup {
     pub start: Duration,
     /// `/proc/PID/oom_score_adj`.
     pub oom_score_adj: AtomicI32,
+    /// Tracees of its threads.
+    pub(crate) tracees: Mutex<Tracees>,
+    /// The thread that forked it.
+    pub(crate) forker: Mutex<Weak<Task>>,
     /// Called once with the status when the process ends.
     pub(crate) on_exit: Mutex<Option<ExitHook>>,
 }
+
+/// What is dumped by default: anonymous memory, ELF headers, private huge pages.
+const DUMP_FILTER: u32 = 0x33;
 
 /// Called with the status when a process ends.
 pub type ExitHook = Box<dyn FnOnce(WaitStatus) + Send>;
@@ -143,9 +153,12 @@ impl ThreadGroup {
             thread_gone: Pollee::new(),
             subreaper: AtomicBool::new(false),
             dumpable: AtomicBool::new(true),
+            coredump_filter: AtomicU32::new(DUMP_FILTER),
             did_exec: AtomicBool::new(false),
             timers: ProcessTimers::default(),
             oom_score_adj: AtomicI32::new(0),
+            tracees: Mutex::default(),
+            forker: Mutex::default(),
             on_exit: Mutex::new(None),
         })
     }

@@ -4,13 +4,16 @@
 //! happens from an event of the guest to its resumption. [`park`] is the task's one atomic
 //! state. [`create`], [`clone`], [`exec`], [`exit`], [`reap`] are the stations of a life.
 
+mod access;
 pub mod clone;
 pub mod create;
 pub mod exec;
 pub mod exit;
 pub mod fault;
+pub mod gate;
 pub mod group;
 pub mod limits;
+pub mod namespace;
 pub mod park;
 mod patched;
 pub mod pid;
@@ -23,7 +26,7 @@ pub mod times;
 pub mod uts;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -35,6 +38,7 @@ use crate::creds::Creds;
 use crate::fs::{FdTable, FsContext};
 use crate::kernel::Kernel;
 use crate::mm::{Mm, patch};
+use crate::ptrace::{After, Trace};
 use crate::signal::{TaskSignals, send};
 use crate::sync::{Mutex, RwLock};
 use crate::wait::Waker;
@@ -56,6 +60,19 @@ pub const TRAPPED: &[u32] = &[
     abi::nr::rt_sigreturn,
     abi::nr::arch_prctl,
     abi::nr::sigaltstack,
+];
+
+/// Calls that the host thread itself makes in the end, or may: nothing is gained by serving
+/// them without it.
+pub const ON_HOST_THREAD: &[u32] = &[
+    abi::nr::exit,
+    abi::nr::exit_group,
+    abi::nr::mmap,
+    abi::nr::munmap,
+    abi::nr::mprotect,
+    abi::nr::mremap,
+    abi::nr::madvise,
+    abi::nr::brk,
 ];
 
 /// Longest name of a thread in bytes, without its NUL (`TASK_COMM_LEN`).
@@ -90,6 +107,16 @@ pub struct Task {
     /// The tracer has seen the beginning of a call, not yet its end.
     pub(crate) traced: AtomicBool,
     pub(crate) exited: AtomicBool,
+    /// Stands still while another thread dumps core.
+    pub(crate) held_for_dump: AtomicBool,
+    /// What its calls have to pass ([`gate::Hooks`]).
+    pub(crate) hooks: AtomicU8,
+    /// The next call goes to the host as it is.
+    pub(crate) pass_next: AtomicBool,
+    pub(crate) seccomp: RwLock<crate::seccomp::Mode>,
+    pub(crate) ptrace: Mutex<Trace>,
+    /// How it goes on after a stop for its tracer.
+    pub(crate) trace_after: Mutex<Option<After>>,
     comm: Mutex<Vec<u8>>,
     exe: RwLock<Option<exec::ExeInfo>>,
     /// Word cleared and woken at exit (`set_tid_address(2)`); 0 for none.
@@ -164,6 +191,12 @@ impl Task {
             doomed: AtomicBool::new(false),
             traced: AtomicBool::new(false),
             exited: AtomicBool::new(false),
+            held_for_dump: AtomicBool::new(false),
+            hooks: AtomicU8::new(0),
+            pass_next: AtomicBool::new(false),
+            seccomp: RwLock::default(),
+            ptrace: Mutex::default(),
+            trace_after: Mutex::new(None),
             comm: Mutex::new(new.comm),
             exe: RwLock::new(new.exe),
             clear_child_tid: AtomicU64::new(0),
@@ -326,10 +359,12 @@ impl Task {
         let ns = u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
         self.earlier_cpu.fetch_add(ns, Ordering::Relaxed);
     }
-    /// State letter of `/proc/PID/stat`: running, sleeping, stopped, dead.
+    /// State letter of `/proc/PID/stat`: running, sleeping, stopped, traced, dead.
     pub fn state(&self) -> char {
         if self.exited.load(Ordering::Relaxed) {
             'X'
+        } else if self.in_trace_stop() {
+            't'
         } else if self.sig.lock().stopped {
             'T'
         } else if self.park.is_parked() {

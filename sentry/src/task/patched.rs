@@ -3,9 +3,10 @@
 //! was stopped in a thunk where it stands in its own program.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::run::CallState;
-use super::{TRAPPED, Task};
+use super::{ON_HOST_THREAD, TRAPPED, Task};
 use crate::mm::patch::{self, Kind, Place};
 use crate::wait::SysResult;
 
@@ -32,9 +33,9 @@ impl Task {
     /// Whether sites of this call may be patched: nobody wants to see them all, and it needs
     /// neither the registers nor the host thread.
     pub(crate) fn may_patch(&self, nr: u64) -> bool {
-        let own = [abi::nr::exit, abi::nr::exit_group];
         let is = |n: &u32| u64::from(*n) == nr;
-        self.kernel.tracer.is_none() && !TRAPPED.iter().any(is) && !own.iter().any(is)
+        let watched = self.kernel.tracer.is_some() || self.hooks.load(Ordering::Relaxed) != 0;
+        !watched && !TRAPPED.iter().any(is) && !ON_HOST_THREAD.iter().any(is)
     }
 
     /// Moves a thread that was stopped in a thunk to where it stands in its program. Called

@@ -20,6 +20,8 @@ pub const CLD_EXITED: i32 = 1;
 pub const CLD_KILLED: i32 = 2;
 /// `CLD_DUMPED`.
 pub const CLD_DUMPED: i32 = 3;
+/// `CLD_TRAPPED`.
+pub const CLD_TRAPPED: i32 = 4;
 /// `CLD_STOPPED`.
 pub const CLD_STOPPED: i32 = 5;
 /// `CLD_CONTINUED`.
@@ -36,6 +38,27 @@ pub enum Which {
     Pgrp(i32),
     /// This very process (a pidfd).
     Group(Arc<ThreadGroup>),
+}
+
+impl Which {
+    /// Whether a tracee that has ended is meant.
+    fn names(&self, tid: i32) -> bool {
+        match self {
+            Which::Any => true,
+            Which::Pid(pid) => *pid == tid,
+            Which::Pgrp(_) | Which::Group(_) => false,
+        }
+    }
+
+    /// Whether a tracee is meant.
+    fn chooses(&self, t: &Task) -> bool {
+        match self {
+            Which::Any => true,
+            Which::Pid(pid) => *pid == t.tid(),
+            Which::Pgrp(pgid) => t.thread_group().pgrp().pgid() == *pgid,
+            Which::Group(g) => t.is_leader() && Arc::ptr_eq(g, t.thread_group()),
+        }
+    }
 }
 
 /// What is waited for.
@@ -78,7 +101,10 @@ impl Task {
         let group = self.thread_group();
         let tree = group.ns.tree();
         let children = group.children();
-        let mut any = false;
+        let (mut any, found) = group.report_tracee(what);
+        if let Some(found) = found {
+            return Ok(found);
+        }
         for child in children.iter().filter(|c| eligible(c, what)) {
             // A dead child has no other change to wait for.
             any |= what.exited || !child.is_zombie();
@@ -126,43 +152,101 @@ pub(super) fn unlink(group: &Arc<ThreadGroup>, parent: Option<&Arc<ThreadGroup>>
 }
 
 impl ThreadGroup {
+    /// A stop or the end of a tracee; whether there is a tracee to wait for.
+    fn report_tracee(&self, what: &WaitFor) -> (bool, Option<Waited>) {
+        let (alive, dead): (Vec<_>, Vec<_>) = {
+            let tracees = self.tracees.lock();
+            if tracees.alive.is_empty() && tracees.dead.is_empty() {
+                return (false, None);
+            }
+            let alive = tracees.alive.iter().filter_map(|t| t.upgrade());
+            (alive.collect(), tracees.dead.clone())
+        };
+        let mut any = false;
+        let mut ended = dead.iter().filter(|d| what.which.names(d.tid));
+        if let Some(d) = ended.find(|_| what.exited) {
+            if !what.nowait {
+                self.tracees.lock().dead.retain(|o| o.tid != d.tid);
+            }
+            let (code, value) = d.status.as_child();
+            let found = Waited {
+                pid: d.tid,
+                uid: d.uid,
+                status: d.status.0,
+                code,
+                value,
+                times: d.times,
+                max_rss: 0,
+            };
+            return (true, Some(found));
+        }
+        for t in alive.iter().filter(|t| what.which.chooses(t)) {
+            any = true;
+            let mut tr = t.ptrace.lock();
+            let Some(stop) = tr.stop.as_mut().filter(|s| !s.waited) else {
+                continue;
+            };
+            stop.waited = !what.nowait;
+            let code = stop.code;
+            drop(tr);
+            let found = Waited {
+                pid: t.tid(),
+                uid: t.creds().uid,
+                status: code << 8 | 0x7f,
+                code: CLD_TRAPPED,
+                value: code,
+                times: t.cpu_times(),
+                max_rss: 0,
+            };
+            return (true, Some(found));
+        }
+        (any, None)
+    }
+
     /// The state change to report, taken unless `WNOWAIT`.
     fn report(&self, what: &WaitFor) -> Option<Waited> {
-        let (pid, (uid, _), times) = (self.pid(), self.owner(), self.cpu_times());
-        let max_rss = self.max_rss().0;
-        let made = |status: i32, code: i32, value: i32| Waited {
-            pid,
-            uid,
-            status,
-            code,
-            value,
-            times,
-            max_rss,
-        };
         let ended = {
             let life = self.life.lock();
             if life.zombie { life.status } else { None }
         };
         if let Some(status) = ended {
             let (code, value) = status.as_child();
-            return what.exited.then(|| made(status.0, code, value));
+            return what.exited.then(|| self.waited(status.0, code, value));
+        }
+        if self.traced_by_parent() {
+            // The tracer's side of it tells the stops.
+            return None;
         }
         let mut sig = self.signals.lock();
         let event = sig.job_event?;
-        let found = match event {
+        let (status, code, value) = match event {
             JobEvent::Stopped(s) if what.stopped => {
                 let nr = i32::from(s.raw());
-                made(nr << 8 | 0x7f, CLD_STOPPED, nr)
+                (nr << 8 | 0x7f, CLD_STOPPED, nr)
             }
             JobEvent::Continued if what.continued => {
-                made(0xffff, CLD_CONTINUED, i32::from(Signal::SIGCONT.raw()))
+                (0xffff, CLD_CONTINUED, i32::from(Signal::SIGCONT.raw()))
             }
             _ => return None,
         };
         if !what.nowait {
             sig.job_event = None;
         }
-        Some(found)
+        drop(sig);
+        Some(self.waited(status, code, value))
+    }
+
+    /// A report; counting what was used takes a while.
+    fn waited(&self, status: i32, code: i32, value: i32) -> Waited {
+        Waited {
+            pid: self.pid(),
+            uid: self.owner().0,
+            status,
+            code,
+            value,
+            times: self.cpu_times(),
+            max_rss: self.max_rss().0,
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use abi::Errno;
 use abi::signal::Signal;
 use platform::{Exit, Resume};
 
+use super::gate::Hooks;
 use super::{TRAPPED, Task};
+use crate::ptrace::Report;
 use crate::signal::deliver::Flow;
 use crate::signal::{Taken, WaitStatus, send};
 use crate::wait::{OnSignal, Operation, Stop, SysResult};
@@ -44,6 +46,20 @@ pub(crate) enum Next {
     Ended(OnSignal),
 }
 
+/// How a task goes on, and the signal it goes on with.
+#[derive(Debug)]
+pub(crate) struct Onward {
+    pub(crate) next: Next,
+    /// Taken from its queue, to be acted on first.
+    pub(crate) ready: Option<Taken>,
+}
+
+impl From<Next> for Onward {
+    fn from(next: Next) -> Onward {
+        Onward { next, ready: None }
+    }
+}
+
 /// A call to be made again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Restart {
@@ -62,6 +78,14 @@ pub(crate) struct Deferred {
     pub(crate) restart: Option<Restart>,
     /// A call to serve, which needs the registers.
     pub(crate) recall: Option<CallState>,
+    /// A call that still has to pass what watches the task.
+    pub(crate) gated: Option<CallState>,
+    /// The signal it dumps core for.
+    pub(crate) core: Option<Taken>,
+    /// It only had to have its registers at hand.
+    pub(crate) hold: Option<Next>,
+    /// What a tracer is to be told.
+    pub(crate) report: Option<(Report, Next)>,
 }
 
 /// Holds the place of a stopped task; how it goes on is kept beside it.
@@ -106,6 +130,9 @@ impl Task {
             return self.on_gone(signo);
         }
         self.park.enter();
+        if self.hooked(Hooks::TRACED) {
+            self.traced_event(&exit);
+        }
         match exit {
             Exit::Syscall { nr, args, ip } => self.on_syscall(CallState { nr, args, ip }),
             Exit::ForeignSyscall { .. } => {
@@ -141,8 +168,16 @@ impl Task {
             self.put_back(taken);
         }
         *self.call.lock() = call;
+        if self.hooks.load(Ordering::Relaxed) != 0 {
+            return self.pass_gate(call);
+        }
+        self.with_regs(call);
+    }
+
+    /// Serves a call, with the registers at hand if it needs them.
+    pub(super) fn with_regs(self: &Arc<Task>, call: CallState) {
         let trapped = TRAPPED.iter().any(|&n| u64::from(n) == call.nr);
-        if trapped && self.context().is_ok_and(|c| c.regs().is_none()) {
+        if trapped && !self.has_regs() {
             let deferred = Deferred {
                 recall: Some(call),
                 ..Deferred::default()
@@ -152,7 +187,12 @@ impl Task {
         self.serve(call);
     }
 
-    fn serve(self: &Arc<Task>, call: CallState) {
+    /// Whether the register file is at hand.
+    pub(crate) fn has_regs(&self) -> bool {
+        self.context().is_ok_and(|c| c.regs().is_some())
+    }
+
+    pub(super) fn serve(self: &Arc<Task>, call: CallState) {
         if let Some(tracer) = &self.kernel.tracer {
             self.traced.store(true, Ordering::Relaxed);
             tracer.enter(self, call.nr, &call.args);
@@ -171,6 +211,23 @@ impl Task {
             Some(Deferred {
                 recall: Some(call), ..
             }) => self.serve(call),
+            Some(Deferred {
+                gated: Some(call), ..
+            }) => self.pass_gate(call),
+            Some(Deferred {
+                core: Some(taken), ..
+            }) => self.proceed(Next::Step(self.begin_dump(taken))),
+            Some(Deferred {
+                hold: Some(next), ..
+            }) => self.proceed(next),
+            Some(Deferred {
+                report: Some((report, next)),
+                ..
+            }) => {
+                if let Some(on) = self.report(report, next) {
+                    self.proceed_on(on);
+                }
+            }
             Some(deferred) => {
                 self.deliver_deferred(deferred);
                 self.proceed(Next::Regs);
@@ -201,6 +258,13 @@ impl Task {
     /// Steps the parked operation; called by the worker that claimed the task.
     pub fn run_claimed(self: &Arc<Task>) {
         let op = self.park.take();
+        let traced = self.trace_after.lock().take();
+        if let Some(after) = traced {
+            if let Some(on) = self.stay(after) {
+                self.proceed_on(on);
+            }
+            return;
+        }
         let stopped = self.stopped_next.lock().take();
         match (stopped, op) {
             (Some(next), _) => self.proceed(next),
@@ -210,7 +274,7 @@ impl Task {
     }
 
     /// Ends, parks or resumes after a handler.
-    fn settle(self: &Arc<Task>, result: SysResult<i64>) {
+    pub(super) fn settle(self: &Arc<Task>, result: SysResult<i64>) {
         if let Some(next) = self.outcome(result) {
             self.proceed(next);
         }
@@ -232,14 +296,55 @@ impl Task {
 
     /// Goes on with `next`, after looking at what demands attention, until the guest runs,
     /// an operation is parked, or the task has exited.
-    pub(crate) fn proceed(self: &Arc<Task>, mut next: Next) {
+    pub(crate) fn proceed(self: &Arc<Task>, next: Next) {
+        self.proceed_on(next.into());
+    }
+
+    /// The same, with a signal in hand.
+    pub(crate) fn proceed_on(self: &Arc<Task>, on: Onward) {
+        let Onward {
+            mut next,
+            mut ready,
+        } = on;
         loop {
-            if self.attention.load(Ordering::SeqCst) && !matches!(next, Next::Passthrough) {
-                match self.look(next) {
+            if self.hooked(Hooks::TRACED) && ready.is_none() {
+                match self.before_guest(next) {
+                    Some(on) => Onward { next, ready } = on,
+                    None => return,
+                }
+            }
+            let looks = self.attention.load(Ordering::SeqCst) || ready.is_some();
+            if looks && !matches!(next, Next::Passthrough) {
+                match self.look(next, ready.take()) {
                     Flow::Go(n) => next = n,
+                    Flow::Hold(n) => match self.hold_here(n) {
+                        Some(n) => {
+                            next = n;
+                            continue;
+                        }
+                        None => return,
+                    },
+                    Flow::Again(n) => {
+                        next = n;
+                        continue;
+                    }
                     Flow::Die => return self.exit_doomed(),
                     Flow::Gone => return,
                     Flow::Fetch(v, deferred) => return self.fetch(v, deferred),
+                    Flow::Report(report, n) => match self.report(report, n) {
+                        Some(on) => {
+                            Onward { next, ready } = on;
+                            continue;
+                        }
+                        None => return,
+                    },
+                    Flow::Dying(status) => match self.dying_stop(status) {
+                        Some(on) => {
+                            Onward { next, ready } = on;
+                            continue;
+                        }
+                        None => return,
+                    },
                     Flow::Stopped(n) => match self.stop_here(n) {
                         Some(n) => {
                             next = n;
@@ -287,8 +392,26 @@ impl Task {
         self.stopped_next.lock().take()
     }
 
+    /// Stands still with the registers at hand, while another thread dumps core.
+    fn hold_here(self: &Arc<Task>, next: Next) -> Option<Next> {
+        if self.has_regs() {
+            self.hold_for_dump();
+            return self.stop_here(next);
+        }
+        let (value, next) = match next {
+            Next::Return(v) => (v, Next::Regs),
+            next => (self.call.lock().nr.cast_signed(), next),
+        };
+        let deferred = Deferred {
+            hold: Some(next),
+            ..Deferred::default()
+        };
+        self.fetch(value, deferred);
+        None
+    }
+
     /// Brings the register file: resumes with an interruption pending.
-    fn fetch(self: &Arc<Task>, value: i64, deferred: Deferred) {
+    pub(crate) fn fetch(self: &Arc<Task>, value: i64, deferred: Deferred) {
         *self.deferred.lock() = Some(deferred);
         let Ok(ctx) = self.context() else { return };
         ctx.interrupt();
@@ -320,6 +443,10 @@ impl Task {
     /// Resumes the guest, unless something came to look at in the last moment.
     fn resume(self: &Arc<Task>, how: Resume) -> Option<Next> {
         let Ok(ctx) = self.context() else { return None };
+        let how = self.passable(how);
+        if self.hooked(Hooks::TRACED) {
+            self.arm_step();
+        }
         self.park.leave();
         if self.attention.load(Ordering::SeqCst) {
             if how == Resume::Passthrough {

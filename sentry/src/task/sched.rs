@@ -1,6 +1,8 @@
 //! Scheduling attributes as the guest sets and reads them (`sched(7)`). The host schedules;
 //! these are remembered and reported.
 
+use crate::mm::policy::MemPolicy;
+
 /// Policy, priorities and affinity of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sched {
@@ -16,6 +18,8 @@ pub struct Sched {
     pub affinity: u64,
     /// `ioprio_set(2)`.
     pub ioprio: u16,
+    /// `set_mempolicy(2)`.
+    pub mempolicy: MemPolicy,
 }
 
 impl Sched {
@@ -28,6 +32,7 @@ impl Sched {
             reset_on_fork: false,
             affinity: all(cpus),
             ioprio: 0,
+            mempolicy: MemPolicy::default(),
         }
     }
 

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use abi::fs::{Stat, Statx, StatxTime};
-use abi::time::Timespec;
 use sentry::fs::File;
-use sentry::fs::vfs::{Attr, Path, lookup};
+use sentry::fs::vfs::{Attr, FileTime, Path, lookup};
 use sentry::{Result, SysResult, Task};
 
 use super::at::{self, AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW};
@@ -93,13 +92,10 @@ pub fn statx(
 }
 
 fn to_statx(attr: &Attr, path: &Path) -> Statx {
-    let time = |d| {
-        let ts = Timespec::from(d);
-        StatxTime {
-            sec: ts.sec,
-            nsec: u32::try_from(ts.nsec).unwrap_or(0),
-            pad: 0,
-        }
+    let time = |t: FileTime| StatxTime {
+        sec: t.sec,
+        nsec: t.nsec,
+        pad: 0,
     };
     let major = |dev| sentry::fs::dev::major(dev);
     let minor = |dev| sentry::fs::dev::minor(dev);

@@ -1,11 +1,10 @@
 //! `utime(2)`, `utimes(2)`, `futimesat(2)`, `utimensat(2)`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use abi::Errno;
 use abi::time::{Timespec, Timeval};
-use sentry::fs::vfs::{Path, TimeSet, setattr};
+use sentry::fs::vfs::{FileTime, Path, TimeSet, setattr};
 use sentry::{Result, SysResult, Task};
 
 use super::at::{self, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW};
@@ -27,23 +26,24 @@ fn set(t: &Arc<Task>, path: &Path, (atime, mtime): Times) -> Result<()> {
     at::with(t, |cx| setattr::utimes(cx, path, atime, mtime))
 }
 
-/// A time since the epoch; one before it counts as the epoch.
-fn since_epoch(sec: i64, nsec: u32) -> Duration {
-    u64::try_from(sec).map_or(Duration::ZERO, |s| Duration::new(s, nsec))
-}
-
 fn from_timespec(ts: Timespec) -> Result<Option<TimeSet>> {
     match ts.nsec {
         UTIME_NOW => Ok(Some(TimeSet::Now)),
         UTIME_OMIT => Ok(None),
-        n @ 0..=999_999_999 => Ok(Some(TimeSet::To(since_epoch(ts.sec, n as u32)))),
+        n @ 0..=999_999_999 => Ok(Some(TimeSet::To(FileTime {
+            sec: ts.sec,
+            nsec: n as u32,
+        }))),
         _ => Err(Errno::EINVAL),
     }
 }
 
 fn from_timeval(tv: Timeval) -> Result<Option<TimeSet>> {
     match tv.usec {
-        u @ 0..=999_999 => Ok(Some(TimeSet::To(since_epoch(tv.sec, u as u32 * 1000)))),
+        u @ 0..=999_999 => Ok(Some(TimeSet::To(FileTime {
+            sec: tv.sec,
+            nsec: u as u32 * 1000,
+        }))),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -113,7 +113,7 @@ pub fn utime(t: &Arc<Task>, path: UserCStr, times: UserPtr<[i64; 2], In>) -> Sys
     let times = match times.non_null() {
         None => NOW,
         Some(ptr) => {
-            let to = |sec| Some(TimeSet::To(since_epoch(sec, 0)));
+            let to = |sec| Some(TimeSet::To(FileTime { sec, nsec: 0 }));
             let [atime, mtime] = ptr.read(t)?;
             (to(atime), to(mtime))
         }

@@ -56,6 +56,10 @@ struct SendFile {
 }
 
 impl SendFile {
+    fn waits(&self) -> bool {
+        !self.to.flags().contains(OpenFlags::NONBLOCK) && self.to.ops.pollee().is_some()
+    }
+
     /// Moves until all is moved, an error, or the target is full.
     fn pump(&mut self, t: &Arc<Task>) -> Result<()> {
         while self.left > 0 {
@@ -88,12 +92,9 @@ impl SendFile {
 
 impl Attempt for SendFile {
     fn attempt(&mut self, t: &Arc<Task>) -> SysResult<i64> {
-        let blocks = !self.to.flags().contains(OpenFlags::NONBLOCK);
         match self.pump(t) {
             Ok(()) => self.end(t),
-            Err(Errno::EAGAIN) if blocks && self.to.ops.pollee().is_some() => {
-                Err(Errno::EAGAIN.into())
-            }
+            Err(Errno::EAGAIN) if self.waits() => Err(Errno::EAGAIN.into()),
             Err(e) => {
                 if e == Errno::EPIPE {
                     t.post_signal(SigInfo::new(Signal::SIGPIPE, 0));
@@ -159,7 +160,7 @@ pub fn sendfile(
     if !from.ops.seekable() || to.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EINVAL.into());
     }
-    let send = SendFile {
+    let mut send = SendFile {
         from,
         to,
         pos,
@@ -167,7 +168,10 @@ pub fn sendfile(
         left: count.min(abi::MAX_RW_COUNT),
         done: 0,
     };
-    retry(t, send, None)
+    if send.waits() {
+        return retry(t, send, None);
+    }
+    send.attempt(t)
 }
 
 /// Both files of `copy_file_range` must be regular: `EISDIR`, `EINVAL`.

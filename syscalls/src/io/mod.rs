@@ -1,5 +1,6 @@
 //! Calls on open descriptions: transfer of data, position, descriptors, locks.
 
+pub mod aio;
 pub mod copy;
 pub mod fcntl;
 pub mod fds;

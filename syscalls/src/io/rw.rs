@@ -84,7 +84,7 @@ const RWF_APPEND: u32 = 0x10;
 const RWF_NOAPPEND: u32 = 0x20;
 
 /// `RWF_*` flags: `EOPNOTSUPP` for those not known.
-fn with_flags(mut how: How, flags: u32) -> Result<How> {
+pub(super) fn with_flags(mut how: How, flags: u32) -> Result<How> {
     let known = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND;
     if flags & !known != 0 {
         return Err(Errno::EOPNOTSUPP);

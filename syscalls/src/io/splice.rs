@@ -97,9 +97,25 @@ struct Splice {
     to: End,
     len: usize,
     tee: bool,
+    /// `SPLICE_F_NONBLOCK`: do not wait for a pipe.
+    nowait: bool,
 }
 
 impl Splice {
+    /// Whether the end that cannot go on now may be waited for: a pipe unless told not to,
+    /// another file unless it does not block.
+    fn waits(&self, t: &Arc<Task>) -> bool {
+        let nonblock = |end: &End| end.file.flags().contains(OpenFlags::NONBLOCK);
+        let ready = |end: &End, event| end.file.ops.poll(&end.cx(t)).contains(event);
+        match (self.from.pipe(), self.to.pipe()) {
+            (Some(_), None) if ready(&self.from, PollEvents::IN) => !nonblock(&self.to),
+            (Some(_), None) => !self.nowait,
+            (None, Some(_)) if ready(&self.to, PollEvents::OUT) => !nonblock(&self.from),
+            (None, Some(_)) => !self.nowait && !nonblock(&self.to),
+            _ => !self.nowait && !nonblock(&self.from) && !nonblock(&self.to),
+        }
+    }
+
     fn moved(&self, t: &Arc<Task>) -> Result<usize> {
         match (self.from.pipe(), self.to.pipe()) {
             (Some(from), Some(to)) if self.tee => from.tee(to, self.len),
@@ -131,6 +147,8 @@ impl Attempt for Splice {
                 t.post_signal(SigInfo::new(Signal::SIGPIPE, 0));
                 return Err(Errno::EPIPE.into());
             }
+            // A result, so that it is not waited for.
+            Err(Errno::EAGAIN) if !self.waits(t) => return Ok(-i64::from(Errno::EAGAIN.raw())),
             r => r?,
         };
         self.from.report(t, n as u64)?;
@@ -154,16 +172,6 @@ impl Attempt for Splice {
     fn name(&self) -> &'static str {
         "splice"
     }
-}
-
-/// Runs it; it waits unless told not to, or a pipe of it does not block.
-fn run(t: &Arc<Task>, mut splice: Splice, flags: u32) -> SysResult<i64> {
-    let nonblock =
-        |end: &End| end.pipe().is_some() && end.file.flags().contains(OpenFlags::NONBLOCK);
-    if flags & SPLICE_F_NONBLOCK != 0 || nonblock(&splice.from) || nonblock(&splice.to) {
-        return splice.attempt(t);
-    }
-    retry(t, splice, None)
 }
 
 /// `splice(2)`.
@@ -200,8 +208,9 @@ pub fn splice(
         to,
         len: len.min(abi::MAX_RW_COUNT),
         tee: false,
+        nowait: flags & SPLICE_F_NONBLOCK != 0,
     };
-    run(t, splice, flags)
+    retry(t, splice, None)
 }
 
 /// `tee(2)`.
@@ -223,8 +232,9 @@ pub fn tee(t: &Arc<Task>, from: Fd, to: Fd, len: usize, flags: u32) -> SysResult
         to,
         len: len.min(abi::MAX_RW_COUNT),
         tee: true,
+        nowait: flags & SPLICE_F_NONBLOCK != 0,
     };
-    run(t, tee, flags)
+    retry(t, tee, None)
 }
 
 /// `vmsplice(2)`: pages are copied, as if by `readv` and `writev`.

@@ -15,7 +15,7 @@ use sentry::fs::inotify::{self, Mask};
 use sentry::fs::vfs::change::killed_perm;
 use sentry::fs::vfs::{FileType, SetAttr};
 use sentry::fs::{File, IoCx, OpenFlags};
-use sentry::io::{IoDst, IoSrc, UserIo};
+use sentry::io::{IoDst, IoSrc, KernelSrc, UserIo};
 use sentry::retry::{Attempt, Registrations, retry};
 use sentry::task::limits::{INFINITY, Resource};
 use sentry::wait::{Share, Waker};
@@ -188,15 +188,37 @@ struct Write {
     io: UserIo,
     how: How,
     done: usize,
+    /// The number for an eventfd, which is read once.
+    event: Option<[u8; 8]>,
 }
 
 impl Write {
+    /// Adds to an eventfd.
+    fn once_event(&mut self, t: &Arc<Task>) -> Result<usize> {
+        let bytes = match self.event {
+            Some(bytes) => bytes,
+            None => {
+                let mut bytes = [0; 8];
+                if self.io.take(&mut bytes)? < bytes.len() {
+                    return Err(Errno::EFAULT);
+                }
+                bytes
+            }
+        };
+        self.event = Some(bytes);
+        let cx = self.file.cx(Some(t));
+        self.file.ops.write(&cx, &mut KernelSrc::new(&bytes), 0)
+    }
+
     fn appends(&self) -> bool {
         let append = self.file.flags().contains(OpenFlags::APPEND) && !self.how.noappend;
         append || self.how.append
     }
 
     fn once(&mut self, t: &Arc<Task>) -> Result<usize> {
+        if IoSrc::remaining(&self.io) == 8 && self.file.downcast::<EventFd>().is_some() {
+            return self.once_event(t);
+        }
         let cx = IoCx {
             file: &self.file,
             task: Some(t),
@@ -305,6 +327,7 @@ pub fn write(t: &Arc<Task>, file: Arc<File>, io: UserIo, how: How) -> SysResult<
         io,
         how,
         done: 0,
+        event: None,
     };
     if waits {
         let deadline = deadline(t, &write.file, true);

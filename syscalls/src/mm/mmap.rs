@@ -8,8 +8,8 @@ use sentry::fs::OpenFlags;
 use sentry::fs::file::File;
 use sentry::fs::vfs::MountFlags;
 use sentry::mm::map::{MapRequest, Placement};
-use sentry::mm::{MapProt, Mappable, VmaFlags};
-use sentry::{Result, SysResult, Task};
+use sentry::mm::{Made, MapProt, Mappable, VmaFlags};
+use sentry::{Result, Stop, SysResult, Task};
 
 use super::limits;
 use crate::arg::{Fd, UserAddr};
@@ -208,5 +208,14 @@ fn check_file(
 
 /// `munmap(2)`.
 pub fn munmap(t: &Arc<Task>, addr: UserAddr, len: u64) -> SysResult<()> {
-    Ok(t.mm().unmap(addr.0, len)?)
+    let made = t.mm().unmap_by(&*t.context()?, addr.0, len)?;
+    made_by(made)
+}
+
+/// The rest of a call that changes the address space: nothing, or the host executes it.
+pub(super) fn made_by(made: Made) -> SysResult<()> {
+    match made {
+        Made::Now => Ok(()),
+        Made::ByCaller => Err(Stop::Passthrough),
+    }
 }

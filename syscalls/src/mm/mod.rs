@@ -3,6 +3,7 @@
 pub mod brk;
 pub mod limits;
 pub mod madvise;
+pub mod mempolicy;
 pub mod mincore;
 pub mod mlock;
 pub mod mmap;

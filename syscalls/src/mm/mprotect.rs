@@ -6,7 +6,7 @@ use abi::Errno;
 use sentry::{SysResult, Task};
 
 use super::limits;
-use super::mmap::Prot;
+use super::mmap::{Prot, made_by};
 use crate::arg::UserAddr;
 
 /// `mprotect(2)`.
@@ -22,7 +22,9 @@ pub fn mprotect(t: &Arc<Task>, addr: UserAddr, len: u64, prot: Prot) -> SysResul
     let grows_down = prot.contains(down);
     let limits = limits::of(t);
     let mm = t.mm();
-    Ok(mm.protect(addr.0, len, prot.map_prot(), grows_down, &limits)?)
+    let prot = (prot.map_prot(), grows_down);
+    let made = mm.protect_by(Some(&*t.context()?), addr.0, len, prot, &limits)?;
+    made_by(made)
 }
 
 /// `pkey_mprotect(2)`: only the key -1, which means none, is valid.

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use abi::Errno;
 use sentry::fs::File;
+use sentry::io::UserIo;
+use sentry::net::wait::Outgoing;
 use sentry::net::{MsgFlags, SendArgs, Socket};
 use sentry::retry::{Attempt, Registrations, retry, watch_one};
 use sentry::wait::Waker;
@@ -36,7 +38,15 @@ struct Run {
     batch: Batch,
     sends: bool,
     done: u64,
+    /// What the next message was given, read once.
+    next: Option<Message>,
     deadline: Option<Duration>,
+}
+
+/// One message of a call, copied in.
+enum Message {
+    Out(Box<Outgoing>),
+    In(MsgHdr, UserIo),
 }
 
 impl Run {
@@ -44,29 +54,48 @@ impl Run {
         i64::try_from(self.done).unwrap_or(i64::MAX)
     }
 
-    /// One message; its length goes back at once.
-    fn one(&self, t: &Arc<Task>) -> SysResult<()> {
-        let at = self.batch.vec.wrapping_add(self.done.wrapping_mul(STRIDE));
+    /// Copies in what the message at `at` is given.
+    fn read(&self, t: &Arc<Task>, at: u64, flags: MsgFlags) -> SysResult<Message> {
         let hdr = UserPtr::<MsgHdr, In>::at(at).read(t)?;
+        if self.sends {
+            return Ok(Message::Out(Box::new(send::read_msg(t, &hdr, flags)?)));
+        }
+        if hdr.iovlen > abi::UIO_MAXIOV as u64 {
+            return Err(Errno::EMSGSIZE.into());
+        }
+        let io = UserIoVec(hdr.iov).read(t, hdr.iovlen)?;
+        Ok(Message::In(hdr, io))
+    }
+
+    /// One message; its length goes back at once.
+    fn one(&mut self, t: &Arc<Task>) -> SysResult<()> {
+        let at = self.batch.vec.wrapping_add(self.done.wrapping_mul(STRIDE));
         let flags = self.batch.flags - MsgFlags::WAITFORONE;
-        let len = if self.sends {
-            let mut msg = send::read_msg(t, &hdr, flags)?;
-            let args = SendArgs {
-                task: t,
-                to: msg.to.as_ref(),
-                control: &mut msg.control,
-                flags,
-            };
-            i64::try_from(self.batch.socket.send(&mut msg.io, args)?).unwrap_or(0)
-        } else {
-            if hdr.iovlen > abi::UIO_MAXIOV as u64 {
-                return Err(Errno::EMSGSIZE.into());
-            }
-            let mut io = UserIoVec(hdr.iov).read(t, hdr.iovlen)?;
-            let got = self.batch.socket.recv(&mut io, flags)?;
-            recv::write_msg(t, at, &hdr, flags, got)?
+        let mut next = match self.next.take() {
+            Some(next) => next,
+            None => self.read(t, at, flags)?,
         };
-        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        let moved = match &mut next {
+            Message::Out(msg) => {
+                let args = SendArgs {
+                    task: t,
+                    to: msg.to.as_ref(),
+                    control: &mut msg.control,
+                    flags,
+                };
+                let sent = self.batch.socket.send(&mut msg.io, args);
+                sent.map(|n| i64::try_from(n).unwrap_or(0))
+                    .map_err(Stop::from)
+            }
+            Message::In(hdr, io) => match self.batch.socket.recv(io, flags) {
+                Ok(got) => recv::write_msg(t, at, hdr, flags, got),
+                Err(e) => Err(e.into()),
+            },
+        };
+        if let Err(Stop::Errno(Errno::EAGAIN)) = &moved {
+            self.next = Some(next);
+        }
+        let len = u32::try_from(moved?).unwrap_or(u32::MAX);
         t.mm()
             .copy_out(at.wrapping_add(OFF_LEN), &len.to_ne_bytes())
             .map_err(Errno::from)?;
@@ -145,6 +174,7 @@ fn run(t: &Arc<Task>, batch: Batch, sends: bool) -> SysResult<i64> {
         batch,
         sends,
         done: 0,
+        next: None,
         deadline,
     };
     retry(t, run, deadline)

@@ -26,7 +26,10 @@ pub fn setsockopt(
     let value = value.read(t, len.min(MAX))?;
     if level == SOL_SOCKET {
         match socket.set_option(t, level, name, &value) {
-            Err(Errno::ENOPROTOOPT) => socket.common().set(t, name, &value)?,
+            Err(Errno::ENOPROTOOPT) => {
+                socket.common().set(t, name, &value)?;
+                socket.options_changed();
+            }
             done => done?,
         }
     } else {

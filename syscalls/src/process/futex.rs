@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use abi::Errno;
 use abi::time::Timespec;
-use sentry::futex::{Scope, op, pi, requeue, wait, wake};
+use sentry::futex::{Scope, op, pi, requeue, requeue_pi, wait, wake};
 use sentry::{Result, SysResult, Task};
 
 use crate::arg::{In, Out, UserAddr, UserPtr};
@@ -24,6 +24,8 @@ const UNLOCK_PI: u32 = 7;
 const TRYLOCK_PI: u32 = 8;
 const WAIT_BITSET: u32 = 9;
 const WAKE_BITSET: u32 = 10;
+const WAIT_REQUEUE_PI: u32 = 11;
+const CMP_REQUEUE_PI: u32 = 12;
 const LOCK_PI2: u32 = 13;
 
 /// `futex(2)`.
@@ -43,7 +45,7 @@ pub fn futex(
     } else {
         Scope::Shared
     };
-    if realtime && ![WAIT_BITSET, 11, LOCK_PI2].contains(&cmd) {
+    if realtime && ![WAIT_BITSET, WAIT_REQUEUE_PI, LOCK_PI2].contains(&cmd) {
         return Err(Errno::ENOSYS.into());
     }
     // Counts are ints; a negative one wakes all, as Linux's loop does.
@@ -70,8 +72,8 @@ pub fn futex(
             let wake_n = usize::try_from(value.cast_signed()).map_err(|_| Errno::EINVAL)?;
             let move_n = usize::try_from(second_count.cast_signed()).map_err(|_| Errno::EINVAL)?;
             let expected = (cmd == CMP_REQUEUE).then_some(value3);
-            let pair = (addr.0, second.0);
-            counted(requeue::requeue(t, pair, scope, wake_n, move_n, expected))
+            let (from, to) = ((addr.0, scope), (second.0, scope));
+            counted(requeue::requeue(t, from, to, wake_n, move_n, expected))
         }
         WAKE_OP => {
             let counts = (many(value), many(second_count));
@@ -85,6 +87,19 @@ pub fn futex(
         LOCK_PI2 => {
             let at = deadline(t, timeout, When::Absolute { realtime })?;
             pi::lock(t, addr.0, scope, at)
+        }
+        WAIT_REQUEUE_PI => {
+            let at = deadline(t, timeout, When::Absolute { realtime })?;
+            requeue_pi::wait(t, (addr.0, second.0), scope, value, at)
+        }
+        CMP_REQUEUE_PI => {
+            let wake_n = usize::try_from(value.cast_signed()).map_err(|_| Errno::EINVAL)?;
+            let move_n = usize::try_from(second_count.cast_signed()).map_err(|_| Errno::EINVAL)?;
+            if wake_n != 1 {
+                return Err(Errno::EINVAL.into());
+            }
+            let pair = (addr.0, second.0);
+            counted(requeue_pi::requeue(t, pair, scope, move_n, value3))
         }
         TRYLOCK_PI => Ok(pi::try_lock(t, addr.0, scope).map(|()| 0)?),
         UNLOCK_PI => Ok(pi::unlock(t, addr.0, scope).map(|()| 0)?),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use abi::Errno;
 use abi::signal::{SigInfo, Signal};
-use sentry::creds::Cap;
 use sentry::fs::OpenFlags;
 use sentry::signal::{info, send};
 use sentry::task::limits::Resource;
@@ -80,17 +79,7 @@ pub fn pidfd_getfd(t: &Arc<Task>, fd: Fd, target: Fd, flags: u32) -> SysResult<F
     }
     let group = PidFd::group_of(&*t.files().get(fd.0)?)?;
     let other = group.main_task().ok_or(Errno::ESRCH)?;
-    let (me, them) = (t.creds(), other.creds());
-    let same = [them.uid, them.euid, them.suid]
-        .iter()
-        .all(|&u| u == me.fsuid)
-        && [them.gid, them.egid, them.sgid]
-            .iter()
-            .all(|&g| g == me.fsgid)
-        && them.permitted.0 & !me.permitted.0 == 0;
-    if !same && !me.capable(Cap::SysPtrace) {
-        return Err(Errno::EPERM.into());
-    }
+    t.may_inspect(&other)?;
     let file = other.files().get(target.0)?;
     let limit = t.limit(Resource::Nofile);
     Ok(Fd(t.files().install(file, 0, true, limit)?))

@@ -63,8 +63,8 @@ pub fn prctl(t: &Arc<Task>, option: u32, a2: u64, a3: u64, a4: u64, a5: u64) -> 
         raw::PR_GET_TIMING => Ok(0),
         raw::PR_GET_TSC => put(t, a2, 1),
         raw::PR_SET_TSC if a2 == 1 => Ok(0),
-        // No filter is ever installed.
-        raw::PR_GET_SECCOMP => Ok(0),
+        raw::PR_GET_SECCOMP => Ok(i64::from(t.seccomp().number())),
+        raw::PR_SET_SECCOMP => super::seccomp::set_mode(t, a2, a3),
         raw::PR_SET_MM if !t.creds().capable(Cap::SysResource) => Err(Errno::EPERM.into()),
         raw::PR_MCE_KILL_GET if a2 | a3 | a4 | a5 == 0 => Ok(i64::from(raw::PR_MCE_KILL_DEFAULT)),
         raw::PR_GET_THP_DISABLE if a2 | a3 | a4 | a5 == 0 => Ok(0),

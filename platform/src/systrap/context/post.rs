@@ -14,7 +14,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{INTERRUPT, Phase, State, Thread, X32_BIT};
+use super::{Entrusted, INTERRUPT, Phase, State, Thread, X32_BIT, held_call};
 use crate::systrap::core::Worker;
 use crate::systrap::layout::{POST, POST_WORD, WAITBELL, WORDS, post};
 use crate::systrap::raw::{self, Notif};
@@ -267,8 +267,8 @@ impl Thread {
             return None;
         }
         let nr = window.get64(at(post::NR)) & 0xffff_ffff;
-        let trapped = self.core.trap.iter().any(|&n| u64::from(n) == nr);
-        if trapped || nr >= u64::from(X32_BIT) {
+        let refused = self.core.unposted.iter().any(|&n| u64::from(n) == nr);
+        if refused || nr >= u64::from(X32_BIT) {
             window.set32(at(post::STATE), post::REFUSED);
             return None;
         }
@@ -277,6 +277,7 @@ impl Thread {
             *arg = window.get64(at(offset));
         }
         state.irq = false;
+        state.entrusted = Entrusted::No;
         state.posting.answer = None;
         self.set_phase(&mut state, Phase::Posted);
         Some(Exit::Syscall {
@@ -327,8 +328,7 @@ impl Thread {
     pub(super) fn notified_posted(&self, state: &mut State, notif: &Notif) {
         let window = self.core.control.window();
         if self.is_waitbell(notif) {
-            let (id, nr) = (notif.id, notif.nr);
-            self.set_phase(state, Phase::HeldCall { id, nr });
+            self.set_phase(state, held_call(notif));
         } else if let Some(at) = self.doorbell_frame(notif)
             && notif.arg(1) == INTERRUPT as u64
         {
@@ -356,8 +356,7 @@ impl Thread {
         let Some(value) = state.posting.answer else {
             return false;
         };
-        let (id, nr) = (notif.id, notif.nr);
-        self.set_phase(state, Phase::HeldCall { id, nr });
+        self.set_phase(state, held_call(notif));
         if state.exiting {
             self.end(state);
         } else {

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use abi::Errno;
 
@@ -10,13 +9,13 @@ use super::DevPts;
 use crate::Result;
 use crate::fs::dev::makedev;
 use crate::fs::tty::pty::Pty;
-use crate::fs::vfs::{Attr, FileType, Inode, InodeExtra, Owner, SetAttr, TimeSet};
+use crate::fs::vfs::{Attr, FileTime, FileType, Inode, InodeExtra, Owner, SetAttr, TimeSet};
 use crate::fs::{FileOps, OpenFlags};
 use crate::sync::Mutex;
 use crate::task::Task;
 
 /// Attributes of a device node.
-fn node(dev: u64, ino: u64, rdev: u64, perm: u32, owner: Owner, now: Duration) -> Attr {
+fn node(dev: u64, ino: u64, rdev: u64, perm: u32, owner: Owner, now: FileTime) -> Attr {
     Attr {
         dev,
         ino,
@@ -65,7 +64,7 @@ impl PtsInode {
         pty: Arc<Pty>,
         perm: u32,
         owner: Owner,
-        now: Duration,
+        now: FileTime,
     ) -> Arc<PtsInode> {
         let ino = u64::from(pty.index) + 3;
         let attr = node(dev, ino, pty.tty.dev, perm, owner, now);
@@ -115,7 +114,7 @@ pub struct PtmxInode {
 impl PtmxInode {
     pub(super) fn new(dev: u64, perm: u32, fs: Weak<DevPts>) -> Arc<PtmxInode> {
         let owner = Owner { uid: 0, gid: 0 };
-        let attr = node(dev, 2, makedev(5, 2), perm, owner, Duration::ZERO);
+        let attr = node(dev, 2, makedev(5, 2), perm, owner, FileTime::default());
         Arc::new(PtmxInode {
             fs,
             attr: Mutex::new(attr),

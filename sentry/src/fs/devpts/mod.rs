@@ -146,7 +146,7 @@ impl DevPts {
             gid: self.options.gid.unwrap_or(owner.gid),
         };
         let now = kernel.clock.realtime();
-        let inode = PtsInode::new(self.dev, pty.clone(), self.options.mode, owner, now);
+        let inode = PtsInode::new(self.dev, pty.clone(), self.options.mode, owner, now.into());
         pairs.insert(index, inode);
         Ok(pty)
     }

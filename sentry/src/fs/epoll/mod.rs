@@ -176,6 +176,13 @@ impl Epoll {
         self.interest.lock().get(&key(fd, file)).cloned()
     }
 
+    /// The `n`th description watched as descriptor `fd` (`kcmp(2)`).
+    pub fn watched(&self, fd: i32, n: usize) -> Option<Arc<File>> {
+        let interest = self.interest.lock();
+        let found = interest.iter().filter(|(key, _)| key.0 == fd);
+        found.filter_map(|(_, item)| item.file()).nth(n)
+    }
+
     /// Queues an item that is ready already.
     fn refresh(&self, t: &Arc<Task>, item: &Arc<Item>, file: &Arc<File>) {
         let now = file.ops.poll(&file.cx(Some(t)));

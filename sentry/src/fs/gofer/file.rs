@@ -35,6 +35,7 @@ impl OpenFile {
         let len = src.remaining();
         let done = src.take_host(fd.as_fd(), Some(pos), len)?;
         self.inode.written(pos.saturating_add(done as u64));
+        self.inode.keep_set_id()?;
         Ok(done)
     }
 }
@@ -69,6 +70,7 @@ impl FileOps for OpenFile {
         let done = src.take_host(fd.as_fd(), Some(end), len)?;
         let after = end.saturating_add(done as u64);
         self.inode.written(after);
+        self.inode.keep_set_id()?;
         Ok((done, after))
     }
     fn seekable(&self) -> bool {
@@ -103,6 +105,7 @@ impl FileOps for OpenFile {
         let fd = self.inode.writer()?;
         host::truncate(fd.as_fd(), len)?;
         self.inode.resized(len);
+        self.inode.keep_set_id()?;
         Ok(())
     }
     fn allocate(&self, _cx: &IoCx<'_>, mode: u32, offset: u64, len: u64) -> Result<()> {
@@ -110,6 +113,7 @@ impl FileOps for OpenFile {
         host::allocate(fd.as_fd(), mode, offset, len)?;
         let size = host::attr(fd.as_fd())?.size;
         self.inode.resized(size);
+        self.inode.keep_set_id()?;
         Ok(())
     }
     fn sync(&self, _cx: &IoCx<'_>, data_only: bool) -> Result<()> {

@@ -3,7 +3,6 @@
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use gofer::Attr as HostAttr;
 
@@ -12,7 +11,7 @@ use super::dir::Dir;
 use super::handle::Held;
 use super::{Key, Shared};
 use crate::Result;
-use crate::fs::vfs::{Attr, FileType, InodeExtra};
+use crate::fs::vfs::{Attr, FileTime, FileType, InodeExtra};
 use crate::sync::Mutex;
 
 /// A name the file had when last looked at: enough to find it again.
@@ -167,8 +166,46 @@ impl GoferInode {
     /// The size was set.
     pub(super) fn resized(&self, size: u64) {
         let mut meta = self.meta.lock();
-        meta.attr.size = size;
+        let old = std::mem::replace(&mut meta.attr.size, size);
         meta.stale = meta.stale.max(Stale::Data);
+        drop(meta);
+        self.cut(old, size);
+    }
+
+    /// Nothing past the end of a file that became shorter stays mapped, nor do copies of it.
+    pub(super) fn cut(&self, old: u64, size: u64) {
+        if size < old
+            && let Some(end) = size.checked_next_multiple_of(abi::PAGE_SIZE)
+        {
+            self.data.mappers.truncate(end);
+        }
+    }
+
+    /// Size as last heard of.
+    pub(super) fn known_size(&self) -> u64 {
+        self.meta.lock().attr.size
+    }
+
+    /// The permission bits, if the host would take set-id bits off them at a write.
+    pub(super) fn set_id_perm(&self) -> Option<u32> {
+        let perm = self.meta.lock().attr.mode & 0o7777;
+        (perm & 0o4000 != 0 || perm & 0o2010 == 0o2010).then_some(perm)
+    }
+
+    /// The host takes the set-id bits off whatever is written to through a descriptor here.
+    /// Whether they are to go was decided before the write: what is left comes back.
+    pub(super) fn keep_set_id(&self) -> Result<()> {
+        let Some(perm) = self.set_id_perm() else {
+            return Ok(());
+        };
+        let held = self.handle()?;
+        let set = gofer::SetAttr {
+            mode: Some(perm),
+            ..gofer::SetAttr::default()
+        };
+        let attr = self.fs.session.client().set_attr(held.handle(), set)?;
+        self.learn(&attr);
+        Ok(())
     }
 
     /// Data was read: the host may have renewed the access time.
@@ -373,9 +410,11 @@ impl GoferInode {
     }
 }
 
-/// Times before 1970 show as 1970.
-fn since_epoch(t: gofer::Time) -> Duration {
-    u64::try_from(t.sec).map_or(Duration::ZERO, |sec| Duration::new(sec, t.nsec))
+fn since_epoch(t: gofer::Time) -> FileTime {
+    FileTime {
+        sec: t.sec,
+        nsec: t.nsec,
+    }
 }
 
 impl Drop for GoferInode {

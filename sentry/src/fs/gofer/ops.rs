@@ -15,7 +15,7 @@ use super::inode::GoferInode;
 use crate::Result;
 use crate::fs::file::{FileOps, OpenFlags};
 use crate::fs::vfs::{
-    Attr, FileType, Inode, InodeExtra, Owner, RenameFlags, SetAttr, Symlink, TimeSet,
+    Attr, FileTime, FileType, Inode, InodeExtra, Owner, RenameFlags, SetAttr, Symlink, TimeSet,
 };
 use crate::task::Task;
 
@@ -132,10 +132,7 @@ impl GoferInode {
 fn time(t: TimeSet) -> gofer::SetTime {
     match t {
         TimeSet::Now => gofer::SetTime::Now,
-        TimeSet::To(d) => gofer::SetTime::At(gofer::Time {
-            sec: i64::try_from(d.as_secs()).unwrap_or(i64::MAX),
-            nsec: d.subsec_nanos(),
-        }),
+        TimeSet::To(FileTime { sec, nsec }) => gofer::SetTime::At(gofer::Time { sec, nsec }),
     }
 }
 
@@ -153,16 +150,22 @@ impl Inode for GoferInode {
     fn set_attr(&self, set: &SetAttr) -> Result<()> {
         let held = self.handle()?;
         let host = gofer::SetAttr {
-            mode: set.perm,
+            mode: set
+                .perm
+                .or_else(|| set.size.and_then(|_| self.set_id_perm())),
             uid: set.uid,
             gid: set.gid,
             size: set.size,
             atime: set.atime.map(time),
             mtime: set.mtime.map(time),
         };
+        let old = self.known_size();
         match self.fs.session.client().set_attr(held.handle(), host) {
             Ok(attr) => {
                 self.learn(&attr);
+                if let Some(size) = set.size {
+                    self.cut(old, size);
+                }
                 Ok(())
             }
             Err(e) => {

@@ -218,12 +218,12 @@ fn attributes_change_and_are_kept() {
     let file = walk::lookup(cx, at, b"etc/passwd", WalkFlags::empty()).unwrap();
     setattr::chmod(cx, &file, 0o600).unwrap();
     assert_eq!(rig.stat("etc/passwd").unwrap().perm, 0o600);
-    let to = vfs::TimeSet::To(Duration::new(5, 6));
+    let to = vfs::TimeSet::To(Duration::new(5, 6).into());
     setattr::utimes(cx, &file, Some(to), Some(to)).unwrap();
     let attr = rig.stat("etc/passwd").unwrap();
     assert_eq!(
         (attr.atime, attr.mtime),
-        (Duration::new(5, 6), Duration::new(5, 6))
+        (Duration::new(5, 6).into(), Duration::new(5, 6).into())
     );
     setattr::truncate(cx, &file, 1).unwrap();
     assert_eq!(rig.stat("etc/passwd").unwrap().size, 1);

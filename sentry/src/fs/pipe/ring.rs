@@ -151,18 +151,19 @@ impl Ring {
                 break;
             }
             let chunk = front.data().get(..want).unwrap_or_default();
-            let got = match dst.put(chunk) {
-                Ok(n) => n,
-                Err(e) if done == 0 => return Err(e),
-                Err(_) => break,
-            };
-            front.consume(got);
-            done += got;
+            match dst.put(chunk) {
+                Ok(n) if n == want => {}
+                // A page of which not all could be given stays whole in the pipe.
+                _ if done > 0 => break,
+                r => return Err(r.err().unwrap_or(Errno::EFAULT)),
+            }
+            front.consume(want);
+            done += want;
             let (packet, empty) = (front.packet, front.len == 0);
             if empty || packet {
                 self.retire();
             }
-            if packet || got < want {
+            if packet {
                 break;
             }
         }

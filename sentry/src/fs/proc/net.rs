@@ -1,41 +1,49 @@
-//! `/proc/PID/net`: the headers of the socket tables; rows come from the socket layer.
+//! `/proc/PID/net`: texts that the socket layer makes.
 
 use std::sync::Arc;
 
 use super::Proc;
+use crate::Kernel;
 use crate::fs::pseudo::{Dir, Node, Static, Text};
 use crate::fs::vfs::Inode;
+use crate::net::{inet, tables};
 use crate::task::Task;
 
-const TCP: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode                                                     \n";
-const TCP6: &str = "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
-const UDP: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops             \n";
-const UDP6: &str = "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
 const UNIX: &str = "Num       RefCount Protocol Flags    Type St Inode Path\n";
-const DEV: &str = "Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0\n";
-const ROUTE: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT                                                       \n";
-const IF_INET6: &str = "00000000000000000000000000000001 01 80 10 80       lo\n";
+
+type Source = fn(&Arc<Kernel>) -> String;
+
+/// Names and texts.
+const FILES: &[(&str, Source)] = &[
+    ("arp", |k| tables::arp(k)),
+    ("dev", |k| tables::dev(k)),
+    ("icmp", |k| tables::datagram(inet::raw_rows(k, true), false)),
+    ("icmp6", |k| tables::datagram(inet::raw_rows(k, true), true)),
+    ("if_inet6", |k| tables::if_inet6(k)),
+    ("ipv6_route", |k| tables::ipv6_route(k)),
+    ("raw", |k| tables::datagram(inet::raw_rows(k, false), false)),
+    ("raw6", |k| tables::datagram(inet::raw_rows(k, false), true)),
+    ("route", |k| tables::route(k)),
+    ("snmp", |k| tables::snmp(k)),
+    ("sockstat", tables::sockstat),
+    ("tcp", |k| tables::tcp(k, false)),
+    ("tcp6", |k| tables::tcp(k, true)),
+    ("udp", |k| tables::datagram(inet::udp_rows(k), false)),
+    ("udp6", |k| tables::datagram(inet::udp_rows(k), true)),
+    ("unix", |_| UNIX.to_owned()),
+];
 
 /// The directory.
 pub fn dir(proc: &Proc, node: Node) -> Arc<dyn Inode> {
-    let file = |name: &'static str, text: &'static str| -> (&'static str, Arc<dyn Inode>) {
+    let file = |(name, source): &(&'static str, Source)| -> (&'static str, Arc<dyn Inode>) {
         let node = proc.node(&format!("net/{name}"), 0o444);
-        (
-            name,
-            Text::new(node, move |_: Option<&Arc<Task>>| {
-                Ok(text.as_bytes().to_vec())
-            }),
-        )
+        let source = *source;
+        let text = move |t: Option<&Arc<Task>>| {
+            Ok(t.map(|t| source(&t.kernel))
+                .unwrap_or_default()
+                .into_bytes())
+        };
+        (name, Text::new(node, text))
     };
-    let files = vec![
-        file("dev", DEV),
-        file("if_inet6", IF_INET6),
-        file("route", ROUTE),
-        file("tcp", TCP),
-        file("tcp6", TCP6),
-        file("udp", UDP),
-        file("udp6", UDP6),
-        file("unix", UNIX),
-    ];
-    Dir::new(node, Static::new(files))
+    Dir::new(node, Static::new(FILES.iter().map(file).collect()))
 }

@@ -184,6 +184,8 @@ pub fn set_stored(k: &Kernel, path: &str, text: &str) -> Result<()> {
         .find(|(p, _)| *p == path)
         .ok_or(Errno::ENOENT)?;
     match value {
+        // Core files are written here; programs that take them are not started.
+        Stored(_) if *name == "kernel/core_pattern" && text.starts_with('|') => Err(Errno::EINVAL),
         Stored(_) => {
             k.set_sysctl(name, text);
             Ok(())

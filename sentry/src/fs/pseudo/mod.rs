@@ -80,9 +80,9 @@ impl Node {
             gid: self.owner.gid,
             size,
             blksize: 1024,
-            atime: now,
-            mtime: now,
-            ctime: now,
+            atime: now.into(),
+            mtime: now.into(),
+            ctime: now.into(),
             ..Attr::anonymous()
         }
     }

@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use abi::{Errno, PAGE_SIZE};
 
@@ -16,7 +15,7 @@ use crate::fs::atime;
 use crate::fs::file::{File, FileOps, OpenFlags};
 use crate::fs::seals::Seals;
 use crate::fs::vfs::{
-    Attr, FileType, Inode, InodeExtra, Owner, RenameFlags, SetAttr, Symlink, TimeSet,
+    Attr, FileTime, FileType, Inode, InodeExtra, Owner, RenameFlags, SetAttr, Symlink, TimeSet,
 };
 use crate::sync::Mutex;
 use crate::task::Task;
@@ -34,10 +33,10 @@ struct Meta {
     uid: u32,
     gid: u32,
     nlink: u64,
-    atime: Duration,
-    mtime: Duration,
-    ctime: Duration,
-    btime: Duration,
+    atime: FileTime,
+    mtime: FileTime,
+    ctime: FileTime,
+    btime: FileTime,
     xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 

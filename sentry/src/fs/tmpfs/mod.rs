@@ -13,11 +13,10 @@ pub(crate) mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use abi::{Errno, PAGE_SIZE};
 
-use super::vfs::{FileSystem, FileType, Inode, StatFs};
+use super::vfs::{FileSystem, FileTime, FileType, Inode, StatFs};
 use crate::Result;
 use crate::fs::vfs::Owner;
 use crate::mm::frames::Frames;
@@ -69,8 +68,8 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub(super) fn now(&self) -> Duration {
-        self.clock.realtime()
+    pub(super) fn now(&self) -> FileTime {
+        self.clock.realtime().into()
     }
 
     /// A number for a new inode; `ENOSPC`.

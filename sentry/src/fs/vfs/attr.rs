@@ -39,6 +39,24 @@ impl FileType {
     }
 }
 
+/// A time of a file since the epoch, which may lie before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileTime {
+    /// Seconds.
+    pub sec: i64,
+    /// Nanoseconds that are added, below a second.
+    pub nsec: u32,
+}
+
+impl From<Duration> for FileTime {
+    fn from(d: Duration) -> FileTime {
+        FileTime {
+            sec: i64::try_from(d.as_secs()).unwrap_or(i64::MAX),
+            nsec: d.subsec_nanos(),
+        }
+    }
+}
+
 /// Everything `stat(2)` and `statx(2)` tell. Times are since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as in stat(3type)")]
@@ -57,10 +75,10 @@ pub struct Attr {
     pub blksize: u32,
     /// In units of 512 bytes.
     pub blocks: u64,
-    pub atime: Duration,
-    pub mtime: Duration,
-    pub ctime: Duration,
-    pub btime: Option<Duration>,
+    pub atime: FileTime,
+    pub mtime: FileTime,
+    pub ctime: FileTime,
+    pub btime: Option<FileTime>,
 }
 
 impl Attr {
@@ -78,9 +96,9 @@ impl Attr {
             size: 0,
             blksize: 4096,
             blocks: 0,
-            atime: Duration::ZERO,
-            mtime: Duration::ZERO,
-            ctime: Duration::ZERO,
+            atime: FileTime::default(),
+            mtime: FileTime::default(),
+            ctime: FileTime::default(),
             btime: None,
         }
     }
@@ -92,7 +110,6 @@ impl Attr {
 
     /// As `struct stat`.
     pub fn to_stat(&self) -> Stat {
-        let secs = |d: Duration| i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
         Stat {
             dev: self.dev,
             ino: self.ino,
@@ -104,12 +121,12 @@ impl Attr {
             size: i64::try_from(self.size).unwrap_or(i64::MAX),
             blksize: i64::from(self.blksize),
             blocks: i64::try_from(self.blocks).unwrap_or(i64::MAX),
-            atime: secs(self.atime),
-            atime_nsec: u64::from(self.atime.subsec_nanos()),
-            mtime: secs(self.mtime),
-            mtime_nsec: u64::from(self.mtime.subsec_nanos()),
-            ctime: secs(self.ctime),
-            ctime_nsec: u64::from(self.ctime.subsec_nanos()),
+            atime: self.atime.sec,
+            atime_nsec: u64::from(self.atime.nsec),
+            mtime: self.mtime.sec,
+            mtime_nsec: u64::from(self.mtime.nsec),
+            ctime: self.ctime.sec,
+            ctime_nsec: u64::from(self.ctime.nsec),
             ..Stat::default()
         }
     }
@@ -121,7 +138,7 @@ pub enum TimeSet {
     /// The current time.
     Now,
     /// This time since the epoch.
-    To(Duration),
+    To(FileTime),
 }
 
 /// Which attributes to change; the walk has checked permissions.

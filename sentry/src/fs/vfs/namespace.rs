@@ -15,12 +15,17 @@ use crate::sync::{Mutex, RwLock};
 /// Most mounts of a namespace (`/proc/sys/fs/mount-max`).
 const MOUNT_MAX: usize = 100_000;
 
+/// Namespaces made later are numbered from here on, as Linux does.
+const NUMBERS: u64 = 0xf100_0000;
+
 /// A tree of mounts. Lock rank: `tree` is above the mounts' own lists and serialises changes.
 pub struct MountNamespace {
     weak: Weak<MountNamespace>,
     root: RwLock<Arc<Mount>>,
     tree: Mutex<()>,
     next_id: Arc<AtomicU64>,
+    /// `None` for the first one.
+    number: Option<u64>,
 }
 
 impl fmt::Debug for MountNamespace {
@@ -39,10 +44,11 @@ impl MountNamespace {
         Ok(MountNamespace::of(
             Mount::new(1, sb, top, &name, flags),
             next_id,
+            None,
         ))
     }
 
-    fn of(root: Arc<Mount>, next_id: Arc<AtomicU64>) -> Arc<MountNamespace> {
+    fn of(root: Arc<Mount>, next_id: Arc<AtomicU64>, number: Option<u64>) -> Arc<MountNamespace> {
         Arc::new_cyclic(|weak: &Weak<MountNamespace>| {
             root.set_namespace(weak);
             MountNamespace {
@@ -50,12 +56,18 @@ impl MountNamespace {
                 root: RwLock::new(root),
                 tree: Mutex::new(()),
                 next_id,
+                number,
             }
         })
     }
 
     fn new_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Its number under `/proc/PID/ns`; `None` for the first one of a container.
+    pub fn number(&self) -> Option<u64> {
+        self.number
     }
 
     /// The root directory.
@@ -211,7 +223,8 @@ impl MountNamespace {
         let _tree = self.tree.lock();
         let old = self.root.read().clone();
         let root = self.copy(&old, &Path::root_of(&old), true);
-        let made = MountNamespace::of(root, self.next_id.clone());
+        let number = NUMBERS.saturating_add(self.new_id());
+        let made = MountNamespace::of(root, self.next_id.clone(), Some(number));
         for mount in made.list() {
             mount.set_namespace(&made.weak);
         }

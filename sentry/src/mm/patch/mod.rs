@@ -285,6 +285,7 @@ impl Mm {
             object: Object::Anon,
             offset: 0,
             name: VmaName::None,
+            policy: super::policy::MemPolicy::default(),
         };
         let frames = self.frames.alloc(AREA).ok()?;
         insert_pma(state, start, start + AREA, frames.offset);

@@ -1,77 +1,39 @@
-//! Interface requests (`netdevice(7)`): there is `lo`.
+//! Interface requests (`netdevice(7)`).
+
+use std::net::Ipv4Addr;
 
 use abi::Errno;
 
 use crate::SysResult;
 use crate::fs::IoCx;
+use crate::net::view::{LinkView, View};
 
-/// Interface number of `lo`.
-pub const LO_INDEX: i32 = 1;
-/// MTU of `lo`.
-pub const LO_MTU: i32 = 65_536;
-/// `IFF_UP | IFF_LOOPBACK | IFF_RUNNING`.
-pub const LO_FLAGS: u16 = 0x49;
 /// Bytes of an interface name with its NUL.
 const IFNAMSIZ: usize = 16;
 /// Bytes of `struct ifreq`.
 const IFREQ: usize = 40;
 
+const SIOCGIFNAME: u32 = 0x8910;
+const SIOCGIFCONF: u32 = 0x8912;
+const SIOCGIFFLAGS: u32 = 0x8913;
+const SIOCGIFADDR: u32 = 0x8915;
+const SIOCGIFDSTADDR: u32 = 0x8917;
+const SIOCGIFBRDADDR: u32 = 0x8919;
+const SIOCGIFNETMASK: u32 = 0x891b;
+const SIOCGIFMETRIC: u32 = 0x891d;
+const SIOCGIFMTU: u32 = 0x8921;
+const SIOCGIFHWADDR: u32 = 0x8927;
+const SIOCGIFINDEX: u32 = 0x8933;
+const SIOCGIFTXQLEN: u32 = 0x8942;
+const SIOCETHTOOL: u32 = 0x8946;
+const SIOCGIFMAP: u32 = 0x8970;
+
 /// A `sockaddr_in` in the union of an `ifreq`.
-fn address(ip: [u8; 4]) -> [u8; 16] {
+fn address(ip: Ipv4Addr) -> [u8; 16] {
     let mut raw = [0; 16];
     raw[0] = 2;
-    raw[4..8].copy_from_slice(&ip);
+    raw[4..8].copy_from_slice(&ip.octets());
     raw
-}
-
-/// Interface requests (`netdevice(7)`). `ENODEV` for a name that is not there, `ENOTTY`
-/// for a request not known.
-pub fn device_ioctl(cx: &IoCx<'_>, request: u32, arg: u64) -> SysResult<i64> {
-    const SIOCGIFNAME: u32 = 0x8910;
-    const SIOCGIFCONF: u32 = 0x8912;
-    const SIOCGIFFLAGS: u32 = 0x8913;
-    const SIOCGIFADDR: u32 = 0x8915;
-    const SIOCGIFBRDADDR: u32 = 0x8919;
-    const SIOCGIFNETMASK: u32 = 0x891b;
-    const SIOCGIFMETRIC: u32 = 0x891d;
-    const SIOCGIFMTU: u32 = 0x8921;
-    const SIOCGIFHWADDR: u32 = 0x8927;
-    const SIOCGIFINDEX: u32 = 0x8933;
-    const SIOCGIFTXQLEN: u32 = 0x8942;
-    let t = cx.task.ok_or(Errno::ENOTTY)?;
-    let mm = t.mm();
-    if request == SIOCGIFCONF {
-        return conf(cx, arg);
-    }
-    if !(0x8910..=0x8942).contains(&request) {
-        return Err(Errno::ENOTTY.into());
-    }
-    let mut req = [0; IFREQ];
-    mm.copy_in(arg, &mut req).map_err(Errno::from)?;
-    let body: [u8; 16] = match request {
-        SIOCGIFNAME => {
-            if req[IFNAMSIZ..IFNAMSIZ + 4] != LO_INDEX.to_ne_bytes() {
-                return Err(Errno::ENODEV.into());
-            }
-            mm.copy_out(arg, b"lo\0").map_err(Errno::from)?;
-            return Ok(0);
-        }
-        _ if !req.starts_with(b"lo\0") => return Err(Errno::ENODEV.into()),
-        SIOCGIFFLAGS => first(&LO_FLAGS.to_ne_bytes()),
-        SIOCGIFADDR => address([127, 0, 0, 1]),
-        SIOCGIFBRDADDR => address([0; 4]),
-        SIOCGIFNETMASK => address([255, 0, 0, 0]),
-        SIOCGIFMETRIC => [0; 16],
-        SIOCGIFMTU => first(&LO_MTU.to_ne_bytes()),
-        // ARPHRD_LOOPBACK and a zero address.
-        SIOCGIFHWADDR => first(&772u16.to_ne_bytes()),
-        SIOCGIFINDEX => first(&LO_INDEX.to_ne_bytes()),
-        SIOCGIFTXQLEN => first(&1000u32.to_ne_bytes()),
-        _ => return Err(Errno::EOPNOTSUPP.into()),
-    };
-    let at = arg.wrapping_add(IFNAMSIZ as u64);
-    mm.copy_out(at, &body).map_err(Errno::from)?;
-    Ok(0)
 }
 
 fn first(bytes: &[u8]) -> [u8; 16] {
@@ -82,25 +44,89 @@ fn first(bytes: &[u8]) -> [u8; 16] {
     raw
 }
 
+fn mask(prefix: u8) -> Ipv4Addr {
+    let bits = u32::MAX.checked_shl(32u32.saturating_sub(prefix.into()));
+    Ipv4Addr::from_bits(bits.unwrap_or(0))
+}
+
+/// Interface requests (`netdevice(7)`). `ENODEV` for a name that is not there, `ENOTTY`
+/// for a request not known, `EPERM` for one that would change something.
+pub fn device_ioctl(cx: &IoCx<'_>, request: u32, arg: u64) -> SysResult<i64> {
+    let t = cx.task.ok_or(Errno::ENOTTY)?;
+    let mm = t.mm();
+    let view = View::of(&t.kernel);
+    if request == SIOCGIFCONF {
+        return conf(cx, &view, arg);
+    }
+    if !(0x8910..=SIOCETHTOOL).contains(&request) && request != SIOCGIFMAP {
+        return Err(Errno::ENOTTY.into());
+    }
+    let mut req = [0; IFREQ];
+    mm.copy_in(arg, &mut req).map_err(Errno::from)?;
+    let (name, rest) = req.split_at(IFNAMSIZ);
+    if request == SIOCGIFNAME {
+        let [a, b, c, d, ..] = first(rest);
+        let index = i32::from_ne_bytes([a, b, c, d]);
+        let link = view.by_index(index).ok_or(Errno::ENODEV)?;
+        let name = first(link.name.as_bytes());
+        mm.copy_out(arg, &name).map_err(Errno::from)?;
+        return Ok(0);
+    }
+    let name = name.split(|b| *b == 0).next().unwrap_or_default();
+    // An alias means its link.
+    let name = name.split(|b| *b == b':').next().unwrap_or_default();
+    let link = view.by_name(name).ok_or(Errno::ENODEV)?;
+    let body = answer(link, request)?;
+    let at = arg.wrapping_add(IFNAMSIZ as u64);
+    mm.copy_out(at, &body).map_err(Errno::from)?;
+    Ok(0)
+}
+
+fn answer(link: &LinkView, request: u32) -> Result<[u8; 16], Errno> {
+    let v4 = || link.v4().ok_or(Errno::EADDRNOTAVAIL);
+    Ok(match request {
+        SIOCGIFFLAGS => first(&link.flags.to_ne_bytes()[..2]),
+        SIOCGIFADDR | SIOCGIFDSTADDR => address(v4()?.0),
+        SIOCGIFBRDADDR => address(v4()?.1.broadcast.unwrap_or(Ipv4Addr::UNSPECIFIED)),
+        SIOCGIFNETMASK => address(mask(v4()?.1.prefix)),
+        SIOCGIFMETRIC | SIOCGIFMAP => [0; 16],
+        SIOCGIFMTU => first(&link.mtu.to_ne_bytes()),
+        SIOCGIFHWADDR => {
+            let mut raw = first(&link.kind.to_ne_bytes());
+            raw[2..8].copy_from_slice(&link.mac);
+            raw
+        }
+        SIOCGIFINDEX => first(&link.index.to_ne_bytes()),
+        SIOCGIFTXQLEN => first(&1000u32.to_ne_bytes()),
+        SIOCETHTOOL => return Err(Errno::EOPNOTSUPP),
+        // SIOCSIF*: what the host has set up stays.
+        0x8914 | 0x8916 | 0x891a | 0x891c | 0x8922 | 0x8924 | 0x8943 => return Err(Errno::EPERM),
+        _ => return Err(Errno::EOPNOTSUPP),
+    })
+}
+
 /// `SIOCGIFCONF`: all interfaces with an IPv4 address.
-fn conf(cx: &IoCx<'_>, arg: u64) -> SysResult<i64> {
+fn conf(cx: &IoCx<'_>, view: &View, arg: u64) -> SysResult<i64> {
     let t = cx.task.ok_or(Errno::ENOTTY)?;
     let mm = t.mm();
     let mut raw = [0; 16];
     mm.copy_in(arg, &mut raw).map_err(Errno::from)?;
     let [l0, l1, l2, l3, _, _, _, _, p @ ..] = raw;
-    let len = i32::from_ne_bytes([l0, l1, l2, l3]);
+    let len = usize::try_from(i32::from_ne_bytes([l0, l1, l2, l3])).unwrap_or(0);
     let buf = u64::from_ne_bytes(p);
-    let mut used = 0;
-    if buf == 0 || len >= IFREQ as i32 {
-        used = IFREQ as i32;
+    let mut out = Vec::new();
+    for (link, ip) in view.links.iter().filter_map(|l| Some((l, l.v4()?.0))) {
+        if buf != 0 && out.len() + IFREQ > len {
+            break;
+        }
+        out.extend_from_slice(&first(link.name.as_bytes()));
+        out.extend_from_slice(&address(ip));
+        out.extend_from_slice(&[0; 8]);
     }
-    if buf != 0 && used > 0 {
-        let mut req = [0; IFREQ];
-        req[..2].copy_from_slice(b"lo");
-        req[IFNAMSIZ..IFNAMSIZ + 16].copy_from_slice(&address([127, 0, 0, 1]));
-        mm.copy_out(buf, &req).map_err(Errno::from)?;
+    if buf != 0 {
+        mm.copy_out(buf, &out).map_err(Errno::from)?;
     }
+    let used = i32::try_from(out.len()).unwrap_or(0);
     mm.copy_out(arg, &used.to_ne_bytes()).map_err(Errno::from)?;
     Ok(0)
 }

@@ -1,29 +1,38 @@
-//! The loopback network of a sandbox: TCP and UDP between its own sockets.
+//! Internet sockets.
 //!
-//! Two endpoints hand bytes over in memory with the visible semantics of the protocols:
-//! [`tcp`], [`udp`]. [`ports`] finds endpoints by port and address, [`option`] keeps the
-//! options of the IP and TCP levels, [`device`] answers interface requests. What leaves the
-//! loopback is unreachable.
+//! Two endpoints of one sandbox hand bytes over in memory with the visible semantics of the
+//! protocols: [`tcp`], [`udp`]. What leaves the sandbox goes through our stack
+//! ([`super::outside`]): [`tcp_outside`] is the part of a TCP socket that knows of it.
+//! [`raw`] has raw and ping sockets. [`ports`] finds endpoints by port and address,
+//! [`option`] keeps the options of the IP and TCP levels, [`rows`] is what `/proc/net` shows, [`device`] answers interface
+//! requests.
 
 mod device;
+mod errors;
 mod option;
 mod ports;
+pub(in crate::net) mod raw;
+mod rows;
 mod stream;
-mod tcp;
+pub(in crate::net) mod tcp;
 mod tcp_io;
-mod udp;
+mod tcp_outside;
+pub(in crate::net) mod udp;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use abi::Errno;
 
-pub use device::{LO_INDEX, LO_MTU, device_ioctl};
+pub use device::device_ioctl;
+pub use rows::{SocketRow, raw_rows, tcp_rows, udp_rows};
+
+use super::view::{LO_INDEX, LO_MTU};
 
 use super::{AF_INET6, SockAddr, SockType, Socket};
-use crate::Result;
 use crate::creds::Cap;
 use crate::task::Task;
+use crate::{Kernel, Result};
 
 /// Ports in use.
 #[derive(Default)]
@@ -46,9 +55,12 @@ pub fn create(
     match (kind, protocol) {
         (SockType::Stream, 0 | TCP) => Ok(tcp::TcpSocket::create(&t.kernel, domain)),
         (SockType::Dgram, 0 | UDP) => Ok(udp::UdpSocket::create(&t.kernel, domain)),
-        // As with the default `ping_group_range`: nobody may.
-        (SockType::Dgram, ICMP | ICMPV6) => Err(Errno::EACCES),
-        (SockType::Raw, _) if !t.creds().capable(Cap::NetRaw) => Err(Errno::EPERM),
+        (SockType::Dgram, ICMP) if domain != AF_INET6 => raw::RawSocket::ping(t, domain, protocol),
+        (SockType::Dgram, ICMPV6) if domain == AF_INET6 => {
+            raw::RawSocket::ping(t, domain, protocol)
+        }
+        (SockType::Raw, 0) => Err(Errno::EPROTONOSUPPORT),
+        (SockType::Raw, 1..=255) => raw::RawSocket::raw(t, domain, protocol),
         (SockType::SeqPacket, _) => Err(Errno::ESOCKTNOSUPPORT),
         _ => Err(Errno::EPROTONOSUPPORT),
     }
@@ -96,30 +108,70 @@ fn of_family(domain: u16, addr: &SockAddr) -> Result<SocketAddr> {
     }
 }
 
-/// The local destination an address means: the unspecified one is the loopback;
-/// `ENETUNREACH` for anything outside.
-fn destination(addr: SocketAddr) -> Result<SocketAddr> {
+/// Where a packet to an address goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// To a socket of this sandbox.
+    Here(SocketAddr),
+    /// Over a link.
+    Outside(SocketAddr),
+}
+
+impl Target {
+    /// The address.
+    pub(super) fn addr(self) -> SocketAddr {
+        match self {
+            Target::Here(a) | Target::Outside(a) => a,
+        }
+    }
+}
+
+/// What an address means: the unspecified one is the loopback; `ENETUNREACH` for anything
+/// there is no route to.
+fn destination(kernel: &Kernel, addr: SocketAddr) -> Result<Target> {
     let addr = canonical(addr);
     let ip = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip if ip.is_loopback() => ip,
-        _ => return Err(Errno::ENETUNREACH),
+        ip => ip,
     };
-    Ok(SocketAddr::new(ip, addr.port()))
+    let to = SocketAddr::new(ip, addr.port());
+    if ip.is_loopback() {
+        return Ok(Target::Here(to));
+    }
+    let outside = &kernel.net.outside;
+    if !outside.is_attached() {
+        return Err(Errno::ENETUNREACH);
+    }
+    outside.look(|stack| {
+        if stack.topology.is_local(ip) {
+            Ok(Target::Here(to))
+        } else if stack.source_for(ip, None).is_some() {
+            Ok(Target::Outside(to))
+        } else {
+            Err(Errno::ENETUNREACH)
+        }
+    })
 }
 
-/// The source address towards a local destination.
-fn source(to: IpAddr) -> IpAddr {
-    match to {
-        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+/// The source address towards a destination.
+fn source(kernel: &Kernel, to: Target) -> IpAddr {
+    match to.addr().ip() {
+        IpAddr::V4(ip) if ip.is_loopback() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_loopback() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => match to {
+            Target::Here(_) => ip,
+            Target::Outside(_) => {
+                let own = kernel.net.outside.look(|s| s.source_for(ip, None));
+                own.unwrap_or(ip)
+            }
+        },
     }
 }
 
 /// Whether a socket may bind to an address; `EADDRNOTAVAIL`.
-fn check_bindable(ip: IpAddr) -> Result<()> {
-    if ip.is_unspecified() || ip.is_loopback() {
+fn check_bindable(kernel: &Kernel, ip: IpAddr) -> Result<()> {
+    if ip.is_unspecified() || ip.is_loopback() || kernel.net.outside.is_local(ip) {
         Ok(())
     } else {
         Err(Errno::EADDRNOTAVAIL)

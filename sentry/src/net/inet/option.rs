@@ -89,7 +89,21 @@ fn has_level(domain: u16, proto: i32, level: i32) -> bool {
     level == SOL_IP || level == proto || (level == SOL_IPV6 && domain == AF_INET6)
 }
 
+/// Where the choice of Reno is kept.
+const RENO: (i32, i32) = (SOL_TCP, 13);
+
 impl IpOptions {
+    /// Takes over the options of a listener.
+    pub(super) fn copy_from(&self, other: &IpOptions) {
+        let all = other.0.lock().clone();
+        *self.0.lock() = all;
+    }
+
+    /// Whether `TCP_CONGESTION` chose Reno.
+    pub(super) fn is_reno(&self) -> bool {
+        self.value(RENO.0, RENO.1) != 0
+    }
+
     /// The value of an int option; 0 for one not known.
     pub(super) fn value(&self, level: i32, name: i32) -> i32 {
         let set = self.0.lock().get(&(level, name)).copied();
@@ -104,7 +118,12 @@ impl IpOptions {
         match (level, name) {
             // IP_MTU of the loopback, TCP_CONGESTION.
             (SOL_IP, 14) => Ok(OptValue::Int(super::LO_MTU)),
-            (SOL_TCP, 13) => Ok(OptValue::Bytes(b"cubic\0\0\0\0\0\0\0\0\0\0\0".to_vec())),
+            (SOL_TCP, 13) => {
+                let name: &[u8] = if self.is_reno() { b"reno" } else { b"cubic" };
+                let mut raw = name.to_vec();
+                raw.resize(16, 0);
+                Ok(OptValue::Bytes(raw))
+            }
             _ => {
                 known(level, name).ok_or(Errno::ENOPROTOOPT)?;
                 Ok(OptValue::Int(self.value(level, name)))
@@ -126,7 +145,10 @@ impl IpOptions {
         }
         if (level, name) == (SOL_TCP, 13) {
             return match value.split(|b| *b == 0).next() {
-                Some(b"cubic" | b"reno") => Ok(()),
+                Some(name @ (b"cubic" | b"reno")) => {
+                    self.0.lock().insert(RENO, i32::from(name == b"reno"));
+                    Ok(())
+                }
                 _ => Err(Errno::ENOENT),
             };
         }

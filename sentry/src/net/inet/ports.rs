@@ -154,6 +154,23 @@ impl<T> Table<T> {
         }
     }
 
+    /// All sockets with a port.
+    pub(super) fn all(&self) -> Vec<Arc<T>> {
+        let ports = self.ports.lock();
+        let all = ports.values().flatten();
+        all.filter_map(|b| b.socket.upgrade()).collect()
+    }
+
+    /// All sockets that a packet for many goes to.
+    pub(super) fn find_all(&self, to: SocketAddr, from: SocketAddr) -> Vec<Arc<T>> {
+        let ports = self.ports.lock();
+        let there = ports.get(&to.port()).into_iter().flatten();
+        there
+            .filter(|b| b.covers(to.ip()) && b.peer.is_none_or(|p| p == from))
+            .filter_map(|b| b.socket.upgrade())
+            .collect()
+    }
+
     /// The socket a packet from `from` to `to` is for: connected before bound before
     /// wildcard; sockets that share a port by `SO_REUSEPORT` are dealt to by the source.
     pub(super) fn find(&self, to: SocketAddr, from: SocketAddr, listening: bool) -> Option<Arc<T>> {

@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
 
 use abi::Errno;
@@ -14,8 +15,9 @@ use abi::fs::PollEvents;
 
 use super::option::{IPV6_V6ONLY, IpOptions, SOL_IPV6, SOL_TCP};
 use super::ports::{Binding, Rules};
+use super::rows::SocketRow;
 use super::stream::Stream;
-use super::{canonical, check_bindable, check_port, destination, of_family, shown, source};
+use super::{Target, canonical, check_bindable, check_port, destination, of_family, shown, source};
 use crate::io::{IoDst, IoSrc};
 use crate::net::{
     Common, MsgFlags, OptValue, READABLE, Received, SendArgs, Shut, SockAddr, SockType, Socket,
@@ -34,11 +36,17 @@ const SNDBUF_CONNECTED: i32 = 2_626_560;
 /// A TCP socket.
 pub struct TcpSocket {
     pub(super) me: Weak<TcpSocket>,
-    kernel: Weak<Kernel>,
+    pub(super) kernel: Weak<Kernel>,
     pub(super) common: Common,
     pub(super) ip: IpOptions,
     pub(super) state: Mutex<State>,
     pub(super) rx: Mutex<Stream>,
+    /// What our stack knows it by.
+    pub(super) owner: u64,
+    /// Its connection in our stack, 0 for none.
+    pub(super) conn: AtomicU64,
+    /// Bytes read that the stack has not been told of.
+    pub(super) unreported_reads: AtomicUsize,
 }
 
 /// Where a socket stands.
@@ -57,19 +65,19 @@ pub(super) enum Phase {
 pub(super) struct State {
     pub(super) phase: Phase,
     /// Bound address, canonical.
-    local: Option<SocketAddr>,
+    pub(super) local: Option<SocketAddr>,
     /// Bound by connect, not by the guest: a connect that fails gives it back.
-    auto: bool,
+    pub(super) auto: bool,
     pub(super) peer_addr: Option<SocketAddr>,
     pub(super) peer: Weak<TcpSocket>,
     /// A connect has been started whose outcome no call has reported.
-    unreported: bool,
+    pub(super) unreported: bool,
     /// `read`: no more will come (FIN, or shut); `write`: our FIN is sent.
     pub(super) shut: Shut,
     /// Never handed out by accept: its end is a reset.
-    embryo: bool,
-    queue: VecDeque<Arc<TcpSocket>>,
-    backlog: usize,
+    pub(super) embryo: bool,
+    pub(super) queue: VecDeque<Arc<TcpSocket>>,
+    pub(super) backlog: usize,
     /// Connects that found the queue full.
     blocked: Vec<Weak<TcpSocket>>,
 }
@@ -104,10 +112,13 @@ impl TcpSocket {
                 blocked: Vec::new(),
             }),
             rx: Mutex::default(),
+            owner: kernel.net.outside.new_owner(),
+            conn: AtomicU64::new(0),
+            unreported_reads: AtomicUsize::new(0),
         })
     }
 
-    fn v6only(&self) -> bool {
+    pub(super) fn v6only(&self) -> bool {
         self.ip.value(SOL_IPV6, IPV6_V6ONLY) != 0
     }
 
@@ -133,19 +144,28 @@ impl TcpSocket {
     }
 
     /// The address it is bound to towards `to`, binding now if it is not.
-    fn local_towards(&self, kernel: &Kernel, to: SocketAddr) -> Result<SocketAddr> {
+    fn local_towards(&self, kernel: &Kernel, to: Target) -> Result<SocketAddr> {
         let local = self.state.lock().local;
         let local = match local {
             Some(l) if !l.ip().is_unspecified() => l,
-            Some(l) => SocketAddr::new(source(to.ip()), l.port()),
+            Some(l) => SocketAddr::new(source(kernel, to), l.port()),
             None => {
-                let bound = self.bind_to(kernel, SocketAddr::new(source(to.ip()), 0))?;
+                let bound = self.bind_to(kernel, SocketAddr::new(source(kernel, to), 0))?;
                 self.state.lock().auto = true;
                 bound
             }
         };
         self.state.lock().local = Some(local);
         Ok(local)
+    }
+
+    /// Takes another ephemeral port instead of the one it has.
+    pub(super) fn rebind(&self, kernel: &Kernel) -> Result<()> {
+        let old = self.state.lock().local.take().ok_or(Errno::EINVAL)?;
+        kernel.net.inet.tcp.release(old.port(), &self.me);
+        self.bind_to(kernel, SocketAddr::new(old.ip(), 0))?;
+        self.state.lock().auto = true;
+        Ok(())
     }
 
     /// One try of the handshake with whoever listens at the peer address. `EAGAIN` when
@@ -212,7 +232,7 @@ impl TcpSocket {
         }
     }
 
-    fn fail_connect(&self, e: Errno) {
+    pub(super) fn fail_connect(&self, e: Errno) {
         let given_back = {
             let mut s = self.state.lock();
             s.phase = Phase::Closed;
@@ -265,6 +285,7 @@ impl TcpSocket {
             (std::mem::take(&mut s.queue), std::mem::take(&mut s.blocked))
         };
         drop(queue);
+        self.unlisten_outside();
         for waiting in blocked.iter().filter_map(Weak::upgrade) {
             waiting.fail_connect(Errno::ECONNREFUSED);
         }
@@ -288,7 +309,7 @@ impl Socket for TcpSocket {
             }
             _ => canonical(of_family(self.common.domain, addr)?),
         };
-        check_bindable(addr.ip())?;
+        check_bindable(&t.kernel, addr.ip())?;
         check_port(t, addr.port())?;
         {
             let s = self.state.lock();
@@ -308,6 +329,7 @@ impl Socket for TcpSocket {
         match phase {
             Phase::Listening => {
                 self.state.lock().backlog = backlog;
+                self.listen_outside(&t.kernel, backlog);
                 return Ok(());
             }
             Phase::Closed => {}
@@ -325,6 +347,8 @@ impl Socket for TcpSocket {
         s.phase = Phase::Listening;
         s.shut.read = false;
         s.backlog = backlog;
+        drop(s);
+        self.listen_outside(&t.kernel, backlog);
         Ok(())
     }
 
@@ -334,7 +358,10 @@ impl Socket for TcpSocket {
             if s.phase != Phase::Listening {
                 return Err(Errno::EINVAL);
             }
-            let new = s.queue.pop_front().ok_or(Errno::EAGAIN)?;
+            let Some(new) = s.queue.pop_front() else {
+                drop(s);
+                return self.accept_outside(&t.kernel);
+            };
             (new, std::mem::take(&mut s.blocked))
         };
         new.state.lock().embryo = false;
@@ -366,8 +393,9 @@ impl Socket for TcpSocket {
                 Phase::Closed => {}
             }
         }
-        let to = destination(to)?;
-        self.local_towards(&t.kernel, to)?;
+        let target = destination(&t.kernel, to)?;
+        let to = target.addr();
+        self.local_towards(&t.kernel, target)?;
         {
             let mut s = self.state.lock();
             s.peer_addr = Some(to);
@@ -378,7 +406,11 @@ impl Socket for TcpSocket {
                 write: false,
             };
         }
-        match self.establish(&t.kernel) {
+        let done = match target {
+            Target::Here(_) => self.establish(&t.kernel),
+            Target::Outside(_) => self.open_outside(&t.kernel),
+        };
+        match done {
             Ok(()) | Err(Errno::EAGAIN) => {}
             Err(e) => self.fail_connect(e),
         }
@@ -420,6 +452,10 @@ impl Socket for TcpSocket {
         match phase {
             Phase::Listening if how.read => self.stop_listening(),
             Phase::Listening => {}
+            Phase::Connected if self.conn().is_some() => {
+                self.shutdown_outside(how);
+                self.common.pollee.notify(PollEvents::all());
+            }
             Phase::Connected => {
                 if let Some(peer) = peer.filter(|_| how.write) {
                     peer.fin();
@@ -450,7 +486,7 @@ impl Socket for TcpSocket {
             (s.phase, s.shut, !s.queue.is_empty())
         };
         if phase == Phase::Listening {
-            return if pending {
+            return if pending || self.can_accept_outside() {
                 READABLE
             } else {
                 PollEvents::empty()
@@ -462,6 +498,9 @@ impl Socket for TcpSocket {
         }
         if phase == Phase::Connecting {
             return ready;
+        }
+        if let Some(id) = self.conn().filter(|_| phase == Phase::Connected) {
+            return ready | self.poll_outside(id, shut);
         }
         if phase == Phase::Closed || (shut.read && shut.write) {
             ready |= PollEvents::HUP;
@@ -482,6 +521,9 @@ impl Socket for TcpSocket {
         if self.state.lock().phase == Phase::Listening {
             return Err(Errno::EINVAL);
         }
+        if let Some(id) = self.conn() {
+            return Ok(self.queued_outside(id));
+        }
         Ok((self.rx.lock().len(), 0))
     }
 
@@ -489,7 +531,10 @@ impl Socket for TcpSocket {
         const TCP_INFO: i32 = 11;
         const SO_ACCEPTCONN: i32 = 30;
         match (level, name) {
-            (SOL_TCP, TCP_INFO) => Ok(OptValue::Bytes(self.info())),
+            (SOL_TCP, TCP_INFO) => match self.info_outside() {
+                Some(info) => Ok(OptValue::Bytes(info)),
+                None => Ok(OptValue::Bytes(self.info())),
+            },
             (1, SO_ACCEPTCONN) => {
                 let listening = self.state.lock().phase == Phase::Listening;
                 Ok(OptValue::Int(i32::from(listening)))
@@ -506,13 +551,31 @@ impl Socket for TcpSocket {
         if (level, name) == (SOL_IPV6, IPV6_V6ONLY) && self.state.lock().local.is_some() {
             return Err(Errno::EINVAL);
         }
-        self.ip.set(self.common.domain, SOL_TCP, level, name, value)
+        self.ip
+            .set(self.common.domain, SOL_TCP, level, name, value)?;
+        self.apply_outside();
+        Ok(())
+    }
+
+    fn options_changed(&self) {
+        self.apply_outside();
     }
 }
 
 impl TcpSocket {
-    /// `struct tcp_info`: the state and sizes a loopback connection has.
-    fn info(&self) -> Vec<u8> {
+    /// Its row in the socket tables.
+    pub(super) fn row(&self) -> SocketRow {
+        let state = self.outside_state().unwrap_or_else(|| self.state_number());
+        let (local, peer) = {
+            let s = self.state.lock();
+            (s.local, s.peer_addr)
+        };
+        let queued = self.queued().unwrap_or_default();
+        SocketRow::new(&self.common, local, peer, state, queued)
+    }
+
+    /// The state a loopback connection has, in Linux's numbers.
+    fn state_number(&self) -> u8 {
         const ESTABLISHED: u8 = 1;
         const CLOSE_WAIT: u8 = 8;
         const FIN_WAIT2: u8 = 5;
@@ -523,14 +586,19 @@ impl TcpSocket {
             let s = self.state.lock();
             (s.phase, s.shut)
         };
-        let state = match (phase, shut.read, shut.write) {
+        match (phase, shut.read, shut.write) {
             (Phase::Listening, ..) => LISTEN,
             (Phase::Connecting, ..) => SYN_SENT,
             (Phase::Connected, false, false) => ESTABLISHED,
             (Phase::Connected, true, false) => CLOSE_WAIT,
             (Phase::Connected, false, true) => FIN_WAIT2,
             _ => CLOSE,
-        };
+        }
+    }
+
+    /// `struct tcp_info`: the state and sizes a loopback connection has.
+    fn info(&self) -> Vec<u8> {
+        let state = self.state_number();
         let mut raw = vec![0; 232];
         if let Some(b) = raw.first_mut() {
             *b = state;
@@ -560,6 +628,7 @@ impl Drop for TcpSocket {
         if listening {
             self.stop_listening();
         }
+        self.close_outside(unread || linger == Some(0));
         if let Some(peer) = peer {
             if unread || embryo || linger == Some(0) {
                 peer.reset(Errno::ECONNRESET);

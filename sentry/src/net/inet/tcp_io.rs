@@ -42,6 +42,9 @@ impl TcpSocket {
             Phase::Connecting => return Err(Errno::EAGAIN),
             Phase::Closed | Phase::Listening => return Err(Errno::EPIPE),
         }
+        if let Some(id) = self.conn() {
+            return self.send_outside(id, src, flags);
+        }
         let Some(peer) = peer else {
             return self.send_to_nobody(src);
         };
@@ -90,11 +93,19 @@ impl TcpSocket {
         }
         let peek = flags.contains(MsgFlags::PEEK);
         let mut rx = self.rx.lock();
+        let conn = self.conn();
+        if let Some(id) = conn.filter(|_| rx.is_empty()) {
+            self.pull(id, &mut rx);
+        }
         if !rx.is_empty() {
             let n = rx.read(dst, peek)?;
+            let emptied = rx.is_empty();
             drop(rx);
             if !peek && n > 0 {
-                self.tell_writer();
+                match conn {
+                    Some(id) => self.consumed(id, n, emptied),
+                    None => self.tell_writer(),
+                }
             }
             return Ok(Received {
                 bytes: n,
@@ -110,6 +121,7 @@ impl TcpSocket {
         };
         match phase {
             _ if shut.read => Ok(Received::default()),
+            Phase::Connected if conn.is_some_and(|id| self.ended(id)) => Ok(Received::default()),
             Phase::Connected | Phase::Connecting => Err(Errno::EAGAIN),
             Phase::Closed | Phase::Listening => Err(Errno::ENOTCONN),
         }

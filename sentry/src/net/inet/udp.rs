@@ -1,4 +1,5 @@
-//! UDP sockets on the loopback (`udp(7)`).
+//! UDP sockets (`udp(7)`): to sockets of the same sandbox in memory, to others over our
+//! stack.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -8,14 +9,19 @@ use std::sync::{Arc, Weak};
 use abi::Errno;
 use abi::fs::PollEvents;
 
+use super::errors::ErrorQueue;
 use super::option::{IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_V6ONLY, IpOptions, SOL_IP, SOL_IPV6};
 use super::ports::{Binding, Rules};
-use super::{canonical, check_bindable, check_port, destination, of_family, shown, source};
+use super::rows::SocketRow;
+use super::{Target, canonical, check_bindable, check_port, destination, of_family, shown, source};
 use crate::io::{IoDst, IoSrc};
 use crate::net::{
     AF_INET6, Common, MsgFlags, OptValue, READABLE, Received, SendArgs, Shut, SockAddr, SockType,
     Socket, WRITABLE,
 };
+use netstack::{Manner, SendError};
+
+use crate::net::outside::dns::RESOLVER;
 use crate::sync::Mutex;
 use crate::task::Task;
 use crate::{Kernel, Result};
@@ -33,6 +39,7 @@ pub struct UdpSocket {
     ip: IpOptions,
     state: Mutex<State>,
     rx: Mutex<Rx>,
+    errors: ErrorQueue,
 }
 
 #[derive(Default)]
@@ -46,6 +53,9 @@ struct State {
 struct Datagram {
     from: SocketAddr,
     to: IpAddr,
+    link: i32,
+    ttl: u8,
+    tos: u8,
     data: Vec<u8>,
 }
 
@@ -65,6 +75,7 @@ impl UdpSocket {
             ip: IpOptions::default(),
             state: Mutex::default(),
             rx: Mutex::default(),
+            errors: ErrorQueue::default(),
         })
     }
 
@@ -101,29 +112,193 @@ impl UdpSocket {
     }
 
     /// Where a message goes.
-    fn target(&self, args: &SendArgs<'_>) -> Result<SocketAddr> {
+    fn target(&self, args: &SendArgs<'_>) -> Result<Target> {
+        let kernel = &args.task.kernel;
         match args.to {
             Some(SockAddr::Unspec) | None => {
                 let peer = self.state.lock().peer;
-                peer.ok_or(Errno::EDESTADDRREQ)
+                destination(kernel, peer.ok_or(Errno::EDESTADDRREQ)?)
             }
             // An IPv6 socket takes an IPv4 address too.
-            Some(SockAddr::Inet(to @ SocketAddr::V4(_))) => self.reachable(*to),
-            Some(to) => self.reachable(of_family(self.common.domain, to)?),
+            Some(SockAddr::Inet(to @ SocketAddr::V4(_))) => self.reachable(kernel, *to),
+            Some(to) => self.reachable(kernel, of_family(self.common.domain, to)?),
         }
     }
 
-    fn reachable(&self, to: SocketAddr) -> Result<SocketAddr> {
+    fn reachable(&self, kernel: &Kernel, to: SocketAddr) -> Result<Target> {
         if to.port() == 0 {
             return Err(Errno::EINVAL);
         }
-        if let IpAddr::V4(ip) = to.ip()
-            && ip.is_broadcast()
-            && !self.common.options.lock().broadcast
-        {
+        let outside = &kernel.net.outside;
+        let ip = to.ip().to_canonical();
+        let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast())
+            || (outside.is_attached() && outside.look(|s| s.topology.is_broadcast(ip)));
+        if broadcast && !self.common.options.lock().broadcast {
             return Err(Errno::EACCES);
         }
-        destination(to)
+        destination(kernel, to)
+    }
+
+    /// How its packets are sent.
+    fn manner(&self, to: IpAddr) -> Manner {
+        let byte = |level, name| u8::try_from(self.ip.value(level, name)).unwrap_or(0);
+        let many = to.is_multicast();
+        match to {
+            IpAddr::V4(_) => Manner {
+                ttl: byte(SOL_IP, if many { 33 } else { 2 }),
+                tos: byte(SOL_IP, 1),
+                // IP_PMTUDISC_DO and IP_PMTUDISC_PROBE.
+                df: matches!(self.ip.value(SOL_IP, 10), 2 | 3),
+                link: None,
+            },
+            IpAddr::V6(_) => Manner {
+                ttl: byte(SOL_IPV6, if many { 18 } else { 16 }),
+                tos: byte(SOL_IPV6, 67),
+                df: matches!(self.ip.value(SOL_IPV6, 23), 2 | 3),
+                link: None,
+            },
+        }
+    }
+
+    /// A datagram has come over a link.
+    pub(in crate::net) fn arrived(kernel: &Arc<Kernel>, d: netstack::Datagram) {
+        let (to, from) = (d.dst, d.src);
+        let datagram = |d: &netstack::Datagram| Datagram {
+            from,
+            to: to.ip(),
+            link: i32::try_from(d.link).unwrap_or(0),
+            ttl: d.ttl,
+            tos: d.tos,
+            data: d.data().to_vec(),
+        };
+        let outside = &kernel.net.outside;
+        let many = to.ip().is_multicast() || outside.look(|s| s.topology.is_broadcast(to.ip()));
+        let table = &kernel.net.inet.udp;
+        if many {
+            for socket in table.find_all(to, from) {
+                socket.deliver(datagram(&d));
+            }
+            return;
+        }
+        match table.find(to, from, false) {
+            Some(socket) => socket.deliver(datagram(&d)),
+            None => outside.with(kernel, |stack, _| stack.port_unreachable(&d)),
+        }
+    }
+
+    /// A datagram from a relay, as if a socket at `from` had sent it.
+    pub(in crate::net) fn local_answer(
+        kernel: &Arc<Kernel>,
+        from: SocketAddr,
+        to: SocketAddr,
+        data: Vec<u8>,
+    ) {
+        if let Some(socket) = kernel.net.inet.udp.find(to, from, false) {
+            socket.deliver(Datagram {
+                from,
+                to: to.ip(),
+                link: super::LO_INDEX,
+                ttl: 64,
+                tos: 0,
+                data,
+            });
+        }
+    }
+
+    /// A datagram of ours could not be delivered.
+    pub(in crate::net) fn failed(kernel: &Arc<Kernel>, e: &netstack::IcmpError) {
+        const UDP: u8 = 17;
+        if e.proto != UDP {
+            super::raw::RawSocket::failed(&kernel.net.outside, e);
+            return;
+        }
+        let Some(socket) = kernel.net.inet.udp.find(e.local, e.peer, false) else {
+            return;
+        };
+        let connected = socket.state.lock().peer == Some(e.peer);
+        let wanted = socket.wants_errors(e.peer.ip());
+        if wanted {
+            socket.errors.push_icmp(e);
+        }
+        if connected || wanted {
+            let (errno, fatal) = super::errors::errno(e);
+            if fatal || wanted {
+                socket.common.set_error(errno);
+            }
+            socket.common.pollee.notify(PollEvents::ERR | READABLE);
+        }
+    }
+
+    /// Whether `IP_RECVERR` is on for a family.
+    fn wants_errors(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(_) => self.ip.value(SOL_IP, 11) != 0,
+            IpAddr::V6(_) => self.ip.value(SOL_IPV6, 25) != 0,
+        }
+    }
+
+    /// Sends over a link.
+    fn send_outside(
+        &self,
+        kernel: &Arc<Kernel>,
+        from: SocketAddr,
+        to: SocketAddr,
+        data: &[u8],
+    ) -> Result<()> {
+        let manner = self.manner(to.ip());
+        let sent = kernel
+            .net
+            .outside
+            .with(kernel, |stack, _| stack.send_udp(from, to, data, manner));
+        match sent {
+            Ok(()) => Ok(()),
+            Err(SendError::NoRoute) => Err(Errno::ENETUNREACH),
+            Err(SendError::TooBig) => {
+                if self.wants_errors(to.ip()) {
+                    let mtu = kernel.net.outside.look(|s| s.mtu_for(to.ip()));
+                    self.errors.push_too_big(to, mtu.unwrap_or(1500).into());
+                }
+                Err(Errno::EMSGSIZE)
+            }
+        }
+    }
+
+    /// Sends to a socket of this sandbox.
+    fn send_here(&self, kernel: &Kernel, from: SocketAddr, to: SocketAddr, data: Vec<u8>) {
+        match kernel.net.inet.udp.find(to, from, false) {
+            Some(target) => target.deliver(Datagram {
+                from,
+                to: to.ip(),
+                link: super::LO_INDEX,
+                ttl: self.manner(to.ip()).ttl,
+                tos: self.manner(to.ip()).tos,
+                data,
+            }),
+            None if to == RESOLVER && kernel.net.outside.dns.ask(kernel, from, &data) => {}
+            None => self.refused(from, to, &data),
+        }
+    }
+
+    /// Nobody is there. The ICMP port unreachable reaches connected senders, and those who
+    /// want all errors.
+    fn refused(&self, from: SocketAddr, to: SocketAddr, data: &[u8]) {
+        let connected = self.state.lock().peer == Some(to);
+        let wanted = self.wants_errors(to.ip());
+        if wanted {
+            self.errors.push_icmp(&netstack::IcmpError {
+                proto: 17,
+                local: from,
+                peer: to,
+                offender: to.ip(),
+                kind: if to.is_ipv4() { (3, 3) } else { (1, 4) },
+                mtu: 0,
+                payload: data.to_vec(),
+            });
+        }
+        if connected || wanted {
+            self.common.set_error(Errno::ECONNREFUSED);
+            self.common.pollee.notify(PollEvents::ERR | READABLE);
+        }
     }
 
     fn deliver(&self, datagram: Datagram) {
@@ -141,8 +316,7 @@ impl UdpSocket {
     }
 
     /// `IP_PKTINFO` and `IPV6_PKTINFO` of a datagram, if asked for.
-    fn packet_info(&self, to: IpAddr) -> Option<(i32, i32, Vec<u8>)> {
-        let index = super::LO_INDEX;
+    fn packet_info(&self, to: IpAddr, index: i32) -> Option<(i32, i32, Vec<u8>)> {
         match to {
             IpAddr::V4(ip) if self.ip.value(SOL_IP, IP_PKTINFO) != 0 => {
                 let mut raw = index.to_ne_bytes().to_vec();
@@ -164,6 +338,44 @@ impl UdpSocket {
     }
 }
 
+impl UdpSocket {
+    /// Its row in the socket tables.
+    pub(super) fn row(&self) -> SocketRow {
+        const ESTABLISHED: u8 = 1;
+        const CLOSE: u8 = 7;
+        let (local, peer) = {
+            let s = self.state.lock();
+            (s.local, s.peer)
+        };
+        let state = if peer.is_some() { ESTABLISHED } else { CLOSE };
+        let used = self.rx.lock().used;
+        SocketRow::new(&self.common, local, peer, state, (used, 0))
+    }
+
+    /// Hop limit and type of service of a datagram, as far as they are asked for.
+    fn hop_info(&self, d: &Datagram) -> Vec<(i32, i32, Vec<u8>)> {
+        let on = |level, name| self.ip.value(level, name) != 0;
+        let int = |n: u8| i32::from(n).to_ne_bytes().to_vec();
+        let mut out = Vec::new();
+        if d.to.is_ipv4() {
+            if on(SOL_IP, 12) {
+                out.push((SOL_IP, 2, int(d.ttl)));
+            }
+            if on(SOL_IP, 13) {
+                out.push((SOL_IP, 1, vec![d.tos]));
+            }
+        } else {
+            if on(SOL_IPV6, 51) {
+                out.push((SOL_IPV6, 52, int(d.ttl)));
+            }
+            if on(SOL_IPV6, 66) {
+                out.push((SOL_IPV6, 67, int(d.tos)));
+            }
+        }
+        out
+    }
+}
+
 impl Socket for UdpSocket {
     fn common(&self) -> &Common {
         &self.common
@@ -175,7 +387,9 @@ impl Socket for UdpSocket {
 
     fn bind(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
         let addr = canonical(of_family(self.common.domain, addr)?);
-        check_bindable(addr.ip())?;
+        if !addr.ip().is_multicast() && !matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast()) {
+            check_bindable(&t.kernel, addr.ip())?;
+        }
         check_port(t, addr.port())?;
         if self.state.lock().local.is_some() {
             return Err(Errno::EINVAL);
@@ -196,11 +410,11 @@ impl Socket for UdpSocket {
             }
             return Ok(());
         }
-        let mut to = of_family(self.common.domain, addr)?;
-        to = destination(to)?;
+        let target = destination(&t.kernel, of_family(self.common.domain, addr)?)?;
+        let to = target.addr();
         let bound = self.bound(&t.kernel)?;
         let ip = if bound.ip().is_unspecified() {
-            source(to.ip())
+            source(&t.kernel, target)
         } else {
             bound.ip()
         };
@@ -218,7 +432,8 @@ impl Socket for UdpSocket {
         if args.flags.contains(MsgFlags::OOB) {
             return Err(Errno::EOPNOTSUPP);
         }
-        let to = self.target(&args)?;
+        let target = self.target(&args)?;
+        let to = target.addr();
         self.common.check_error()?;
         if self.state.lock().shut_write {
             return Err(Errno::EPIPE);
@@ -230,7 +445,7 @@ impl Socket for UdpSocket {
         let kernel = &args.task.kernel;
         let local = self.bound(kernel)?;
         let from = if local.ip().is_unspecified() {
-            SocketAddr::new(source(to.ip()), local.port())
+            SocketAddr::new(source(kernel, target), local.port())
         } else {
             local
         };
@@ -238,25 +453,19 @@ impl Socket for UdpSocket {
         if src.take(&mut data)? < len {
             return Err(Errno::EFAULT);
         }
-        match kernel.net.inet.udp.find(to, from, false) {
-            Some(target) => target.deliver(Datagram {
-                from,
-                to: to.ip(),
-                data,
-            }),
-            // The ICMP port unreachable reaches connected senders only.
-            None if self.state.lock().peer == Some(to) => {
-                self.common.set_error(Errno::ECONNREFUSED);
-                self.common.pollee.notify(PollEvents::ERR | READABLE);
-            }
-            None => {}
+        match target {
+            Target::Here(_) => self.send_here(kernel, from, to, data),
+            Target::Outside(_) => self.send_outside(kernel, from, to, &data)?,
         }
         Ok(len)
     }
 
     fn recv(&self, dst: &mut dyn IoDst, flags: MsgFlags) -> Result<Received> {
+        if flags.contains(MsgFlags::ERRQUEUE) {
+            return self.errors.take(dst, self.common.domain);
+        }
         self.common.check_error()?;
-        if flags.intersects(MsgFlags::OOB | MsgFlags::ERRQUEUE) {
+        if flags.contains(MsgFlags::OOB) {
             return Err(Errno::EAGAIN);
         }
         let mut rx = self.rx.lock();
@@ -277,7 +486,8 @@ impl Socket for UdpSocket {
             from: Some(shown(self.common.domain, first.from)),
             ..Received::default()
         };
-        let to = first.to;
+        let (to, link) = (first.to, first.link);
+        let hops = self.hop_info(first);
         if bytes < full {
             got.flags |= MsgFlags::TRUNC;
         }
@@ -286,7 +496,8 @@ impl Socket for UdpSocket {
             rx.used = rx.used.saturating_sub(full + OVERHEAD);
         }
         drop(rx);
-        got.cmsgs.extend(self.packet_info(to));
+        got.cmsgs.extend(self.packet_info(to, link));
+        got.cmsgs.extend(hops);
         Ok(got)
     }
 
@@ -316,7 +527,7 @@ impl Socket for UdpSocket {
 
     fn poll(&self) -> PollEvents {
         let mut ready = WRITABLE;
-        if self.common.has_error() {
+        if self.common.has_error() || !self.errors.is_empty() {
             ready |= PollEvents::ERR;
         }
         let (read, write) = {

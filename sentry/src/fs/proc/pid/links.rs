@@ -6,8 +6,9 @@ use abi::Errno;
 
 use super::Subject;
 use crate::Result;
-use crate::fs::pseudo::{Dir, Jump, Link, Tree};
-use crate::fs::vfs::{FileType, Inode};
+use crate::fs::pseudo::{Dir, Jump, Tree};
+use crate::fs::vfs::{FileType, Inode, anon};
+use crate::task::namespace::{Namespace, NsFile, NsKind};
 
 /// One of the three links that lead to a place.
 pub fn link(subject: &Subject, name: &str) -> Arc<dyn Inode> {
@@ -25,18 +26,18 @@ pub fn link(subject: &Subject, name: &str) -> Arc<dyn Inode> {
     }
 }
 
-/// Namespaces and the numbers of the first one of each kind, as in Linux.
-const NAMESPACES: [(&str, &str, u64); 10] = [
-    ("cgroup", "cgroup", 4_026_531_835),
-    ("ipc", "ipc", 4_026_531_839),
-    ("mnt", "mnt", 4_026_531_841),
-    ("net", "net", 4_026_531_840),
-    ("pid", "pid", 4_026_531_836),
-    ("pid_for_children", "pid", 4_026_531_836),
-    ("time", "time", 4_026_531_834),
-    ("time_for_children", "time", 4_026_531_834),
-    ("user", "user", 4_026_531_837),
-    ("uts", "uts", 4_026_531_838),
+/// Names under `/proc/PID/ns`.
+const NAMESPACES: [(&str, NsKind); 10] = [
+    ("cgroup", NsKind::Cgroup),
+    ("ipc", NsKind::Ipc),
+    ("mnt", NsKind::Mnt),
+    ("net", NsKind::Net),
+    ("pid", NsKind::Pid),
+    ("pid_for_children", NsKind::Pid),
+    ("time", NsKind::Time),
+    ("time_for_children", NsKind::Time),
+    ("user", NsKind::User),
+    ("uts", NsKind::Uts),
 ];
 
 struct Namespaces(Subject);
@@ -48,19 +49,20 @@ pub fn ns_dir(subject: &Subject) -> Arc<dyn Inode> {
 
 impl Tree for Namespaces {
     fn child(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
-        let found = NAMESPACES.iter().find(|(n, _, _)| n.as_bytes() == name);
-        let (name, kind, number) = found.ok_or(Errno::ENOENT)?;
-        let text = format!("{kind}:[{number}]").into_bytes();
-        Ok(Link::new(
-            self.0.node(&format!("ns/{name}"), 0o777),
-            move |_| Ok(text.clone()),
-        ))
+        let found = NAMESPACES.iter().find(|(n, _)| n.as_bytes() == name);
+        let (name, kind) = found.ok_or(Errno::ENOENT)?;
+        let subject = self.0.clone();
+        let node = self.0.node(&format!("ns/{name}"), 0o777);
+        Ok(Jump::to_path(node, move || {
+            let ns = Namespace::of(&*subject.task()?, *kind)?;
+            anon::of_file(&NsFile::file(ns))
+        }))
     }
 
     fn list(&self) -> Result<Vec<(Vec<u8>, FileType)>> {
         Ok(NAMESPACES
             .iter()
-            .map(|(n, _, _)| (n.as_bytes().to_vec(), FileType::Symlink))
+            .map(|(n, _)| (n.as_bytes().to_vec(), FileType::Symlink))
             .collect())
     }
 }

@@ -12,7 +12,9 @@ use crate::fs::file::{FileOps, IoCx, OpenFlags, Whence};
 use crate::fs::pseudo::Node;
 use crate::fs::vfs::{Attr, FileType, Inode, InodeExtra};
 use crate::io::{IoDst, IoSrc};
+use crate::kernel::Kernel;
 use crate::mm::Mm;
+use crate::ptrace::access::peek;
 use crate::task::Task;
 
 /// Bytes moved at a time.
@@ -47,7 +49,7 @@ impl Inode for MemFile {
     fn open(self: Arc<Self>, _flags: OpenFlags, t: Option<&Arc<Task>>) -> Result<Arc<dyn FileOps>> {
         let task = self.subject.task()?;
         may_look(t, &task)?;
-        Ok(Arc::new(OpenMem(task.mm())))
+        Ok(Arc::new(OpenMem(task.mm(), task.kernel.clone())))
     }
     fn extra(&self) -> &InodeExtra {
         self.node.extra()
@@ -58,7 +60,7 @@ impl Inode for MemFile {
 }
 
 /// An open one. It keeps the address space of the moment it was opened.
-struct OpenMem(Arc<Mm>);
+struct OpenMem(Arc<Mm>, Arc<Kernel>);
 
 impl FileOps for OpenMem {
     fn as_any(&self) -> &dyn Any {
@@ -73,7 +75,7 @@ impl FileOps for OpenMem {
                 .get_mut(..dst.remaining().min(CHUNK))
                 .ok_or(Errno::EIO)?;
             let at = pos.wrapping_add(done as u64);
-            let got = match self.0.peek(at, part) {
+            let got = match peek(&self.1, &self.0, at, part) {
                 Ok(()) => part.len(),
                 Err(fault) => fault.done,
             };

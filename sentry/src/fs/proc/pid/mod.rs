@@ -1,7 +1,7 @@
 //! `/proc/PID` and `/proc/PID/task/TID`.
 //!
-//! A directory holds the process weakly: once it is reaped, its files answer `ESRCH` and
-//! look-ups `ENOENT`. Who may look into another process is [`may_look`].
+//! A directory holds the process weakly: once it is reaped, its files and
+//! look-ups answer `ESRCH`, listings `ENOENT`. Who may look into another process is [`may_look`].
 
 mod fds;
 mod links;
@@ -17,9 +17,9 @@ use abi::Errno;
 
 use super::{Proc, net};
 use crate::Result;
-use crate::creds::Cap;
 use crate::fs::pseudo::{Dir, Node, Text, Tree, Write};
 use crate::fs::vfs::{FileType, Inode, Owner};
+use crate::ptrace::access::{Ids, may_access};
 use crate::task::Task;
 use crate::task::group::ThreadGroup;
 
@@ -66,18 +66,7 @@ impl Subject {
 /// `CAP_SYS_PTRACE`.
 fn may_look(reader: Option<&Arc<Task>>, subject: &Task) -> Result<()> {
     let Some(reader) = reader else { return Ok(()) };
-    if std::ptr::eq(&**reader, subject) || reader.pid() == subject.pid() {
-        return Ok(());
-    }
-    let (r, s) = (reader.creds(), subject.creds());
-    let same = [s.uid, s.euid, s.suid].iter().all(|&u| u == r.fsuid)
-        && [s.gid, s.egid, s.sgid].iter().all(|&g| g == r.fsgid);
-    let no_more = s.permitted.0 & !r.permitted.0 == 0;
-    if (same && no_more) || r.capable(Cap::SysPtrace) {
-        Ok(())
-    } else {
-        Err(Errno::EACCES)
-    }
+    may_access(reader, subject, Ids::Fs).map_err(|_| Errno::EACCES)
 }
 
 type Make = fn(&Task) -> Result<Vec<u8>>;
@@ -110,7 +99,7 @@ const fn guarded(name: &'static str, perm: u32, make: Make) -> Entry {
 }
 
 /// Text files every process and thread has.
-const ENTRIES: [Entry; 26] = [
+const ENTRIES: [Entry; 25] = [
     guarded("auxv", 0o400, maps::auxv),
     open("cgroup", |_| Ok(b"0::/\n".to_vec())),
     open("cmdline", maps::cmdline),
@@ -140,11 +129,10 @@ const ENTRIES: [Entry; 26] = [
         Ok(b"         0          0 4294967295\n".to_vec())
     }),
     open("wchan", |_| Ok(b"0".to_vec())),
-    open("coredump_filter", |_| Ok(b"00000033\n".to_vec())),
 ];
 
 /// Writable text files.
-const WRITABLE: [&str; 3] = ["comm", "oom_score_adj", "timerslack_ns"];
+const WRITABLE: [&str; 4] = ["comm", "coredump_filter", "oom_score_adj", "timerslack_ns"];
 
 /// Sub-directories of a process; a thread has all but `task`.
 const DIRS: [&str; 5] = ["fd", "fdinfo", "net", "ns", "task"];
@@ -199,7 +187,7 @@ impl Process {
 
 impl Tree for Process {
     fn child(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
-        self.subject.group().map_err(|_| Errno::ENOENT)?;
+        self.subject.group()?;
         let name = std::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
         if let Some(entry) = ENTRIES.iter().find(|e| e.name == name) {
             return Ok(self.text(entry));
@@ -242,9 +230,9 @@ struct Tasks(Subject);
 
 impl Tree for Tasks {
     fn child(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        let group = self.0.group()?;
         let name = std::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
         let tid: i32 = name.parse().map_err(|_| Errno::ENOENT)?;
-        let group = self.0.group().map_err(|_| Errno::ENOENT)?;
         if !group.tasks().iter().any(|t| t.tid() == tid) {
             return Err(Errno::ENOENT);
         }

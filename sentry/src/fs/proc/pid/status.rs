@@ -16,6 +16,7 @@ fn state_name(letter: char) -> &'static str {
     match letter {
         'S' => "S (sleeping)",
         'T' => "T (stopped)",
+        't' => "t (tracing stop)",
         'Z' => "Z (zombie)",
         'X' => "X (dead)",
         _ => "R (running)",
@@ -34,12 +35,13 @@ pub fn status(t: &Task) -> Result<Vec<u8>> {
     // Writing to a string cannot fail.
     let _ = write!(
         s,
-        "Name:\t{}\nUmask:\t{umask:04o}\nState:\t{}\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n",
+        "Name:\t{}\nUmask:\t{umask:04o}\nState:\t{}\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t{}\n",
         String::from_utf8_lossy(&t.comm()).escape_default(),
         state_name(t.state()),
         t.pid(),
         t.tid(),
         g.ppid(),
+        t.tracer().map_or(0, |t| t.pid()),
     );
     let _ = write!(
         s,
@@ -79,6 +81,7 @@ pub fn status(t: &Task) -> Result<Vec<u8>> {
     }
     signals(t, &mut s);
     caps(&c, &mut s);
+    let mode = t.seccomp();
     let cpus = t.sched.lock().affinity;
     let last = 63u32.saturating_sub(cpus.leading_zeros());
     let list = if last == 0 {
@@ -88,8 +91,10 @@ pub fn status(t: &Task) -> Result<Vec<u8>> {
     };
     let _ = write!(
         s,
-        "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tvulnerable\nCpus_allowed:\t{cpus:x}\nCpus_allowed_list:\t{list}\nMems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n",
+        "NoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t{}\nSpeculation_Store_Bypass:\tvulnerable\nCpus_allowed:\t{cpus:x}\nCpus_allowed_list:\t{list}\nMems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n",
         u8::from(c.no_new_privs),
+        mode.number(),
+        mode.filters(),
     );
     Ok(s.into_bytes())
 }
@@ -208,6 +213,10 @@ pub fn read_setting(t: &Task, name: &str) -> Result<Vec<u8>> {
             t.thread_group().oom_score_adj.load(Ordering::Relaxed)
         )
         .into_bytes(),
+        "coredump_filter" => {
+            let filter = t.thread_group().coredump_filter.load(Ordering::Relaxed);
+            format!("{filter:08x}\n").into_bytes()
+        }
         _ => format!("{}\n", t.timer_slack.load(Ordering::Relaxed)).into_bytes(),
     })
 }
@@ -230,6 +239,14 @@ pub fn write_setting(t: &Task, name: &str, text: &[u8]) -> Result<()> {
             return Err(Errno::EACCES);
         }
         now.store(value, Ordering::Relaxed);
+        return Ok(());
+    }
+    if name == "coredump_filter" {
+        let digits = text.strip_prefix("0x");
+        let value = digits.map_or_else(|| text.parse(), |d| u32::from_str_radix(d, 16));
+        let value = value.map_err(|_| Errno::EINVAL)?;
+        let now = &t.thread_group().coredump_filter;
+        now.store(value & 0x1ff, Ordering::Relaxed);
         return Ok(());
     }
     let value: u64 = text.parse().map_err(|_| Errno::EINVAL)?;

@@ -1,5 +1,10 @@
-//! Netlink route sockets (`rtnetlink(7)`), as far as name resolution and run-time libraries
-//! ask: links and addresses of the loopback, dumps and single links. Changes are refused.
+//! Netlink route sockets (`rtnetlink(7)`): questions for links, addresses, routes, neighbours
+//! and rules, whole and single ones. Changes are refused: the host sets the network up.
+//!
+//! [`message`] has the bytes, [`objects`] what is told of each thing.
+
+mod message;
+mod objects;
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -8,11 +13,15 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::fs::PollEvents;
 
-use super::inet::{LO_INDEX, LO_MTU};
+use std::net::IpAddr;
+
+use self::message::{HEADER, Request, align, find, message, u16_at, u32_at};
+use super::view::View;
 use super::{
-    AF_INET, AF_INET6, AF_NETLINK, Common, MsgFlags, READABLE, Received, SendArgs, SockAddr,
-    SockType, Socket, Ucred, WRITABLE,
+    AF_NETLINK, Common, MsgFlags, READABLE, Received, SendArgs, SockAddr, SockType, Socket, Ucred,
+    WRITABLE,
 };
+use crate::creds::Cap;
 use crate::io::{IoDst, IoSrc};
 use crate::sync::Mutex;
 use crate::task::Task;
@@ -24,14 +33,15 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
+const RTM_NEWROUTE: u16 = 24;
 const RTM_GETROUTE: u16 = 26;
+const RTM_NEWNEIGH: u16 = 28;
 const RTM_GETNEIGH: u16 = 30;
+const RTM_NEWRULE: u16 = 32;
 const RTM_GETRULE: u16 = 34;
 const NLM_F_MULTI: u16 = 2;
 const NLM_F_ACK: u16 = 4;
 const NLM_F_DUMP: u16 = 0x300;
-/// Bytes of `struct nlmsghdr`.
-const HEADER: usize = 16;
 /// Most bytes of one request, and of replies waiting.
 const MAX_REQUEST: usize = 32 * 1024;
 const MAX_QUEUE: usize = 256;
@@ -63,108 +73,60 @@ pub fn create(kernel: &Arc<Kernel>, kind: SockType, protocol: i32) -> Result<Arc
     }))
 }
 
-/// Header fields of a request.
-#[derive(Clone, Copy)]
-struct Request {
-    kind: u16,
-    flags: u16,
-    seq: u32,
-    port: u32,
-}
-
-fn u16_at(raw: &[u8], at: usize) -> u16 {
-    let bytes = raw.get(at..at + 2).and_then(|b| b.try_into().ok());
-    bytes.map_or(0, u16::from_ne_bytes)
-}
-
-fn u32_at(raw: &[u8], at: usize) -> u32 {
-    let bytes = raw.get(at..at + 4).and_then(|b| b.try_into().ok());
-    bytes.map_or(0, u32::from_ne_bytes)
-}
-
-fn align(n: usize) -> usize {
-    n.saturating_add(3) & !3
-}
-
-/// Appends a message with this body.
-fn message(out: &mut Vec<u8>, req: Request, kind: u16, flags: u16, body: &[u8]) {
-    let len = u32::try_from(HEADER + body.len()).unwrap_or(0);
-    out.extend_from_slice(&len.to_ne_bytes());
-    out.extend_from_slice(&kind.to_ne_bytes());
-    out.extend_from_slice(&flags.to_ne_bytes());
-    out.extend_from_slice(&req.seq.to_ne_bytes());
-    out.extend_from_slice(&req.port.to_ne_bytes());
-    out.extend_from_slice(body);
-    out.resize(align(out.len()), 0);
-}
-
-/// Appends an attribute.
-fn attribute(body: &mut Vec<u8>, kind: u16, data: &[u8]) {
-    let len = u16::try_from(4 + data.len()).unwrap_or(4);
-    body.extend_from_slice(&len.to_ne_bytes());
-    body.extend_from_slice(&kind.to_ne_bytes());
-    body.extend_from_slice(data);
-    body.resize(align(body.len()), 0);
-}
-
-/// `struct ifinfomsg` of `lo` with its attributes.
-fn link() -> Vec<u8> {
-    const IFF: u32 = 0x1_0049;
-    let mut body = vec![0, 0];
-    body.extend_from_slice(&772u16.to_ne_bytes());
-    body.extend_from_slice(&LO_INDEX.to_ne_bytes());
-    body.extend_from_slice(&IFF.to_ne_bytes());
-    body.extend_from_slice(&0u32.to_ne_bytes());
-    attribute(&mut body, 3, b"lo\0");
-    attribute(&mut body, 13, &1000u32.to_ne_bytes());
-    attribute(&mut body, 16, &[0]);
-    attribute(&mut body, 17, &[0]);
-    attribute(&mut body, 4, &LO_MTU.to_ne_bytes());
-    attribute(&mut body, 6, b"noqueue\0");
-    attribute(&mut body, 1, &[0; 6]);
-    attribute(&mut body, 2, &[0; 6]);
-    body
-}
-
-/// `struct ifaddrmsg` of an address of `lo`.
-fn address(family: u16, prefix: u8, ip: &[u8]) -> Vec<u8> {
-    const PERMANENT: u8 = 0x80;
-    const HOST: u8 = 254;
-    let family = u8::try_from(family).unwrap_or(0);
-    let mut body = vec![family, prefix, PERMANENT, HOST];
-    body.extend_from_slice(&LO_INDEX.to_ne_bytes());
-    attribute(&mut body, 1, ip);
-    if ip.len() == 4 {
-        attribute(&mut body, 2, ip);
-        attribute(&mut body, 3, b"lo\0");
-    }
-    attribute(&mut body, 8, &u32::from(PERMANENT).to_ne_bytes());
-    body
-}
+/// Most bytes of one reply of a dump.
+const PART: usize = 8 * 1024;
 
 /// Answers a dump: the objects of the kind, then the end.
-fn dump(req: Request, family: u16) -> Vec<Vec<u8>> {
-    let mut objects = Vec::new();
-    match req.kind {
-        RTM_GETLINK => message(&mut objects, req, RTM_NEWLINK, NLM_F_MULTI, &link()),
+fn dump(view: &View, req: Request, body: &[u8]) -> Vec<Vec<u8>> {
+    let family = u16::from(body.first().copied().unwrap_or(0));
+    let (kind, objects) = match req.kind {
+        RTM_GETLINK => (RTM_NEWLINK, view.links.iter().map(objects::link).collect()),
         RTM_GETADDR => {
-            if family == 0 || family == AF_INET {
-                let body = address(AF_INET, 8, &[127, 0, 0, 1]);
-                message(&mut objects, req, RTM_NEWADDR, NLM_F_MULTI, &body);
-            }
-            if family == 0 || family == AF_INET6 {
-                let ip = std::net::Ipv6Addr::LOCALHOST.octets();
-                let body = address(AF_INET6, 128, &ip);
-                message(&mut objects, req, RTM_NEWADDR, NLM_F_MULTI, &body);
-            }
+            let all = view
+                .links
+                .iter()
+                .flat_map(|l| l.addresses.iter().map(move |a| (l, a)));
+            let wanted = all.filter(|(_, a)| objects::is_of(family, a.ip));
+            (
+                RTM_NEWADDR,
+                wanted.map(|(l, a)| objects::address(l, a)).collect(),
+            )
         }
-        // The main table has no route, and there are no neighbours.
-        _ => {}
+        RTM_GETROUTE => {
+            let main = view
+                .routes
+                .iter()
+                .filter(|r| objects::is_of(family, r.network));
+            let mut all: Vec<Vec<u8>> = main.map(objects::route).collect();
+            all.extend(objects::local_routes(view, family));
+            (RTM_NEWROUTE, all)
+        }
+        RTM_GETNEIGH => {
+            let wanted = view
+                .neighbours
+                .iter()
+                .filter(|n| objects::is_of(family, n.ip));
+            (RTM_NEWNEIGH, wanted.map(objects::neighbour).collect())
+        }
+        RTM_GETRULE => (RTM_NEWRULE, objects::rules(family)),
+        _ => (0, Vec::new()),
+    };
+    let mut parts = vec![Vec::new()];
+    for object in objects {
+        if parts.last().is_some_and(|p| p.len() + object.len() > PART) {
+            parts.push(Vec::new());
+        }
+        if let Some(part) = parts.last_mut() {
+            message(part, req, kind, NLM_F_MULTI, &object);
+        }
     }
     let mut end = Vec::new();
     message(&mut end, req, NLMSG_DONE, NLM_F_MULTI, &[0; 4]);
-    let parts = [objects, end];
-    parts.into_iter().filter(|p| !p.is_empty()).collect()
+    parts.push(end);
+    parts
+        .into_iter()
+        .filter(|p: &Vec<u8>| !p.is_empty())
+        .collect()
 }
 
 /// `NLMSG_ERROR` for a request; 0 acknowledges.
@@ -176,28 +138,42 @@ fn error(req: Request, e: i32, header: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Whether a single `RTM_GETLINK` means `lo`: by number, or by name.
-fn wants_lo(body: &[u8]) -> bool {
+/// The link a single `RTM_GETLINK` means: by number, or by name.
+fn one_link(view: &View, body: &[u8]) -> Option<Vec<u8>> {
+    const IFLA_IFNAME: u16 = 3;
     let index = u32_at(body, 4);
-    if index != 0 {
-        return i32::try_from(index) == Ok(LO_INDEX);
-    }
-    let mut at = 16;
-    while at + 4 <= body.len() {
-        let len = usize::from(u16_at(body, at));
-        if u16_at(body, at + 2) == 3 {
-            let name = body.get(at + 4..at + len).unwrap_or_default();
-            return name.split(|b| *b == 0).next() == Some(b"lo");
-        }
-        at += align(len.max(4));
-    }
-    false
+    let link = if index != 0 {
+        view.by_index(i32::try_from(index).ok()?)
+    } else {
+        let name = find(body, 16, IFLA_IFNAME)?;
+        view.by_name(name.split(|b| *b == 0).next()?)
+    };
+    link.map(objects::link)
 }
 
-fn answer(req: Request, whole: &[u8]) -> Vec<Vec<u8>> {
+/// The way to the destination a single `RTM_GETROUTE` names.
+fn one_route(kernel: &Kernel, body: &[u8]) -> Option<Vec<u8>> {
+    const RTA_DST: u16 = 1;
+    let raw = find(body, 12, RTA_DST)?;
+    let dst = match raw.len() {
+        4 => IpAddr::from(*raw.first_chunk::<4>()?),
+        16 => IpAddr::from(*raw.first_chunk::<16>()?),
+        _ => return None,
+    };
+    let outside = &kernel.net.outside;
+    outside.look(|stack| {
+        if stack.is_for_us(dst) {
+            let source = stack.source_for(dst, None)?;
+            return Some(objects::way(dst, 1, dst, source, true));
+        }
+        let way = stack.topology.way(dst, None)?;
+        Some(objects::way(dst, way.link, way.hop, way.source, false))
+    })
+}
+
+fn answer(kernel: &Kernel, admin: bool, req: Request, whole: &[u8]) -> Vec<Vec<u8>> {
     let body = whole.get(HEADER..).unwrap_or_default();
     let header = whole.get(..HEADER).unwrap_or_default();
-    let family = u16::from(body.first().copied().unwrap_or(0));
     let known = [
         RTM_GETLINK,
         RTM_GETADDR,
@@ -208,25 +184,31 @@ fn answer(req: Request, whole: &[u8]) -> Vec<Vec<u8>> {
     // Every third number from the base on is a question; the others change something.
     let asks = req.kind >= 16 && req.kind % 4 == 2;
     if !asks && req.kind >= 16 {
-        return vec![error(req, Errno::EPERM.raw(), header)];
+        let e = if admin {
+            Errno::EOPNOTSUPP
+        } else {
+            Errno::EPERM
+        };
+        return vec![error(req, e.raw(), header)];
     }
     if !known.contains(&req.kind) {
         return vec![error(req, Errno::EOPNOTSUPP.raw(), header)];
     }
+    let view = View::of(kernel);
     if req.flags & NLM_F_DUMP == NLM_F_DUMP {
-        return dump(req, family);
+        return dump(&view, req, body);
     }
-    let mut out = Vec::new();
-    match req.kind {
-        RTM_GETLINK if wants_lo(body) => {
-            let mut reply = Vec::new();
-            message(&mut reply, req, RTM_NEWLINK, 0, &link());
-            out.push(reply);
-        }
-        RTM_GETLINK => return vec![error(req, Errno::ENODEV.raw(), header)],
-        RTM_GETROUTE => return vec![error(req, Errno::ENETUNREACH.raw(), header)],
+    let (kind, found, missing) = match req.kind {
+        RTM_GETLINK => (RTM_NEWLINK, one_link(&view, body), Errno::ENODEV),
+        RTM_GETROUTE => (RTM_NEWROUTE, one_route(kernel, body), Errno::ENETUNREACH),
         _ => return vec![error(req, Errno::EOPNOTSUPP.raw(), header)],
-    }
+    };
+    let Some(object) = found else {
+        return vec![error(req, missing.raw(), header)];
+    };
+    let mut reply = Vec::new();
+    message(&mut reply, req, kind, 0, &object);
+    let mut out = vec![reply];
     if req.flags & NLM_F_ACK != 0 {
         out.push(error(req, 0, header));
     }
@@ -300,6 +282,7 @@ impl Socket for Netlink {
             return Err(Errno::EFAULT);
         }
         let port = self.port(args.task);
+        let admin = args.task.creds().capable(Cap::NetAdmin);
         let mut rest = raw.as_slice();
         while rest.len() >= HEADER {
             let size = usize::try_from(u32_at(rest, 0)).unwrap_or(0);
@@ -314,7 +297,7 @@ impl Socket for Netlink {
             };
             // Control messages and non-requests are skipped.
             if req.flags & 1 != 0 && req.kind >= 16 {
-                let replies = answer(req, whole);
+                let replies = answer(&args.task.kernel, admin, req, whole);
                 let mut s = self.state.lock();
                 if s.queue.len() + replies.len() > MAX_QUEUE {
                     return Err(Errno::ENOBUFS);
