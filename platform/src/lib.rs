@@ -182,6 +182,10 @@ pub trait AddressSpace: Send + Sync {
     ) -> Result<Arc<dyn Context>, PlatformError>;
     /// Kills every context of the space at once, whatever they do.
     fn kill(&self);
+    /// Has [`Platform::keep`] return once the space has ended; whether there is a keeper.
+    fn keep_end(&self) -> bool {
+        false
+    }
     /// Whether, after [`AddressSpace::kill`], no guest code of the space runs any more. Only
     /// then may memory that is mapped in it be given to others.
     fn ended(&self) -> bool {
@@ -221,6 +225,8 @@ pub trait Platform: Send + Sync {
     /// Waits for the next event of `worker`, at most `timeout` (`None`: for ever).
     /// `Event::Timeout` when it passed. Called by one thread per worker at a time.
     fn next(&self, worker: WorkerId, timeout: Option<Duration>) -> Event;
+    /// The calling thread serves `worker` from now on, in another's place.
+    fn take_over(&self, _worker: WorkerId) {}
     /// Makes `next` of `worker` return [`Event::Kick`] soon. From any thread; merged.
     fn kick(&self, worker: WorkerId);
     /// Adds a host descriptor to `worker`'s wait set; when it becomes readable (or hung

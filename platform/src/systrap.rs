@@ -256,6 +256,12 @@ impl Platform for Systrap {
         }
     }
 
+    fn take_over(&self, worker: WorkerId) {
+        if let Ok(worker) = self.core.worker(worker) {
+            worker.pin();
+        }
+    }
+
     fn kick(&self, worker: WorkerId) {
         if let Ok(worker) = self.core.worker(worker) {
             worker.kick();
@@ -285,6 +291,13 @@ impl Platform for Systrap {
         loop {
             while self.pool.is_low() {
                 self.pool.fill_one();
+            }
+            if self
+                .core
+                .ended
+                .swap(false, std::sync::atomic::Ordering::AcqRel)
+            {
+                return;
             }
             let Ok(Some((_, data))) = raw::epoll_wait(keeper.epoll(), None) else {
                 continue;

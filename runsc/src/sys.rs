@@ -201,6 +201,46 @@ pub fn close_all_but(keep: &[RawFd]) {
     unsafe { libc::syscall(libc::SYS_close_range, from, u32::MAX, 0) };
 }
 
+/// Lets go of the pages of this program's code and constants, which the kernel's cache keeps:
+/// what is executed next comes back by a cheap fault, and what was only needed to get so far
+/// counts for nobody any more.
+pub fn drop_code_pages() {
+    extern "C" fn drop(
+        info: *mut libc::dl_phdr_info,
+        _size: libc::size_t,
+        _data: *mut libc::c_void,
+    ) -> libc::c_int {
+        const PAGE: usize = 4096;
+        // SAFETY: the loader passes a valid description, whose headers stay mapped.
+        let (base, headers) = unsafe {
+            let info = &*info;
+            let n = usize::from(info.dlpi_phnum);
+            (
+                info.dlpi_addr as usize,
+                std::slice::from_raw_parts(info.dlpi_phdr, n),
+            )
+        };
+        for h in headers {
+            if h.p_type != libc::PT_LOAD || h.p_flags & libc::PF_W != 0 {
+                continue;
+            }
+            // A page shared with the next segment belongs to that.
+            let first = base.wrapping_add(h.p_vaddr as usize);
+            let start = first.next_multiple_of(PAGE);
+            let end = first.wrapping_add(h.p_memsz as usize) & !(PAGE - 1);
+            let len = end.saturating_sub(start);
+            // SAFETY: the range is a private mapping of the program's file that cannot be
+            // written, so a page that is read anew has the same bytes. A refusal changes
+            // nothing.
+            unsafe { libc::madvise(start as *mut libc::c_void, len, libc::MADV_DONTNEED) };
+        }
+        // Only the first object: the program itself.
+        1
+    }
+    // SAFETY: the callback follows the convention and keeps nothing.
+    unsafe { libc::dl_iterate_phdr(Some(drop), std::ptr::null_mut()) };
+}
+
 /// Overwrites the command line that /proc/self/cmdline shows, within the room it has.
 /// Returns whether it could.
 ///

@@ -84,9 +84,10 @@ struct Watch {
 
 impl Wake for Watch {
     fn wake(&self, events: PollEvents) -> bool {
-        let happened = events & self.wanted;
         match self.context.upgrade() {
-            Some(context) if !happened.is_empty() => context.poll_done(self.number, happened),
+            Some(context) if events.intersects(self.wanted) => {
+                context.poll_done(self.number, events)
+            }
             _ => false,
         }
     }

@@ -13,6 +13,7 @@ use crate::fs::devpts::Terminals;
 use crate::fs::host_watch::HostWatch;
 use crate::fs::locks::LockWaits;
 use crate::fs::memfd::MemfdMount;
+use crate::fs::proc::load::LoadAverage;
 use crate::fs::vfs::DeviceTable;
 use crate::fs::vfs::fs_type::FsTypes;
 use crate::futex::FutexTable;
@@ -130,6 +131,8 @@ pub struct Kernel {
     pub boot_id: String,
     /// Settings written under `/proc/sys`.
     sysctls: Mutex<BTreeMap<String, String>>,
+    /// `/proc/loadavg`.
+    pub load: Mutex<LoadAverage>,
     /// Last inode number given to a namespace.
     ns_ino: AtomicU64,
     /// Workers are to end.
@@ -184,6 +187,7 @@ impl Kernel {
             futexes: FutexTable::default(),
             boot_id: crate::fs::proc::uuid(),
             sysctls: Mutex::default(),
+            load: Mutex::default(),
             ns_ino: AtomicU64::new(0xf000_0000),
             stopping: AtomicBool::new(false),
             turn: AtomicUsize::new(0),
@@ -272,6 +276,11 @@ impl Kernel {
     pub(crate) fn deal(&self) -> WorkerId {
         let n = self.platform.workers().max(1);
         WorkerId(self.turn.fetch_add(1, Ordering::Relaxed) % n)
+    }
+
+    /// The worker of a new task that will talk to the current one at first: the same.
+    pub(crate) fn deal_near(&self) -> WorkerId {
+        crate::worker::current().unwrap_or_else(|| self.deal())
     }
 
     /// Ends the workers: each returns from [`Kernel::run_worker`] soon.

@@ -100,6 +100,7 @@ impl Kernel {
         let seats = &self.workers.seats;
         seats.sit(holder);
         let id = holder.worker;
+        self.platform.take_over(id);
         let mut event = Event::Kick;
         loop {
             seats.begin(holder);

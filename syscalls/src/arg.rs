@@ -315,7 +315,11 @@ impl UserIoVec {
             if i64::try_from(len).is_err() {
                 return Err(Errno::EINVAL);
             }
-            let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
+            let mut len = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
+            // A single piece is cut before it is looked at.
+            if count == 1 {
+                len = len.min(abi::MAX_RW_COUNT);
+            }
             check_range(addr, len)?;
             vec.push(IoVec { addr, len });
         }

@@ -348,7 +348,7 @@ rows! {
     301 fanotify_mark Missing(ENOSYS);
     302 prlimit64 Full process::rlimit::prlimit64;
     303 name_to_handle_at Partial("no file system exports handles") fs::handle::name_to_handle_at;
-    304 open_by_handle_at Missing(EOPNOTSUPP);
+    304 open_by_handle_at Partial("no file system exports handles") fs::handle::open_by_handle_at;
     305 clock_adjtime Partial("asking only") time::clock::clock_adjtime;
     306 syncfs Full io::offset::syncfs;
     307 sendmmsg Full net::send::sendmmsg;
@@ -356,7 +356,7 @@ rows! {
     309 getcpu Partial("the first allowed CPU") sched::affinity::getcpu;
     310 process_vm_readv Full process::process_vm::process_vm_readv;
     311 process_vm_writev Full process::process_vm::process_vm_writev;
-    312 kcmp Partial("undo lists of different processes") process::kcmp::kcmp;
+    312 kcmp Full process::kcmp::kcmp;
     313 finit_module Partial("EPERM or ENOSYS") sys::privileged::finit_module;
     314 sched_setattr Partial("kept and reported; the host schedules") sched::policy::sched_setattr;
     315 sched_getattr Full sched::policy::sched_getattr;

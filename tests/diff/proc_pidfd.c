@@ -39,6 +39,15 @@ int main(void)
 	R(syscall(SYS_pidfd_getfd, pf, 0, 1));
 	R(syscall(SYS_pidfd_getfd, p[0], 0, 0));
 	R(syscall(SYS_pidfd_send_signal, pf, 0, NULL, 0));
+	int pd = open("/proc/self", O_DIRECTORY | O_RDONLY);
+	R(syscall(SYS_pidfd_send_signal, pd, 0, NULL, 0));
+	close(pd);
+	pd = open("/proc/self/task/1", O_DIRECTORY | O_RDONLY);
+	R(syscall(SYS_pidfd_send_signal, pd, 0, NULL, 0));
+	close(pd);
+	pd = open("/proc/self/stat", O_RDONLY);
+	R(syscall(SYS_pidfd_send_signal, pd, 0, NULL, 0));
+	close(pd);
 	R(syscall(SYS_pidfd_send_signal, pf, 65, NULL, 0));
 	R(syscall(SYS_pidfd_send_signal, pf, SIGTERM, NULL, 0x100));
 	R(syscall(SYS_pidfd_send_signal, p[0], SIGTERM, NULL, 0));

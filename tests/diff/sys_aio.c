@@ -133,7 +133,7 @@ int main(void)
 	po.aio_nbytes = 1;
 	R(submit(c, 1, l));
 	po.aio_nbytes = 0;
-	report(__LINE__, events(c, 0, 8, ev, &zero));
+	report(__LINE__, events(c, 1, 8, ev, &soon));
 	/* the wait */
 	R(events(c, 2, 1, ev, &zero));
 	R(events(c, -1, 1, ev, &zero));

@@ -24,7 +24,7 @@ for tool in ip gcc python3; do command -v $tool > /dev/null || skip "no $tool"; 
 [ -x "$runsc" ] || skip "no runsc at $runsc"
 
 w=$(mktemp -d /tmp/runsc-net.XXXXXX)
-a=rn-a-$$ b=rn-b-$$
+a=rn-a-$$ b=rn-b-$$ m=rn-m-$$
 failed=0 started=()
 cleanup() {
     for pid in "${started[@]-}"; do [ -n "$pid" ] && kill "$pid" 2> /dev/null; done
@@ -33,37 +33,39 @@ cleanup() {
     done
     ip netns del $a 2> /dev/null
     ip netns del $b 2> /dev/null
+    ip netns del $m 2> /dev/null
     rm -rf "$w"
 }
 trap cleanup EXIT
 gcc -O2 -static -o "$w/peer" "$here/peer.c" || exit 1
 mkdir -p "$w/root/proc" "$w/root/tmp" && cp "$w/peer" "$w/root/peer"
-ip netns add $a 2> /dev/null && ip netns add $b || skip "no network namespaces"
+ip netns add $a 2> /dev/null && ip netns add $b && ip netns add $m || skip "no network namespaces"
 
 # wire [LOSS DELAY]: joins the namespaces anew.
 wire() {
+    local n
     ip -n $a link del eth0 2> /dev/null
     ip -n $b link del eth0 2> /dev/null
     if [ $# = 0 ]; then
         ip -n $a link add eth0 type veth peer name eth0 netns $b
     else
-        ip -n $a link add eth0 type veth peer name mid netns $a
-        ip -n $b link add eth0 type veth peer name mid netns $b
-        ip -n $a link set mid up
-        ip -n $b link set mid up
+        ip -n $a link add eth0 type veth peer name x netns $m
+        ip -n $b link add eth0 type veth peer name y netns $m
+        ip -n $m link set x up
+        ip -n $m link set y up
         # Frames must be as on a wire: the relay moves bytes, not offload.
-        for n in $a $b; do
+        for n in $a $b $m; do
             ip netns exec $n python3 -c '
 import fcntl, socket, struct, array
 s = socket.socket()
-for link in (b"eth0", b"mid"):
+for link in (b"eth0", b"x", b"y"):
     for cmd in (0x17, 0x1f, 0x24, 0x2c, 0x22):
         v = array.array("B", struct.pack("II", cmd, 0))
         try: fcntl.ioctl(s, 0x8946, struct.pack("16sP", link, v.buffer_info()[0]))
         except OSError: pass
 '
         done
-        python3 "$here/wire.py" $a mid $b mid "$1" "$2" 7 > "$w/wire" 2>&1 &
+        (exec ip netns exec $m python3 "$here/wire.py" x y "$1" "$2" 7) > "$w/wire" 2>&1 &
         started+=($!)
         for _ in $(seq 50); do grep -q ready "$w/wire" && break; sleep 0.1; done
     fi
@@ -74,13 +76,11 @@ for link in (b"eth0", b"mid"):
     for n in $a $b; do ip -n $n link set lo up; ip -n $n link set eth0 up; done
 }
 
-serial=0
-# bundle ARGS...: a bundle whose process these are.
+# bundle ARGS...: makes a bundle whose process these are; its folder is $dir.
 bundle() {
-    serial=$((serial + 1))
-    mkdir "$w/b$serial"
-    "$runsc" spec --bundle "$w/b$serial" || return 1
-    python3 - "$w/b$serial/config.json" "$w/root" "$a" "$@" << 'P'
+    dir=$(mktemp -d "$w/bundle.XXXXXX")
+    "$runsc" spec --bundle "$dir" || return 1
+    python3 - "$dir/config.json" "$w/root" "$a" "$@" << 'P'
 import json, sys
 path, root, netns, *args = sys.argv[1:]
 c = json.load(open(path))
@@ -88,6 +88,9 @@ c["process"]["terminal"] = False
 c["process"]["args"] = args
 c["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 70000, "hard": 70000}]
 c["root"] = {"path": root, "readonly": True}
+for caps in c["process"]["capabilities"].values():
+    if "CAP_NET_RAW" not in caps:
+        caps.append("CAP_NET_RAW")
 for n in c["linux"]["namespaces"]:
     if n["type"] == "network":
         n["path"] = "/run/netns/" + netns
@@ -96,23 +99,34 @@ P
 }
 # inside ARGS...: runs in the sandbox to its end.
 inside() {
-    bundle "$@" && timeout ${limit:-60} "$runsc" --root "$w/state" run --bundle "$w/b$serial" t$serial
+    bundle "$@" || return 1
+    timeout ${limit:-60} "$runsc" --root "$w/state" run --bundle "$dir" "t${dir##*.}"
 }
 outside() { timeout ${limit:-60} ip netns exec $b "$@"; }
-# servers: one on each side.
-servers() {
-    outside_server=
-    limit=600 outside "$w/peer" serve 7000 > "$w/out" & started+=($!)
-    bundle /peer serve 7000
-    timeout 600 "$runsc" --root "$w/state" run --bundle "$w/b$serial" s$serial > "$w/in" 2>&1 & started+=($!)
-    server=s$serial
-    for _ in $(seq 100); do grep -q ready "$w/in" && grep -q ready "$w/out" && return; sleep 0.1; done
-    echo "servers do not start"; cat "$w/in"
+# server_outside, server_inside: start a server and wait until it serves.
+server_outside() {
+    (exec timeout 600 ip netns exec $b "$w/peer" serve 7000) > "$w/out" 2>&1 &
+    started+=($!)
+    ready "$w/out"
 }
-stop_servers() {
-    timeout 10 "$runsc" --root "$w/state" kill $server KILL > /dev/null 2>&1
-    sleep 0.3
+server_inside() {
+    bundle /peer serve 7000
+    server=s${dir##*.}
+    (exec timeout 600 "$runsc" --root "$w/state" run --bundle "$dir" $server) > "$w/in" 2>&1 &
+    started+=($!)
+    ready "$w/in"
+}
+ready() {
+    for _ in $(seq 100); do grep -q ready "$1" && return; sleep 0.1; done
+    echo "FAIL a server does not start: $(cat "$1")"
+    failed=1
+}
+stop_inside() {
     timeout 10 "$runsc" --root "$w/state" delete -f $server > /dev/null 2>&1
+}
+stop_outside() {
+    kill "${started[-1]}" 2> /dev/null
+    sleep 0.2
 }
 # is NAME COMMAND...: passes when the command does.
 is() {
@@ -125,23 +139,23 @@ case_clean() {
     local n=$((20 << 20))
     [ -n "$big" ] && n=$((1 << 30))
     wire
-    # The sandbox sends to Linux alone in its namespace, then serves Linux.
-    limit=600 outside "$w/peer" serve 7000 > "$w/out" & started+=($!)
-    sleep 0.3
+    # One sandbox a namespace at a time: first it is the client, then the server.
+    server_outside
     is "push out v4" inside /peer push 10.77.0.2 7000 $n
     is "pull out v4" inside /peer pull 10.77.0.2 7000 $n
     is "push out v6" inside /peer push fd77::2 7000 $n
     is "udp out" inside /peer udp 10.77.0.2 7000 50 1000
     is "udp out, fragments" inside /peer udp 10.77.0.2 7000 20 20000
     is "trip out" inside /peer trip 10.77.0.2 7000 500
-    servers
+    stop_outside
+    server_inside
     is "push in v4" outside "$w/peer" push 10.77.0.1 7000 $n
     is "pull in v4" outside "$w/peer" pull 10.77.0.1 7000 $n
     is "pull in v6" outside "$w/peer" pull fd77::1 7000 $n
     is "udp in" outside "$w/peer" udp 10.77.0.1 7000 50 1000
     is "udp in, fragments" outside "$w/peer" udp fd77::1 7000 20 20000
     is "trip in" outside "$w/peer" trip 10.77.0.1 7000 500
-    stop_servers
+    stop_inside
 }
 
 case_loss() {
@@ -149,11 +163,10 @@ case_loss() {
     [ -n "$big" ] && rates="1 10 50" delay=20 n=$((20 << 20))
     for rate in $rates; do
         wire $rate $delay
-        limit=600 outside "$w/peer" serve 7000 > "$w/out" & started+=($!)
-        sleep 0.3
+        server_outside
         limit=300 is "push, loss $rate/1000" inside /peer push 10.77.0.2 7000 $n
         limit=300 is "pull, loss $rate/1000" inside /peer pull 10.77.0.2 7000 $n
-        kill "${started[-1]}" 2> /dev/null
+        stop_outside
     done
 }
 
@@ -161,9 +174,10 @@ case_many() {
     local n=500
     [ -n "$big" ] && n=10000
     wire
-    servers
+    server_inside
     is "many in" outside "$w/peer" many 10.77.0.1 7000 $n
-    stop_servers
+    stop_inside
+    server_outside
     is "many out" inside /peer many 10.77.0.2 7000 $n
 }
 
@@ -178,9 +192,8 @@ case_tools() {
     is "route" eval "inside /busybox ip route | grep 'default via 10.77.0.2 dev eth0'"
     is "ifconfig" eval "inside /busybox ifconfig eth0 | grep -o 'addr:10.77.0.1'"
     is "/proc/net/route" eval "inside /busybox cat /proc/net/route | grep -o 'eth0.00000000.02004D0A'"
-    is "ping" eval "inside /busybox ping -c 2 10.77.0.2 | grep -o ' 0% packet loss'"
-    ip netns exec $b ip link set eth0 mtu 1500
-    is "nobody there" eval "inside /busybox nc -w 5 10.77.0.2 9 2>&1 < /dev/null | grep -o refused"
+    is "ping" eval "inside /busybox ping -c 2 10.77.0.2 | grep -o '2 packets received'"
+    is "nobody there" eval "(inside /busybox nc -w 5 10.77.0.2 9 2>&1 < /dev/null; true) | grep -o refused"
 }
 
 for c in $cases; do case_$c; done

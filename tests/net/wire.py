@@ -1,26 +1,22 @@
-"""wire.py NETNS-A LINK-A NETNS-B LINK-B LOSS DELAY-MS SEED: joins two links by hand.
+"""wire.py LINK-A LINK-B LOSS DELAY-MS SEED: joins two links by hand.
 
-Moves frames between a link of one network namespace and a link of another, losing LOSS in a
-thousand and holding each for DELAY-MS: what `tc netem` does, for hosts without it.
+Moves frames between the links, losing LOSS in a thousand and holding each for DELAY-MS: what
+`tc netem` does, for hosts without it.
 """
-import heapq, os, random, select, socket, sys, time
+import heapq, random, select, socket, sys, time
 
-def opened(netns, link):
-    own = os.open("/proc/self/ns/net", os.O_RDONLY)
-    fd = os.open("/run/netns/" + netns, os.O_RDONLY)
-    os.setns(fd, 0x40000000)
+def opened(link):
     s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     s.setsockopt(263, 23, 1)
     s.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)
     s.bind((link, 3))
-    os.setns(own, 0x40000000)
     s.setblocking(False)
     return s
 
 def main():
-    a, la, b, lb, loss, delay, seed = sys.argv[1:]
+    a, b, loss, delay, seed = sys.argv[1:]
     loss, delay, rng = int(loss), int(delay) / 1000, random.Random(int(seed))
-    ends = [opened(a, la), opened(b, lb)]
+    ends = [opened(a), opened(b)]
     waits, serial = [], 0
     print("ready", flush=True)
     while True:

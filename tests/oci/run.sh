@@ -240,6 +240,21 @@ case_do() {
     rs do -- /bin/sh -c 'echo x > /runsc-do-was-here'; [ ! -e /runsc-do-was-here ] || fail "wrote to the host"
 }
 
+case_seccomp() {
+    profile() { edit "c['linux']['seccomp'] = {'defaultAction': 'SCMP_ACT_ALLOW', 'architectures': ['SCMP_ARCH_X86_64'], 'syscalls': $1}"; }
+    config /bin/sh -c 'grep Seccomp: /proc/self/status; mkdir /tmp/x 2>&1; sync; echo $?'
+    profile "[{'names': ['mkdir', 'no_such_call'], 'action': 'SCMP_ACT_ERRNO', 'errnoRet': 75}, {'names': ['sync'], 'action': 'SCMP_ACT_KILL_PROCESS'}]"
+    is "$(rs run --bundle "$w" a 2>/dev/null | tr '\n\t' '  ')" "Seccomp: 2 mkdir: can't create directory '/tmp/x': Value too large for defined data type 159 "
+    config /bin/sleep 20
+    profile "[{'names': ['mkdir'], 'action': 'SCMP_ACT_ERRNO'}]"
+    rs run --bundle "$w" --detach a
+    is "$(rs exec a /bin/sh -c 'mkdir /tmp/x 2>&1; grep Seccomp_filters /proc/self/status' | tr '\n\t' '  ')" "mkdir: can't create directory '/tmp/x': Operation not permitted Seccomp_filters: 1 "
+    rs delete --force a
+    config /bin/true
+    profile "[{'names': ['mkdir'], 'action': 'SCMP_ACT_NOTIFY'}]"
+    like "$(rs run --bundle "$w" a 2>&1)" 'SCMP_ACT_NOTIFY'
+}
+
 case_strace() {
     config /bin/sh -c 'cat /etc/passwd > /dev/null; cat /none; true'
     timeout 30 "$runsc" --root "$w/state" --strace run --bundle "$w" a > "$w/o" 2>&1

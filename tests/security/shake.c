@@ -2,7 +2,7 @@
  * shake: stop, continue, freeze and thaw the guests' host processes at random, from the
  * host, while they work. What is done follows from the seed; when it hits does not.
  *
- *   shake SANDBOX_PID SECONDS SEED
+ *   shake STATE_FOLDER SECONDS SEED
  *
  * Runs as a real-time process where it may, so that the load cannot keep it from thawing
  * what it froze. Freezing needs a freezer hierarchy of cgroup v1; without one it only stops.
@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -108,19 +109,41 @@ static void freeze(int pid, unsigned us)
 	put(home, id);
 }
 
+/* The process of the one sandbox whose state is kept there, once there is one. */
+static int sandbox(const char *folder)
+{
+	char pattern[512], text[512];
+	snprintf(pattern, sizeof pattern, "%s/*/state.json", folder);
+	for (int i = 0; i < 2000; i++) {
+		glob_t found;
+		if (glob(pattern, 0, NULL, &found) == 0) {
+			int fd = open(found.gl_pathv[0], O_RDONLY | O_CLOEXEC);
+			ssize_t n = read(fd, text, sizeof text - 1);
+			close(fd);
+			globfree(&found);
+			text[n > 0 ? n : 0] = 0;
+			char *p = strstr(text, "\"process\":{\"pid\":");
+			if (p)
+				return atoi(strrchr(strtok(p, ","), ':') + 1);
+		}
+		usleep(10000);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 4)
 		return 2;
-	int parent = atoi(argv[1]);
-	double end = now() + atof(argv[2]);
-	state = strtoull(argv[3], NULL, 0);
 	struct sched_param rt = { .sched_priority = 5 };
 	sched_setscheduler(0, SCHED_FIFO, &rt);
+	int parent = sandbox(argv[1]);
+	double end = now() + atof(argv[2]);
+	state = strtoull(argv[3], NULL, 0);
 	snprintf(group, sizeof group, FREEZER "/runsc-shake-%d", (int)getpid());
 	int freezer = mkdir(group, 0755) == 0;
 	int stops = 0, freezes = 0;
-	while (now() < end) {
+	while (parent && now() < end) {
 		int pids[MAX], n = guests(parent, pids);
 		if (n == 0) {
 			usleep(1000);

@@ -22,21 +22,7 @@ chmod 755 "$work"
 cp "$build/load" "$work/root/bin/load"
 
 seconds=${1:-8}
-# From the start of the guest until shortly before its end, so that it ends on its own.
-shake() {
-    local state
-    for ((i = 0; i < 200; i++)); do
-        state=$(cat "$work"/state/*/state.json 2>/dev/null)
-        if [[ $state =~ '"process":{"pid":'([0-9]+) ]]; then
-            "$build/shake" "${BASH_REMATCH[1]}" "$seconds" "${2:-1}"
-            return
-        fi
-        sleep 0.05
-    done
-    echo "no sandbox to shake"
-    return 1
-}
-shake "$@" > "$work/shake" 2>&1 &
+"$build/shake" "$work/state" "$seconds" "${2:-1}" > "$work/shake" 2>&1 &
 sandbox "$work" 50 / /bin/load "$seconds" > "$work/out" 2>&1
 st=$?
 wait $!

@@ -1,7 +1,6 @@
 //! What all parts of one systrap instance share: the control file, the workers' wait sets,
 //! and the table that leads from an epoll event to a guest thread or a stub.
 
-use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -131,16 +130,12 @@ impl<T> Slab<T> {
     }
 }
 
-thread_local! {
-    /// The CPU that this thread was bound to by [`Worker::pin_once`].
-    static PINNED: Cell<Option<usize>> = const { Cell::new(None) };
-}
-
 /// One worker's wait set.
 pub struct Worker {
     epoll: OwnedFd,
     counter: OwnedFd,
     cpu: Option<usize>,
+    pinned: AtomicBool,
     kicked: AtomicBool,
     queued: AtomicUsize,
     queue: Mutex<VecDeque<Event>>,
@@ -171,6 +166,7 @@ impl Worker {
             epoll,
             counter,
             cpu,
+            pinned: AtomicBool::new(false),
             kicked: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             queue: Mutex::default(),
@@ -190,10 +186,9 @@ impl Worker {
         self.cpu
     }
 
-    /// Binds the calling thread to the worker's CPU, once; another thread may take over.
+    /// Binds the calling thread to the worker's CPU, if none was yet.
     pub fn pin_once(&self) {
-        if self.cpu != PINNED.get() {
-            PINNED.set(self.cpu);
+        if !self.pinned.load(Ordering::Relaxed) && !self.pinned.swap(true, Ordering::Relaxed) {
             self.pin();
         }
     }
@@ -331,6 +326,8 @@ pub struct Core {
     pub workers: Vec<Worker>,
     /// The wait set of the thread that keeps spares and reaps, where there is one.
     pub keeper: Option<Worker>,
+    /// Somebody has noticed that a space has ended.
+    pub ended: AtomicBool,
     /// Spare stubs.
     pub pool: OnceLock<Weak<Pool>>,
     /// Listeners come over the stub's socket: the host does not let us fetch them.

@@ -299,6 +299,7 @@ fn make_core(config: &Config, base: u64) -> Result<(Arc<Core>, Vec<Piece>), Plat
         unposted: [config.trap, config.enter].concat(),
         workers,
         keeper,
+        ended: AtomicBool::new(false),
         pool: OnceLock::new(),
         by_socket: AtomicBool::new(false),
         watchdog: Watchdog::default(),

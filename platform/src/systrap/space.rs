@@ -760,6 +760,14 @@ impl AddressSpace for Space {
         self.0.kill();
     }
 
+    fn keep_end(&self) -> bool {
+        if self.0.reaped.load(Ordering::Acquire) {
+            self.0.core.ended.store(true, Ordering::Release);
+            self.0.wake_keeper();
+        }
+        self.0.core.keeper.is_some()
+    }
+
     fn ended(&self) -> bool {
         // The pidfd is readable once the last thread has ended.
         self.0.reaped.load(Ordering::Acquire) || crate::host::poll_now(self.0.pidfd.as_fd()).0

@@ -35,11 +35,25 @@ struct Connection {
     ended: Arc<AtomicBool>,
 }
 
+/// When the control loop has been left alone for so long after the start, in milliseconds,
+/// the code that only the start needed is let go of.
+const SETTLE: u16 = 500;
+
 /// Serves until the process ends.
 pub fn serve(container: &Arc<Container>, listener: &UnixListener, mut watched: Watched) -> ! {
     let mut connections: HashMap<i32, Connection> = HashMap::new();
+    let mut settling = true;
     loop {
-        let ready = wait(listener, &watched, &connections);
+        let limit = if settling {
+            SETTLE.into()
+        } else {
+            PollTimeout::NONE
+        };
+        let ready = wait(listener, &watched, &connections, limit);
+        if settling && !ready.any() {
+            settling = false;
+            sys::drop_code_pages();
+        }
         if ready.gofer {
             eprintln!("runsc: the gofer has ended: the container cannot go on");
             sys::exit_now(BROKEN);
@@ -91,6 +105,13 @@ pub struct Watched {
     pub network: Option<Client>,
 }
 
+impl Ready {
+    fn any(&self) -> bool {
+        let here = self.listener || self.gofer || self.resized || self.network;
+        here || !self.connections.is_empty()
+    }
+}
+
 #[derive(Default)]
 struct Ready {
     listener: bool,
@@ -104,6 +125,7 @@ fn wait(
     listener: &UnixListener,
     watched: &Watched,
     connections: &HashMap<i32, Connection>,
+    limit: PollTimeout,
 ) -> Ready {
     let mut fds = vec![
         PollFd::new(listener.as_fd(), PollFlags::POLLIN),
@@ -120,7 +142,7 @@ fn wait(
     for connection in connections.values() {
         fds.push(PollFd::new(connection.stream.as_fd(), PollFlags::POLLIN));
     }
-    if poll(&mut fds, PollTimeout::NONE).is_err() {
+    if poll(&mut fds, limit).is_err() {
         return Ready::default();
     }
     let hot = |i: usize| fds.get(i).and_then(PollFd::any).unwrap_or(false);

@@ -34,6 +34,7 @@ pub fn fork(roots: &[HostRoot]) -> anyhow::Result<Ends> {
     // What the leader holds (the guest's descriptors, the control socket) is not ours to
     // keep open.
     sys::close_all_but(&[0, 1, 2, theirs.as_raw_fd(), word.as_raw_fd()]);
+    sys::drop_code_pages();
     if let Err(e) = serve(roots, theirs, &word) {
         // The Sentry may be gone first; then nobody reads this.
         let _ = (&word).write_all(format!("gofer: {e:#}").as_bytes());

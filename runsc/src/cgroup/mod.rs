@@ -78,7 +78,8 @@ fn remove_tree(dir: &Path) -> Result<(), String> {
     let mut wait = Duration::from_millis(1);
     for _ in 0..10 {
         if let Ok(entries) = std::fs::read_dir(dir) {
-            for child in entries.flatten().filter(|e| e.path().is_dir()) {
+            let is_dir = |e: &std::fs::DirEntry| e.file_type().is_ok_and(|t| t.is_dir());
+            for child in entries.flatten().filter(is_dir) {
                 remove_tree(&child.path())?;
             }
         }

@@ -42,6 +42,9 @@ pub struct Global {
     /// cgroupsPath has the form "slice:prefix:name"
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = ArgAction::Set)]
     pub systemd_cgroup: bool,
+    /// Make no cgroup and set no limits of one
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = ArgAction::Set)]
+    pub ignore_cgroups: bool,
     /// Accepted for compatibility with crun's command line
     #[arg(long, value_name = "NAME", hide = true)]
     pub cgroup_manager: Option<String>,

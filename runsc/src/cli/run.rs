@@ -98,6 +98,7 @@ pub fn attached(
     let path = folder.path().to_path_buf();
     // Others may use the container while it runs.
     drop(folder);
+    sys::drop_code_pages();
     let code = stay(pid, client.as_ref(), &signals, raw);
     let code = match code {
         Ok(code) => code,

@@ -114,14 +114,8 @@ fn resources(spec: &Spec) -> Option<&LinuxResources> {
     spec.linux().as_ref()?.resources().as_ref()
 }
 
-fn build(
-    app: &App,
-    bundle: &Bundle,
-    surroundings: Surroundings,
-    folder: &Folder,
-    state: &mut State,
-) -> Result<Pid, Failure> {
-    let plan = plan(app, bundle, surroundings, folder, state)?;
+/// Makes the container's cgroups and sets their limits.
+fn limit(app: &App, bundle: &Bundle, state: &mut State) -> Result<(), Failure> {
     let mut warnings = Vec::new();
     let asked = bundle
         .spec
@@ -148,6 +142,20 @@ fn build(
     }
     for text in &warnings {
         app.log.warn(text);
+    }
+    Ok(())
+}
+
+fn build(
+    app: &App,
+    bundle: &Bundle,
+    surroundings: Surroundings,
+    folder: &Folder,
+    state: &mut State,
+) -> Result<Pid, Failure> {
+    let plan = plan(app, bundle, surroundings, folder, state)?;
+    if !app.global.ignore_cgroups {
+        limit(app, bundle, state)?;
     }
     folder.save(state)?;
     let cgroups = state.cgroups.clone();

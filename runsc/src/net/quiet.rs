@@ -59,7 +59,9 @@ fn family(netlink: &Netlink, family: u8) -> io::Result<()> {
     ))?;
     for (n, proto) in [6u8, 17].into_iter().enumerate() {
         let priority = FIRST + n as u32;
-        let mut body = rule(family, priority, FR_ACT_TO_TBL, RT_TABLE_LOCAL, true);
+        // Inversion would be of the whole rule; packets that go out find nothing here and
+        // go on.
+        let mut body = rule(family, priority, FR_ACT_TO_TBL, RT_TABLE_LOCAL, false);
         put_attribute(&mut body, FRA_IP_PROTO, &[proto]);
         let (low, high) = HOST_PORTS;
         let mut range = low.to_ne_bytes().to_vec();

@@ -49,7 +49,7 @@ fn quoted(b: &[u8]) -> Option<Quoted<'_>> {
 
 fn with_sum(mut message: Vec<u8>) -> Vec<u8> {
     put(&mut message, 2, &[0, 0]);
-    let sum = Sum::default().add(&message).finish();
+    let sum = Sum::default().with(&message).finish();
     put(&mut message, 2, &sum);
     message
 }
@@ -57,7 +57,7 @@ fn with_sum(mut message: Vec<u8>) -> Vec<u8> {
 impl Stack {
     pub(crate) fn on_icmp(&mut self, index: u32, p: &Packet<'_>, many: bool) {
         self.totals.icmp_in += 1;
-        if !Sum::default().add(p.payload).is_good() {
+        if !Sum::default().with(p.payload).is_good() {
             self.totals.checksum_errors += 1;
             return;
         }

@@ -275,7 +275,7 @@ impl Stack {
             self.loop_back(buf);
             return;
         }
-        let looped = ip.dst.is_multicast() && self.groups.contains(&(way.link, ip.dst));
+        let looped = ip.dst.is_multicast() && self.groups.contains_key(&(way.link, ip.dst));
         if looped {
             self.loop_back(buf.get(start..).unwrap_or_default().to_vec());
         }
@@ -316,11 +316,11 @@ impl Stack {
         } else if self.topology.is_broadcast(dst) {
             self.frame_out(frame, [0xff; 6]);
         } else {
-            self.to_neighbour(way.link, way.hop, frame);
+            self.send_to_neighbour(way.link, way.hop, frame);
         }
     }
 
-    fn to_neighbour(&mut self, link: u32, hop: IpAddr, frame: Frame) {
+    fn send_to_neighbour(&mut self, link: u32, hop: IpAddr, frame: Frame) {
         let (found, ask) = self.neighbours.lookup(link, hop, frame, self.now);
         if let Some(q) = ask {
             self.ask(q);
@@ -422,7 +422,7 @@ fn fill_checksum(buf: &mut [u8], src: IpAddr, dst: IpAddr, proto: u8, partial: b
         sum.partial()
     } else {
         put(part, at, &[0, 0]);
-        match sum.add(part).finish() {
+        match sum.with(part).finish() {
             [0, 0] if proto == UDP => [0xff, 0xff],
             sum => sum,
         }

@@ -54,8 +54,8 @@ pub struct Stack {
     pub neighbours: Neighbours,
     /// TCP.
     pub tcp: Table,
-    /// Groups joined, by link.
-    pub groups: HashSet<(u32, IpAddr)>,
+    /// Groups joined, by link, and by how many.
+    pub groups: HashMap<(u32, IpAddr), usize>,
     /// Protocols whose packets raw sockets want.
     pub raw: HashSet<u8>,
     /// Answers `echo` itself (`icmp_echo_ignore_all` is 0).
@@ -82,7 +82,7 @@ impl Stack {
             topology: Topology::default(),
             neighbours: Neighbours::default(),
             tcp: Table::new(config.secret),
-            groups: HashSet::new(),
+            groups: HashMap::new(),
             raw: HashSet::new(),
             answers_echo: true,
             foreign_ports: None,
@@ -112,7 +112,7 @@ impl Stack {
     pub fn remove_link(&mut self, index: u32) {
         self.topology.links.retain(|l| l.index != index);
         self.neighbours.forget(index);
-        self.groups.retain(|(l, _)| *l != index);
+        self.groups.retain(|(l, _), _| *l != index);
     }
 
     /// Replaces the routing table.
@@ -143,6 +143,34 @@ impl Stack {
             mss: way.mtu.saturating_sub(header).max(88),
             gso: way.offload,
         })
+    }
+
+    /// Takes packets to a group from now on. The link is the one named, the one that has
+    /// `own`, or the one a packet to the group would leave by; which one it is.
+    pub fn join(&mut self, group: IpAddr, link: u32, own: Option<IpAddr>) -> Option<u32> {
+        let has = |l: &&Link| l.addresses.iter().any(|a| Some(a.ip) == own);
+        let named = match link {
+            0 => own
+                .and_then(|_| self.topology.links.iter().find(has))
+                .map(|l| l.index),
+            n => Some(n).filter(|n| *n == 1 || self.topology.link(*n).is_some()),
+        };
+        let index = match named {
+            None if link == 0 && own.is_none() => self.topology.way(group, None).map(|w| w.link),
+            named => named,
+        }?;
+        *self.groups.entry((index, group)).or_default() += 1;
+        Some(index)
+    }
+
+    /// Takes back one [`Stack::join`].
+    pub fn leave(&mut self, group: IpAddr, link: u32) {
+        if let Some(n) = self.groups.get_mut(&(link, group)) {
+            *n = n.saturating_sub(1);
+            if *n == 0 {
+                self.groups.remove(&(link, group));
+            }
+        }
     }
 
     pub(crate) fn next_ip_id(&mut self) -> u16 {
@@ -239,7 +267,7 @@ impl Stack {
             return;
         }
         let many = p.dst.is_multicast() || self.topology.is_broadcast(p.dst);
-        if !many && !self.is_for_us(p.dst) || (group && !many) {
+        if !many && (group || !self.is_for_us(p.dst)) {
             self.totals.in_address_errors += 1;
             return;
         }
@@ -271,7 +299,7 @@ impl Stack {
             IpAddr::V4(ip) => ip.octets() == [224, 0, 0, 1],
             IpAddr::V6(ip) => ip.octets().starts_with(&[0xff, 2]),
         };
-        always || self.groups.contains(&(index, ip))
+        always || self.groups.contains_key(&(index, ip))
     }
 
     fn on_packet(&mut self, index: u32, p: &Packet<'_>, how: vnet::Received, many: bool) {

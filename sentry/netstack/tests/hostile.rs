@@ -1,5 +1,10 @@
 //! Packets nobody means well with: nothing may panic, nothing may grow without end.
 
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test uses a part of it"
+)]
 mod common;
 
 use common::{CLEAN, Net, Rng, ip};

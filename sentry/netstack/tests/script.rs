@@ -1,5 +1,10 @@
 //! Segments in, segments out: one stack against a peer made of written packets.
 
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test uses a part of it"
+)]
 mod common;
 
 use common::{ip, stack};
@@ -107,7 +112,7 @@ impl Script {
         seg.extend_from_slice(data);
         let sum = Sum::default()
             .pseudo(ip(PEER), ip(1), 6, seg.len())
-            .add(&seg)
+            .with(&seg)
             .finish();
         put(&mut seg, 16, &sum);
         let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, PEER, 8, 0];

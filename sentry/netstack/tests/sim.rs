@@ -1,5 +1,10 @@
 //! Two stacks of ours over a wire that loses, doubles and reorders.
 
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test uses a part of it"
+)]
 mod common;
 
 use common::{CLEAN, Net, Wire, ip, transfer};

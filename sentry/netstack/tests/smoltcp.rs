@@ -1,5 +1,10 @@
 //! smoltcp's stack as the other end: what two of ours agree on might still be wrong.
 
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test uses a part of it"
+)]
 mod common;
 
 use std::collections::VecDeque;

@@ -21,7 +21,7 @@ use crate::io::{IoDst, IoSrc};
 use crate::mm::Mappable;
 use crate::sync::Mutex;
 use crate::task::Task;
-use crate::wait::Pollee;
+use crate::wait::{Pollee, Registration};
 use crate::{Result, SysResult};
 
 bitflags::bitflags! {
@@ -153,6 +153,10 @@ pub trait FileOps: Send + Sync + 'static {
     fn io_timeout(&self, _write: bool) -> Option<std::time::Duration> {
         None
     }
+    /// Whether it does signal-driven I/O (`O_ASYNC`).
+    fn signals_io(&self) -> bool {
+        false
+    }
     /// `ioctl(2)`. May park.
     fn ioctl(&self, _cx: &IoCx<'_>, _request: u32, _arg: u64) -> SysResult<i64> {
         Err(Errno::ENOTTY.into())
@@ -184,7 +188,7 @@ pub trait FileOps: Send + Sync + 'static {
     }
     /// `fchmod`/`fchown`/`futimens` on a file without a path.
     fn set_attr(&self, _set: &SetAttr) -> Result<()> {
-        Err(Errno::EPERM)
+        Err(Errno::EOPNOTSUPP)
     }
     /// Called at each `close(2)` of a descriptor (POSIX locks, `flush`).
     fn flush(&self, _cx: &IoCx<'_>) -> Result<()> {
@@ -223,6 +227,8 @@ pub struct File {
     pub offset: Mutex<u64>,
     /// Who is told of readiness by a signal (`F_SETOWN`, `F_SETSIG`).
     pub signal_owner: Mutex<SignalOwner>,
+    /// Place in the object's queue while `O_ASYNC` is set.
+    pub(super) async_place: Mutex<Option<Registration>>,
     /// Locks of a file without an inode.
     own_locks: OnceLock<Arc<FileLocks>>,
     _write_access: Option<WriteAccess>,
@@ -237,6 +243,8 @@ pub struct SignalOwner {
     pub id: i32,
     /// Signal instead of `SIGIO`, or 0.
     pub signal: i32,
+    /// Real and effective user id of who set the owner.
+    pub set_by: (u32, u32),
 }
 
 impl File {
@@ -268,6 +276,7 @@ impl File {
             flags: AtomicU32::new((flags & keep).bits()),
             offset: Mutex::new(0),
             signal_owner: Mutex::default(),
+            async_place: Mutex::new(None),
             own_locks: OnceLock::new(),
             _write_access: access,
         })

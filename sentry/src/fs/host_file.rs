@@ -114,6 +114,9 @@ impl FileOps for HostFile {
     fn as_any(&self) -> &dyn Any {
         self
     }
+    fn signals_io(&self) -> bool {
+        self.watch_in.is_some() || self.watch_out.is_some()
+    }
 
     fn read(&self, cx: &IoCx<'_>, dst: &mut dyn IoDst, pos: u64) -> Result<usize> {
         let mut len = dst.remaining();

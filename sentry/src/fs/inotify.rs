@@ -252,6 +252,9 @@ impl FileOps for InotifyFile {
     fn as_any(&self) -> &dyn Any {
         self
     }
+    fn signals_io(&self) -> bool {
+        true
+    }
     fn read(&self, _cx: &IoCx<'_>, dst: &mut dyn IoDst, _pos: u64) -> Result<usize> {
         let mut room = dst.remaining();
         let mut out = Vec::new();

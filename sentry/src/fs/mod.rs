@@ -3,6 +3,7 @@
 //! [`vfs`]: inodes, dentries, mounts, path walk. [`file`]: open file descriptions and their
 //! operations. [`fd_table`]: descriptors of a process. One folder or file per file system.
 
+mod async_io;
 pub mod atime;
 pub mod context;
 pub mod dev;

@@ -81,7 +81,6 @@ pub fn wait(
     let target = Key::of(t, to, scope)?;
     let key = Key::of(t, from, scope)?;
     let mm = t.mm();
-    mm.load_u32(to)?;
     mm.load_u32(from)?;
     let waiter = Waiter::to_be_moved(t, key, target);
     {

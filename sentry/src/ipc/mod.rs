@@ -26,6 +26,11 @@ pub struct IpcNs {
 }
 
 impl IpcNs {
+    /// Whether the process `pid` has semaphore adjustments to be made at its end.
+    pub fn has_undo(&self, pid: i32) -> bool {
+        self.sem.all().iter().any(|(_, set)| set.has_undo(pid))
+    }
+
     /// The process `pid` ended.
     pub fn exit(&self, pid: i32) {
         for (_, set) in self.sem.all() {

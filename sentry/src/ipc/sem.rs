@@ -341,6 +341,11 @@ impl Set {
         Ok(())
     }
 
+    /// Whether the process `pid` has adjustments to be made at its end.
+    pub fn has_undo(&self, pid: i32) -> bool {
+        self.state.lock().undo.contains_key(&pid)
+    }
+
     /// The process `pid` ended: its adjustments are made.
     pub fn exit(&self, pid: i32) {
         let changed = {

@@ -8,12 +8,12 @@ use platform::MapOp;
 use super::Backing;
 use super::derive::{CHUNK, Place, insert_pma, protect_op};
 use super::spans::Span;
-use super::state::{Batch, Mm, State};
+use super::state::{Batch, LESSONS, Mm, State};
 use super::vma::{MapProt, Vma, page_up};
 use crate::Result;
 
 /// Size and alignment of what one write copies.
-const CLUSTER: u64 = 16 * PAGE_SIZE;
+pub(super) const CLUSTER: u64 = 16 * PAGE_SIZE;
 
 /// Longest mapping whose data is copied when it is made.
 const COPY_NOW: u64 = 128 << 10;
@@ -143,6 +143,7 @@ impl Mm {
             return Ok(());
         }
         let base = addr - addr % CLUSTER;
+        self.learn(base);
         let want = (lo.max(base), hi.min(base.saturating_add(CLUSTER)));
         let place = self.take_reserve(state, addr, want, (pma.start, pma.end))?;
         let len = place.end - place.start;
@@ -161,6 +162,18 @@ impl Mm {
         }
         self.put_in_place(state, vma, &place, batch);
         Ok(())
+    }
+
+    /// A young child writes to the cluster at `base`: the next one likely will, too.
+    fn learn(&self, base: u64) {
+        if self.lessons.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        self.lessons.fetch_sub(1, Ordering::Relaxed);
+        let mut learned = self.learned.lock();
+        if learned.len() < LESSONS && !learned.contains(&base) {
+            learned.push(base);
+        }
     }
 
     /// Whether the page at `addr` has no other owner, and the run around it for which the

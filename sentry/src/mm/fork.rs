@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use abi::{Errno, PAGE_SIZE};
 use platform::{AddressSpace, PlatformError};
 
+use super::cow::CLUSTER;
 use super::derive::{insert_pma, protect_op};
 use super::frames::FrameRange;
-use super::spans::Spans;
+use super::spans::{Span, Spans};
 use super::state::{Batch, Mm, State};
 use super::vma::{MapProt, Vma, VmaFlags, page_down};
 use crate::Result;
@@ -29,6 +30,8 @@ struct Hot {
     start: u64,
     end: u64,
     copy: FrameRange,
+    /// The parent keeps its memory to itself, and the right to write it.
+    own: bool,
 }
 
 impl Mm {
@@ -95,7 +98,8 @@ impl Mm {
         for h in hot {
             insert_pma(&mut child, h.start, h.end, h.copy.offset);
         }
-        Mm::with_state(space, Arc::clone(&self.frames), self.range, child)
+        let frames = Arc::clone(&self.frames);
+        Mm::with_state(space, frames, self.range, child, Some(self))
     }
 
     /// Copies memory that was written since the last fork, and so will be soon: small
@@ -119,12 +123,41 @@ impl Mm {
                     continue;
                 }
                 if let Some(copy) = self.copy_few(p.offset, len, &mut left) {
-                    let (start, end) = (p.start, p.end);
-                    hot.push(Hot { start, end, copy });
+                    hot.push(Hot {
+                        start: p.start,
+                        end: p.end,
+                        copy,
+                        own: true,
+                    });
                 }
             }
         }
+        self.copy_learned(state, &mut left, &mut hot);
         hot
+    }
+
+    /// Copies what earlier children have written, too.
+    fn copy_learned(&self, state: &State, left: &mut u64, hot: &mut Vec<Hot>) {
+        let learned = self.learned.lock().clone();
+        for base in learned {
+            let shared = state.vmas.find(base).or_else(|| state.vmas.next(base));
+            let Some(v) = shared.filter(|v| !v.shared() && v.prot.contains(MapProt::WRITE)) else {
+                continue;
+            };
+            let (s, e) = (base.max(v.start), base.saturating_add(CLUSTER).min(v.end));
+            for p in state.pmas.within(s, e).filter(|p| p.tag) {
+                let taken = hot.iter().any(|h| h.start < p.end && p.start < h.end);
+                let copy = (!taken).then(|| self.copy_few(p.offset, p.end - p.start, left));
+                if let Some(copy) = copy.flatten() {
+                    hot.push(Hot {
+                        start: p.start,
+                        end: p.end,
+                        copy,
+                        own: false,
+                    });
+                }
+            }
+        }
     }
 
     /// A copy of a piece of memory, if no more than `left` of it is present, which is less
@@ -170,15 +203,16 @@ impl Mm {
         };
         for v in state.vmas.iter() {
             let private = !v.shared() && v.prot.contains(MapProt::WRITE);
-            let kept = |s: u64| hot.iter().any(|h| (h.start..h.end).contains(&s));
-            if !private
-                || (state.pmas.within(v.start, v.end))
-                    .all(|p| p.tag || kept(p.start) && kept(p.end - 1))
-            {
+            let kept = |p: &Span<bool>| {
+                hot.iter()
+                    .any(|h| h.own && h.start <= p.start && p.end <= h.end)
+            };
+            if !private || (state.pmas.within(v.start, v.end)).all(|p| p.tag || kept(&p)) {
                 continue;
             }
             let mut at = v.start;
-            for h in hot.iter().filter(|h| h.start >= v.start && h.end <= v.end) {
+            let inside = |h: &&Hot| h.own && h.start >= v.start && h.end <= v.end;
+            for h in hot.iter().filter(inside) {
                 push(at, h.start, v.prot);
                 at = h.end;
             }
@@ -188,7 +222,7 @@ impl Mm {
             batch.ops.push(protect_op(s, e, prot.host_cow()));
         }
         state.pmas.set_tag(0, u64::MAX, true);
-        for h in hot {
+        for h in hot.iter().filter(|h| h.own) {
             state.pmas.set_tag(h.start, h.end, false);
         }
     }

@@ -226,6 +226,13 @@ impl Frames {
     /// Releases what a dead address space held: now if its guest has ended, else when it
     /// has, at the latest when the next one is buried.
     pub(super) fn bury(&self, grave: Grave) {
+        let space = Arc::clone(&grave.space);
+        if space.keep_end() {
+            self.graves.lock().push(grave);
+            // It may have ended in between, unnoticed by the keeper.
+            space.keep_end();
+            return;
+        }
         if grave.space.ended() {
             self.release_all(&grave);
         } else {

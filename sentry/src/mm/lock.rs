@@ -28,6 +28,13 @@ impl Mm {
         if !limits.may_lock && limits.memlock == 0 {
             return Err(Errno::EPERM);
         }
+        // The limit comes before the range; the length wraps as in Linux.
+        let asked = len
+            .wrapping_add(addr % PAGE_SIZE)
+            .wrapping_add(PAGE_SIZE - 1);
+        if !limits.may_lock && asked & !(PAGE_SIZE - 1) > limits.memlock {
+            return Err(Errno::ENOMEM);
+        }
         let (start, end) = pages(addr, len)?;
         if start == end {
             return Ok(());
@@ -125,6 +132,15 @@ impl Mm {
             at += PAGE_SIZE;
         }
         Ok(out)
+    }
+
+    /// Whether the page at `addr` is present, and whether it is a file's or shared; `None`
+    /// where nothing is mapped.
+    pub fn page_kind(&self, addr: u64) -> Option<(bool, bool)> {
+        let state = self.state.read();
+        let vma = state.vmas.find(addr)?;
+        let own = !vma.shared() && state.pmas.find(addr).is_some();
+        Some((self.page_present(&state, vma, addr), !own))
     }
 
     fn page_present(&self, state: &super::state::State, vma: &Vma, at: u64) -> bool {

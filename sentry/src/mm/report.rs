@@ -59,6 +59,8 @@ pub struct MapLine {
     pub is_file: bool,
     /// Bytes present.
     pub rss: u64,
+    /// Those of them that no other mapping shows.
+    pub private: u64,
 }
 
 impl Mm {
@@ -126,20 +128,22 @@ impl Mm {
     pub fn map_lines(&self, with_rss: bool) -> Vec<MapLine> {
         let state = self.state.read();
         let heap = (state.brk_start, state.brk);
-        let line = |v: &Vma| MapLine {
-            start: v.start,
-            end: v.end,
-            prot: v.prot,
-            flags: v.flags,
-            offset: if v.file().is_some() { v.offset } else { 0 },
-            identity: identity(v, heap),
-            is_file: v.file().is_some(),
-            rss: if with_rss {
-                let (a, b) = self.present_in(&state, v);
-                a.saturating_add(b)
-            } else {
-                0
-            },
+        let line = |v: &Vma| {
+            let (private, object) = match with_rss {
+                true => self.present_in(&state, v),
+                false => (0, 0),
+            };
+            MapLine {
+                start: v.start,
+                end: v.end,
+                prot: v.prot,
+                flags: v.flags,
+                offset: if v.file().is_some() { v.offset } else { 0 },
+                identity: identity(v, heap),
+                is_file: v.file().is_some(),
+                rss: private.saturating_add(object),
+                private,
+            }
         };
         let shown = |v: &&Vma| !v.flags.contains(super::VmaFlags::HIDDEN);
         let mut lines: Vec<MapLine> = state.vmas.iter().filter(shown).map(line).collect();
@@ -214,6 +218,7 @@ fn vdso_line(start: u64, len: u64) -> MapLine {
         },
         is_file: false,
         rss: 0,
+        private: 0,
     }
 }
 

@@ -1,11 +1,12 @@
 //! [`Mm`]: an address space; its state, and how a change of it reaches the host.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use abi::{Errno, PAGE_SIZE};
 use platform::{AddressSpace, Context, MapOp, PlatformError};
+use smallvec::SmallVec;
 
 use super::frames::{FrameRange, Frames};
 use super::spans::Spans;
@@ -72,6 +73,9 @@ pub enum Made {
     /// The host makes it by executing the caller's own system call: it must be let through.
     ByCaller,
 }
+
+/// How many places are learned from the first faults of children.
+pub(super) const LESSONS: usize = 8;
 
 /// What the map lock guards.
 #[derive(Clone)]
@@ -158,6 +162,10 @@ pub struct Mm {
     /// Memory taken away by a change that a guest thread makes itself: free after the next
     /// change of the host's mappings.
     pub(super) limbo: Mutex<Vec<FrameRange>>,
+    /// Where children of this space wrote soon, for the next one; shared by a whole family.
+    pub(super) learned: Arc<Mutex<SmallVec<[u64; 8]>>>,
+    /// How many more of its copying faults are noted there.
+    pub(super) lessons: AtomicUsize,
     /// Changes of a space that nothing runs in yet, gathered to be made at once.
     gathered: Mutex<Option<Vec<MapOp>>>,
     /// A call site is or was patched.
@@ -194,7 +202,7 @@ impl Mm {
             patches: super::patch::Patches::default(),
         };
         frames.tidy();
-        Mm::with_state(space, frames, range, state)
+        Mm::with_state(space, frames, range, state, None)
     }
 
     pub(super) fn with_state(
@@ -202,7 +210,9 @@ impl Mm {
         frames: Arc<Frames>,
         range: (u64, u64),
         state: State,
+        parent: Option<&Mm>,
     ) -> Arc<Mm> {
+        let learned = parent.map_or_else(Arc::default, |p| Arc::clone(&p.learned));
         Arc::new_cyclic(|weak| Mm {
             weak: weak.clone(),
             space,
@@ -213,6 +223,8 @@ impl Mm {
             last_settled: AtomicU64::new(0),
             dropped: AtomicBool::new(false),
             limbo: Mutex::default(),
+            learned,
+            lessons: AtomicUsize::new(if parent.is_some() { LESSONS } else { 0 }),
             gathered: Mutex::default(),
             patched: AtomicBool::new(false),
             hot: super::patch::Hot::default(),

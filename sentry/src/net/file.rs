@@ -8,9 +8,10 @@ use abi::Errno;
 use abi::fs::PollEvents;
 
 use super::{Control, MsgFlags, SendArgs, Socket};
-use crate::fs::vfs::{Attr, FileType};
+use crate::fs::vfs::{Attr, Changed, FileType, SetAttr};
 use crate::fs::{File, FileOps, IoCx, OpenFlags};
 use crate::io::{IoDst, IoSrc};
+use crate::sync::Mutex;
 use crate::task::Task;
 use crate::task::limits::Resource;
 use crate::wait::Pollee;
@@ -24,13 +25,13 @@ const SIOCOUTQ: u32 = 0x5411;
 const SIOCATMARK: u32 = 0x8905;
 
 /// Operations of a description that is a socket.
-pub struct SocketFile(pub Arc<dyn Socket>);
+pub struct SocketFile(pub Arc<dyn Socket>, Mutex<Changed>);
 
 impl SocketFile {
     /// A description of `socket`; `flags`: `O_NONBLOCK` or nothing.
     pub fn open(socket: Arc<dyn Socket>, flags: OpenFlags) -> Arc<File> {
         let status = (flags & OpenFlags::NONBLOCK) | OpenFlags::RDWR;
-        File::anonymous(Arc::new(SocketFile(socket)), status)
+        File::anonymous(Arc::new(SocketFile(socket, Mutex::default())), status)
     }
 
     /// The socket behind a descriptor, with its description; `EBADF`, `ENOTSOCK`.
@@ -56,6 +57,9 @@ impl SocketFile {
 impl FileOps for SocketFile {
     fn as_any(&self) -> &dyn Any {
         self
+    }
+    fn signals_io(&self) -> bool {
+        true
     }
 
     fn read(&self, _cx: &IoCx<'_>, dst: &mut dyn IoDst, _pos: u64) -> Result<usize> {
@@ -104,13 +108,18 @@ impl FileOps for SocketFile {
     }
 
     fn attr(&self) -> Result<Attr> {
-        Ok(Attr {
+        let attr = Attr {
             dev: 8,
             ino: self.0.common().ino,
             kind: FileType::Socket,
             perm: 0o777,
             ..Attr::anonymous()
-        })
+        };
+        Ok(self.1.lock().on(attr))
+    }
+
+    fn set_attr(&self, set: &SetAttr) -> Result<()> {
+        self.1.lock().note(set)
     }
 
     fn description(&self) -> String {

@@ -251,8 +251,9 @@ impl Task {
             ..Trace::default()
         };
         self.hooks.fetch_or(Hooks::TRACED.bits(), Ordering::SeqCst);
-        self.mm().disable_patching();
         drop(tr);
+        // A tracer sees every call.
+        self.mm().disable_patching();
         let mut tracees = tracer.thread_group().tracees.lock();
         tracees.alive.push(self.weak());
     }

@@ -12,6 +12,7 @@ use abi::signal::{SigInfo, Signal};
 use platform::{Exit, Registers};
 
 use super::{After, Event, How, Kind, Report, TraceStop};
+use crate::seccomp::filter::Action;
 use crate::signal::action::{SA_NOCLDSTOP, SIG_IGN};
 use crate::signal::{Taken, WaitStatus, info, send};
 use crate::task::gate::Hooks;
@@ -309,7 +310,7 @@ impl Task {
     /// Goes on; a call that was said to have ended is said to begin again.
     fn go_on(self: &Arc<Task>, next: Next, replay: bool) -> Option<Onward> {
         let how = self.ptrace.lock().how;
-        if !replay || !matches!(next, Next::Step(_)) || how != How::Syscall {
+        if !replay || !matches!(next, Next::Step(_)) {
             return Some(next.into());
         }
         let call = *self.call.lock();
@@ -317,9 +318,32 @@ impl Task {
             ERESTART_RESTARTBLOCK => NR_RESTART,
             _ => i64::try_from(call.nr).unwrap_or(-1),
         };
+        let stop = if how == How::Syscall {
+            self.syscall_stop(Kind::Entry)
+        } else {
+            match self.refiltered(again, call) {
+                Some(stop) => stop,
+                None => return Some(next.into()),
+            }
+        };
         self.show_unfinished();
         self.ptrace.lock().nr = again;
-        self.stop_for_tracer(self.syscall_stop(Kind::Entry), After::Go(next))
+        self.stop_for_tracer(stop, After::Go(next))
+    }
+
+    /// The stop of a call that is made again, if a filter gives it to the tracer.
+    fn refiltered(&self, nr: i64, call: CallState) -> Option<TraceStop> {
+        if !self.hooked(Hooks::SECCOMP) || !self.wants(Event::Seccomp) {
+            return None;
+        }
+        let nr = u64::try_from(nr).ok()?;
+        let verdict = self.judge(&CallState { nr, ..call })?;
+        if verdict.action != Action::Trace {
+            return None;
+        }
+        self.ptrace.lock().message = u64::from(verdict.data);
+        let code = Event::Seccomp.code(Signal::SIGTRAP);
+        Some(self.plain_stop(Kind::Seccomp(verdict.data), code))
     }
 
     fn syscall_stop(&self, kind: Kind) -> TraceStop {

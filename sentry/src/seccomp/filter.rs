@@ -14,8 +14,10 @@ pub const ARCH: u32 = 0xc000_003e;
 /// program after the first counts beyond its own.
 const MAX_PATH: usize = 1 << 15;
 const PER_PROGRAM: usize = 4;
-/// Calls below this number have a bit in the set's map.
-const MAPPED: usize = 512;
+/// Calls below this number have a bit in the set's map, which has this many words.
+pub const MAPPED: u64 = 512;
+
+const WORDS: usize = MAPPED as usize / 64;
 
 /// What a filter decides, by the upper half of its return value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +95,7 @@ pub struct Verdict {
 pub struct FilterSet {
     filters: Vec<Arc<Filter>>,
     /// Calls every filter allows whatever their arguments are.
-    always: [u64; MAPPED / 64],
+    always: [u64; WORDS],
     insns: usize,
 }
 
@@ -105,15 +107,17 @@ impl FilterSet {
         if insns > MAX_PATH {
             return Err(Errno::ENOMEM);
         }
-        let mut always = [u64::MAX; MAPPED / 64];
+        let mut always = [u64::MAX; WORDS];
         for nr in 0..MAPPED {
-            let known = old.is_none_or(|o| o.always_allows(nr as u64));
+            let known = old.is_none_or(|o| o.always_allows(nr));
             let allowed = known
                 && i32::try_from(nr).is_ok_and(|nr| {
                     let ret = filter.program.run_by_number(nr, ARCH);
                     ret.is_some_and(|r| r & FULL == ALLOW)
                 });
-            if !allowed && let Some(word) = always.get_mut(nr / 64) {
+            let word = usize::try_from(nr / 64).ok();
+            let word = word.and_then(|w| always.get_mut(w));
+            if !allowed && let Some(word) = word {
                 *word &= !(1 << (nr % 64));
             }
         }

@@ -14,11 +14,12 @@ use abi::Errno;
 
 use crate::Result;
 use crate::creds::Cap;
+use crate::mm::patch;
 use crate::task::Task;
 use crate::task::gate::Hooks;
 use crate::task::run::CallState;
 use bpf::{Data, Insn, Program};
-use filter::{ARCH, Action, Filter, FilterSet, Verdict};
+use filter::{ARCH, Action, Filter, FilterSet, MAPPED, Verdict};
 use notify::Listener;
 
 /// Calls strict mode allows: `read`, `write`, `rt_sigreturn`, `exit`.
@@ -117,8 +118,13 @@ impl Task {
         let on = !matches!(mode, Mode::Off);
         let old = std::mem::replace(&mut *self.seccomp.write(), mode);
         drop(old);
-        if on {
-            self.hooks.fetch_or(Hooks::SECCOMP.bits(), Ordering::SeqCst);
+        if !on {
+            return;
+        }
+        self.hooks.fetch_or(Hooks::SECCOMP.bits(), Ordering::SeqCst);
+        // Calls that are answered in the guest do not come by here.
+        let answered = |nr| patch::kind_of(nr).is_some() && self.call_is_watched(nr);
+        if (0..MAPPED).any(answered) {
             self.mm().disable_patching();
         }
     }

@@ -307,6 +307,11 @@ pub fn set_stack(t: &Task, stack: StackT, sp: u64) -> Result<()> {
     if mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0 {
         return Err(Errno::EINVAL);
     }
+    // None wished for where there is none: nothing is changed.
+    let (now, none) = (s.altstack, stack.sp == 0 && stack.size == 0);
+    if none && stack.flags == 0 && now.sp == 0 && now.size == 0 {
+        return Ok(());
+    }
     if mode == SS_DISABLE {
         s.altstack = StackT::new(0, stack.flags, 0);
         return Ok(());

@@ -67,6 +67,14 @@ pub fn timer(signal: Signal, id: i32, overrun: i32, value: u64) -> SigInfo {
     info
 }
 
+/// Signal-driven I/O: what happened (`POLL_IN` …), its band, the descriptor.
+pub fn io(signal: Signal, code: i32, band: i64, fd: i32) -> SigInfo {
+    let mut info = SigInfo::new(signal, code);
+    info.put(0, &band.to_ne_bytes());
+    info.put(8, &fd.to_ne_bytes());
+    info
+}
+
 /// The sender's pid in the union.
 pub fn sender_pid(info: &SigInfo) -> i32 {
     word(info, 0)

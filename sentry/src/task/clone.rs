@@ -266,7 +266,7 @@ impl Task {
         self.set_child_state(&child, args);
         let made = mm
             .space()
-            .new_context(regs, child.cookie(), self.kernel.deal())
+            .new_context(regs, child.cookie(), self.kernel.deal_near())
             .map_err(|_| Errno::EAGAIN)
             .and_then(|ctx| self.admit(&child, args, ctx));
         if let Err(e) = made {

@@ -228,7 +228,7 @@ impl Task {
         let made = loaded
             .mm
             .space()
-            .new_context(&loaded.regs, cookie, self.kernel.deal());
+            .new_context(&loaded.regs, cookie, self.kernel.deal_near());
         let ctx = match made {
             Ok(ctx) => ctx,
             Err(_) => {
@@ -290,6 +290,7 @@ impl Task {
         }
         self.kernel.remove_cookie(old_cookie);
 
+        self.streak.store(0, Ordering::Relaxed);
         self.set_mm(loaded.mm);
         self.release_vfork();
         group.set_sighand(group.sighand().after_exec());

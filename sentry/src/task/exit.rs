@@ -61,6 +61,8 @@ impl Task {
         self.release_vfork();
         // Closing files runs their release; nothing is locked here.
         self.set_files(FdTable::new());
+        // From here on nobody is told that the guest thread has died.
+        self.kernel.remove_cookie(self.cookie());
         if let Some(ctx) = self.set_context(None) {
             self.add_earlier_cpu(ctx.cpu_time());
             let mm = self.mm();
@@ -77,7 +79,6 @@ impl Task {
         if let Some(tracer) = &self.kernel.tracer {
             tracer.exit(self.tid(), status.0);
         }
-        self.kernel.remove_cookie(self.cookie());
         self.leave_group(status);
     }
 

@@ -34,7 +34,10 @@ impl Task {
 
     fn resolve(&self, addr: u64, access: Access, kind: FaultKind) -> Option<(Signal, i32)> {
         match self.mm().fault(addr, access, kind) {
-            FaultOutcome::Resolved => None,
+            FaultOutcome::Resolved => {
+                self.account.fault();
+                None
+            }
             FaultOutcome::NotMapped => Some((Signal::SIGSEGV, info::SEGV_MAPERR)),
             FaultOutcome::NotAllowed => Some((Signal::SIGSEGV, info::SEGV_ACCERR)),
             FaultOutcome::Bus => Some((Signal::SIGBUS, info::BUS_ADRERR)),

@@ -5,6 +5,7 @@
 //! state. [`create`], [`clone`], [`exec`], [`exit`], [`reap`] are the stations of a life.
 
 mod access;
+pub mod account;
 pub mod clone;
 pub mod create;
 pub mod exec;
@@ -87,6 +88,8 @@ pub struct Task {
     tid: AtomicI32,
     group: Arc<ThreadGroup>,
     pub(crate) park: Park,
+    /// Calls since it last waited; [`DEALT`] once it has a worker chosen for itself.
+    pub(crate) streak: AtomicU32,
     ctx: RwLock<Option<Arc<dyn Context>>>,
     mm: RwLock<Arc<Mm>>,
     files: RwLock<Arc<FdTable>>,
@@ -109,6 +112,8 @@ pub struct Task {
     pub(crate) exited: AtomicBool,
     /// Stands still while another thread dumps core.
     pub(crate) held_for_dump: AtomicBool,
+    /// What it has used besides CPU time.
+    pub account: account::Account,
     /// What its calls have to pass ([`gate::Hooks`]).
     pub(crate) hooks: AtomicU8,
     /// The next call goes to the host as it is.
@@ -177,6 +182,7 @@ impl Task {
             tid: AtomicI32::new(new.tid),
             group: new.group,
             park: Park::default(),
+            streak: AtomicU32::new(0),
             ctx: RwLock::new(None),
             mm: RwLock::new(new.mm),
             files: RwLock::new(new.files),
@@ -192,6 +198,7 @@ impl Task {
             traced: AtomicBool::new(false),
             exited: AtomicBool::new(false),
             held_for_dump: AtomicBool::new(false),
+            account: account::Account::default(),
             hooks: AtomicU8::new(0),
             pass_next: AtomicBool::new(false),
             seccomp: RwLock::default(),

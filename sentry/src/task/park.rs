@@ -77,6 +77,11 @@ impl Park {
         self.slot.lock().take()
     }
 
+    /// Name of the parked operation.
+    pub fn waits_in(&self) -> Option<&'static str> {
+        self.slot.lock().as_ref().map(|op| op.name())
+    }
+
     /// Takes the operation out; only for the worker that claimed the task.
     pub fn take(&self) -> Option<Box<dyn Operation>> {
         self.slot.lock().take()

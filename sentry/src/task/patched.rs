@@ -3,7 +3,6 @@
 //! was stopped in a thunk where it stands in its own program.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::run::CallState;
 use super::{ON_HOST_THREAD, TRAPPED, Task};
@@ -34,8 +33,8 @@ impl Task {
     /// neither the registers nor the host thread.
     pub(crate) fn may_patch(&self, nr: u64) -> bool {
         let is = |n: &u32| u64::from(*n) == nr;
-        let watched = self.kernel.tracer.is_some() || self.hooks.load(Ordering::Relaxed) != 0;
-        !watched && !TRAPPED.iter().any(is) && !ON_HOST_THREAD.iter().any(is)
+        let seen = self.kernel.tracer.is_some() || self.call_is_watched(nr);
+        !seen && !TRAPPED.iter().any(is) && !ON_HOST_THREAD.iter().any(is)
     }
 
     /// Moves a thread that was stopped in a thunk to where it stands in its program. Called

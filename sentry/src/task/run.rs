@@ -88,6 +88,11 @@ pub(crate) struct Deferred {
     pub(crate) report: Option<(Report, Next)>,
 }
 
+/// So many calls without a wait show that a task is busy by itself.
+const BUSY_STREAK: u32 = 128;
+/// [`Task::streak`] of a task that has got a worker of its own choice.
+const DEALT: u32 = u32::MAX;
+
 /// Holds the place of a stopped task; how it goes on is kept beside it.
 struct Stopped;
 
@@ -157,7 +162,33 @@ impl Task {
         }
     }
 
+    /// A task starts with its parent's worker, because the two will likely wait for each
+    /// other. One that calls on and on without waiting gets a worker dealt, once.
+    fn count_call(&self) {
+        let streak = self.streak.load(Ordering::Relaxed);
+        if streak == DEALT {
+            return;
+        }
+        let streak = streak.saturating_add(1);
+        if streak < BUSY_STREAK {
+            self.streak.store(streak, Ordering::Relaxed);
+            return;
+        }
+        self.streak.store(DEALT, Ordering::Relaxed);
+        if let Ok(ctx) = self.context() {
+            ctx.set_worker(self.kernel.deal());
+        }
+    }
+
+    /// It waits: its streak of calls ends.
+    fn count_wait(&self) {
+        if self.streak.load(Ordering::Relaxed) != DEALT {
+            self.streak.store(0, Ordering::Relaxed);
+        }
+    }
+
     fn on_syscall(self: &Arc<Task>, call: CallState) {
+        self.count_call();
         // A register file that was asked for did not come before the next call: the signal
         // goes back to its queue.
         if let Some(Deferred {
@@ -286,10 +317,11 @@ impl Task {
             Outcome::Next(next) => Some(next),
             Outcome::Gone => None,
             Outcome::Wait(op) => {
+                self.count_wait();
                 if self.attention.load(Ordering::SeqCst) {
                     return Some(Next::Step(op));
                 }
-                self.park.park(op).map(Next::Step)
+                self.wait_in(op)
             }
         }
     }
@@ -375,13 +407,19 @@ impl Task {
         }
     }
 
+    /// Parks an operation; `Some` when it was woken meanwhile.
+    fn wait_in(self: &Arc<Task>, op: Box<dyn Operation>) -> Option<Next> {
+        self.account.wait();
+        self.park.park(op).map(Next::Step)
+    }
+
     /// Steps an operation and parks it if it waits on. A signal that came meanwhile is
     /// looked at first.
     fn step(self: &Arc<Task>, op: Box<dyn Operation>) -> Option<Next> {
         match Outcome::from(op.step(self)) {
             Outcome::Next(next) => Some(next),
             Outcome::Gone => None,
-            Outcome::Wait(op) => self.park.park(op).map(Next::Step),
+            Outcome::Wait(op) => self.wait_in(op),
         }
     }
 

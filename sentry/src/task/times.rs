@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Task;
+use super::account::Counts;
 
 /// Clock ticks a second towards the guest (`sysconf(_SC_CLK_TCK)`).
 pub const CLOCK_TICKS: u64 = 100;
@@ -14,6 +15,8 @@ pub struct CpuTimes {
     pub user: Duration,
     /// Kernel.
     pub system: Duration,
+    /// What else was used meanwhile.
+    pub counts: Counts,
 }
 
 impl CpuTimes {
@@ -23,6 +26,7 @@ impl CpuTimes {
         CpuTimes {
             user: self.user.saturating_add(other.user),
             system: self.system.saturating_add(other.system),
+            counts: self.counts.plus(other.counts),
         }
     }
     /// User and system time together.
@@ -51,6 +55,7 @@ impl Task {
         CpuTimes {
             user,
             system: Duration::ZERO,
+            counts: self.account.counts(),
         }
     }
 }

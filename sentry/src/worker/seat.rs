@@ -19,11 +19,11 @@ use platform::host::ThreadClock;
 use crate::sync::Mutex;
 
 /// How often the seats are looked at while events are served.
-const TICK: Duration = Duration::from_micros(250);
+const TICK: Duration = Duration::from_millis(1);
 /// Ticks without an event after which the watcher sleeps until the next one.
 const QUIET: u32 = 8;
 /// Most standby threads. Past them a blocked worker's events wait.
-const STANDBYS: usize = 16;
+const STANDBYS: usize = 64;
 
 /// The low half of a seat's word counts turns, odd while an event is served; the high half
 /// counts holders.
@@ -268,14 +268,9 @@ mod tests {
         };
         let first = seats.first(WorkerId(0));
         seats.sit(first);
-        // Quiet turns cost nobody the seat.
-        for _ in 0..1000 {
-            seats.begin(first);
-            assert!(seats.end(first));
-        }
         std::thread::sleep(TICK * 20);
         seats.begin(first);
-        std::thread::sleep(TICK * 200);
+        std::thread::sleep(TICK * 300);
         assert!(!seats.end(first) && !seats.is_held(first));
         assert!(started.load(Ordering::SeqCst) == 1);
         seats.stop();
@@ -291,5 +286,9 @@ mod tests {
         assert!(word.is_some_and(is_serving));
         assert!(!is_idle(Some(Duration::ZERO), Some(TICK)));
         assert!(seats.end(holder));
+        for _ in 0..1000 {
+            seats.begin(holder);
+            assert!(seats.end(holder) && seats.is_held(holder));
+        }
     }
 }

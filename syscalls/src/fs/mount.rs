@@ -19,6 +19,7 @@ const MS_UNBINDABLE: u64 = 1 << 17;
 const MS_PRIVATE: u64 = 1 << 18;
 const MS_SLAVE: u64 = 1 << 19;
 const MS_SHARED: u64 = 1 << 20;
+const MS_NOUSER: u64 = 1 << 31;
 const MS_STRICTATIME: u64 = 1 << 24;
 const PROPAGATION: u64 = MS_UNBINDABLE | MS_PRIVATE | MS_SLAVE | MS_SHARED;
 /// The old magic in the high half is dropped.
@@ -71,6 +72,9 @@ pub fn mount(
         flags
     };
     let at = at::follow(t, target)?;
+    if flags & MS_NOUSER != 0 {
+        return Err(Errno::EINVAL.into());
+    }
     if !t.creds().capable(Cap::SysAdmin) {
         return Err(Errno::EPERM.into());
     }

@@ -44,7 +44,8 @@ pub fn newfstatat(
     out: UserPtr<Stat, Out>,
     flags: u32,
 ) -> SysResult<()> {
-    at::check(flags, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)?;
+    let known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
+    at::check(flags, known)?;
     let name = at::read_path(t, path, flags)?;
     let attr = if name.is_empty() && dirfd != DirFd::CWD {
         of_file(&*t.files().get(dirfd.0)?)?

@@ -66,10 +66,9 @@ fn permitted(t: &Arc<Task>, path: &Path, name: &[u8], write: bool) -> Result<()>
     perm::check(&creds, &*inode, want)
 }
 
-fn get(t: &Arc<Task>, path: &Path, name: UserCStr, buf: UserBuf, size: usize) -> Result<usize> {
-    let name = read_name(t, name)?;
-    permitted(t, path, &name, false)?;
-    let value = path.inode()?.get_xattr(&name)?;
+fn get(t: &Arc<Task>, path: &Path, name: &[u8], buf: UserBuf, size: usize) -> Result<usize> {
+    permitted(t, path, name, false)?;
+    let value = path.inode()?.get_xattr(name)?;
     if size == 0 {
         return Ok(value.len());
     }
@@ -127,7 +126,9 @@ fn list(t: &Arc<Task>, path: &Path, buf: UserBuf, size: usize) -> Result<usize> 
     if text.len() > size.min(LIST_MAX) {
         return Err(Errno::ERANGE);
     }
-    buf.write(t, &text)?;
+    if !text.is_empty() {
+        buf.write(t, &text)?;
+    }
     Ok(text.len())
 }
 
@@ -155,7 +156,8 @@ pub fn getxattr(
     buf: UserBuf,
     size: usize,
 ) -> SysResult<usize> {
-    Ok(get(t, &at::follow(t, path)?, name, buf, size)?)
+    let name = read_name(t, name)?;
+    Ok(get(t, &at::follow(t, path)?, &name, buf, size)?)
 }
 
 /// `lgetxattr(2)`.
@@ -166,7 +168,8 @@ pub fn lgetxattr(
     buf: UserBuf,
     size: usize,
 ) -> SysResult<usize> {
-    Ok(get(t, &link(t, path)?, name, buf, size)?)
+    let name = read_name(t, name)?;
+    Ok(get(t, &link(t, path)?, &name, buf, size)?)
 }
 
 /// `fgetxattr(2)`.
@@ -177,7 +180,8 @@ pub fn fgetxattr(
     buf: UserBuf,
     size: usize,
 ) -> SysResult<usize> {
-    Ok(get(t, &open(t, fd)?, name, buf, size)?)
+    let name = read_name(t, name)?;
+    Ok(get(t, &open(t, fd)?, &name, buf, size)?)
 }
 
 /// `setxattr(2)`.
@@ -215,9 +219,8 @@ pub fn fsetxattr(
     size: usize,
     flags: u32,
 ) -> SysResult<()> {
-    let path = open(t, fd)?;
     let new = New::read(t, name, buf, size, flags)?;
-    Ok(new.set(t, &path)?)
+    Ok(new.set(t, &open(t, fd)?)?)
 }
 
 /// `listxattr(2)`.
@@ -249,7 +252,6 @@ pub fn lremovexattr(t: &Arc<Task>, path: UserCStr, name: UserCStr) -> SysResult<
 
 /// `fremovexattr(2)`.
 pub fn fremovexattr(t: &Arc<Task>, fd: Fd, name: UserCStr) -> SysResult<()> {
-    let path = open(t, fd)?;
     let name = read_name(t, name)?;
-    Ok(remove(t, &path, &name)?)
+    Ok(remove(t, &open(t, fd)?, &name)?)
 }

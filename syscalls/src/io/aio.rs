@@ -315,7 +315,8 @@ fn fetch(
         _ => return Err(Errno::EINVAL.into()),
     };
     let now = t.kernel.clock.monotonic();
-    let span = timeout.map(Timespec::to_duration).transpose()?;
+    // A timeout that makes no sense is over at once.
+    let span = timeout.map(|ts| ts.to_duration().unwrap_or_default());
     let deadline = span.map(|s| now.saturating_add(s));
     let fetch = Fetch {
         context,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::fs::PollEvents;
 use abi::signal::{SigInfo, Signal};
+use sentry::fs::dev::mem::Mem;
 use sentry::fs::inotify::Mask;
 use sentry::fs::vfs::FileType;
 use sentry::fs::{File, OpenFlags};
@@ -150,6 +151,9 @@ pub fn sendfile(
         Some(pos) => u64::try_from(pos).map_err(|_| Errno::EINVAL)?,
         None => *from.offset.lock(),
     };
+    if i64::try_from(count).is_err() {
+        return Err(Errno::EINVAL.into());
+    }
     let to = writable(t, to)?;
     if from
         .inode()
@@ -157,7 +161,9 @@ pub fn sendfile(
     {
         return Err(Errno::EINVAL.into());
     }
-    if !from.ops.seekable() || to.flags().contains(OpenFlags::APPEND) {
+    // What has no data at all is no source.
+    let null = from.downcast::<Mem>() == Some(&Mem::Null);
+    if null || !from.ops.seekable() || to.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EINVAL.into());
     }
     let mut send = SendFile {

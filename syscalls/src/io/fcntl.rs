@@ -60,7 +60,7 @@ pub fn fcntl(t: &Arc<Task>, fd: Fd, cmd: u32, arg: u64) -> SysResult<i64> {
         _ => {}
     }
     match cmd {
-        F_SETFL => set_flags(t, &file, arg).map(|()| 0).map_err(Into::into),
+        F_SETFL => set_flags(t, fd, &file, arg).map(|()| 0).map_err(Into::into),
         F_GETLK | F_OFD_GETLK => {
             let raw = UserPtr::<Flock, In>::at(arg).read(t)?;
             let found = lock::get(t, &file, &raw, cmd == F_OFD_GETLK)?;
@@ -115,7 +115,7 @@ fn dup(t: &Arc<Task>, file: Arc<File>, min: u64, cloexec: bool) -> SysResult<i64
     Ok(i64::from(fd))
 }
 
-fn set_flags(t: &Arc<Task>, file: &Arc<File>, arg: u64) -> Result<()> {
+fn set_flags(t: &Arc<Task>, fd: Fd, file: &Arc<File>, arg: u64) -> Result<()> {
     let changeable = OpenFlags::APPEND
         | OpenFlags::NONBLOCK
         | OpenFlags::ASYNC
@@ -131,6 +131,14 @@ fn set_flags(t: &Arc<Task>, file: &Arc<File>, arg: u64) -> Result<()> {
     }
     let flags = (file.flags() - changeable) | (wanted & changeable);
     file.ops.set_flags(flags)?;
+    // What does no signal-driven I/O does not show the flag either.
+    let on = wanted.contains(OpenFlags::ASYNC);
+    let toggled = on != file.flags().contains(OpenFlags::ASYNC);
+    let wanted = if toggled && !file.set_async(t, fd.0, on) {
+        wanted - OpenFlags::ASYNC
+    } else {
+        wanted
+    };
     file.set_status(changeable, wanted);
     Ok(())
 }
@@ -159,8 +167,13 @@ fn signal_owner(t: &Arc<Task>, file: &Arc<File>, cmd: u32, arg: u64) -> SysResul
                 (1, raw)
             };
             owner_exists(t, kind, id)?;
-            let new = SignalOwner { kind, id, ..now };
-            *file.signal_owner.lock() = new;
+            let creds = t.creds();
+            *file.signal_owner.lock() = SignalOwner {
+                kind,
+                id,
+                set_by: (creds.uid, creds.euid),
+                ..now
+            };
         }
         F_GETOWN => {
             let id = i64::from(now.id);
@@ -180,7 +193,13 @@ fn signal_owner(t: &Arc<Task>, file: &Arc<File>, cmd: u32, arg: u64) -> SysResul
                 return Err(Errno::EINVAL.into());
             }
             owner_exists(t, kind, id)?;
-            *file.signal_owner.lock() = SignalOwner { kind, id, ..now };
+            let creds = t.creds();
+            *file.signal_owner.lock() = SignalOwner {
+                kind,
+                id,
+                set_by: (creds.uid, creds.euid),
+                ..now
+            };
         }
         _ => {
             let pair = [now.kind, now.id];

@@ -16,6 +16,7 @@ const FIONBIO: u32 = 0x5421;
 const FIOASYNC: u32 = 0x5452;
 const FIONREAD: u32 = 0x541b;
 const FIOQSIZE: u32 = 0x5460;
+const FIBMAP: u32 = 1;
 const FIGETBSZ: u32 = 2;
 
 /// `ioctl(2)`.
@@ -34,7 +35,7 @@ pub fn ioctl(t: &Arc<Task>, fd: Fd, request: u32, arg: u64) -> SysResult<i64> {
         FIOASYNC => {
             let on = UserPtr::<i32, In>::at(arg).read(t)? != 0;
             let changes = on != file.flags().contains(OpenFlags::ASYNC);
-            if changes && file.ops.pollee().is_none() {
+            if changes && !file.set_async(t, fd.0, on) {
                 return Err(Errno::ENOTTY.into());
             }
             set(&file, on, OpenFlags::ASYNC)?;
@@ -55,6 +56,7 @@ pub fn ioctl(t: &Arc<Task>, fd: Fd, request: u32, arg: u64) -> SysResult<i64> {
                 UserPtr::<u64, Out>::at(arg).write(t, &attr.size)?;
                 return Ok(0);
             }
+            (FIBMAP, FileType::Regular) => return Err(Errno::EPERM.into()),
             (FIGETBSZ, _) => {
                 UserPtr::<u32, Out>::at(arg).write(t, &attr.blksize)?;
                 return Ok(0);

@@ -193,8 +193,14 @@ impl Attempt for Whole {
     }
 }
 
+const LOCK_MAND: u32 = 32;
+
 /// `flock(2)`.
 pub fn flock(t: &Arc<Task>, fd: Fd, operation: u32) -> SysResult<i64> {
+    // Mandatory locks are no more; they seem to be taken.
+    if operation & LOCK_MAND != 0 {
+        return Ok(0);
+    }
     let kind = operation & !LOCK_NB;
     if !matches!(kind, LOCK_SH | LOCK_EX | LOCK_UN) {
         return Err(Errno::EINVAL.into());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use abi::Errno;
 use sentry::fs::File;
+use sentry::io::{IoDst, IoSrc};
 use sentry::{Result, SysResult, Task};
 
 use super::transfer::{self, How};
@@ -120,6 +121,9 @@ pub fn preadv2(
     let (file, how) = maybe_positioned(t, fd, pos)?;
     check_readable(&file)?;
     let io = vec.read(t, count)?;
+    if IoDst::remaining(&io) == 0 {
+        return Ok(0);
+    }
     transfer::read(t, file, io, with_flags(how, flags)?)
 }
 
@@ -136,5 +140,8 @@ pub fn pwritev2(
     let (file, how) = maybe_positioned(t, fd, pos)?;
     check_writable(&file)?;
     let io = vec.read(t, count)?;
+    if IoSrc::remaining(&io) == 0 {
+        return Ok(0);
+    }
     transfer::write(t, file, io, with_flags(how, flags)?)
 }

@@ -245,6 +245,9 @@ pub fn vmsplice(t: &Arc<Task>, fd: Fd, vec: UserIoVec, count: u64, flags: u32) -
     let file = file(t, fd)?;
     let writes = super::check_writable(&file).is_ok();
     let io = vec.read(t, count)?;
+    if sentry::io::IoSrc::remaining(&io) == 0 {
+        return Ok(0);
+    }
     if file.downcast::<PipeEnd>().is_none() {
         return Err(Errno::EBADF.into());
     }

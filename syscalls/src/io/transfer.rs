@@ -126,6 +126,7 @@ impl Attempt for Read {
             }
             Err(e) => Err(e.into()),
             Ok(n) => {
+                t.account.read(n);
                 self.pass_on(t);
                 if n > 0 {
                     tell(&self.file, Mask::ACCESS);
@@ -280,6 +281,7 @@ impl Attempt for Write {
                 }
                 Err(e) => return ended(e, self.done),
                 Ok(n) => {
+                    t.account.write(n);
                     self.done += n;
                     if n > 0 {
                         tell(&self.file, Mask::MODIFY);

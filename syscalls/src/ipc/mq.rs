@@ -18,10 +18,10 @@ use crate::arg::{Fd, In, Out, UserBuf, UserCStr, UserPtr};
 /// Reads a name as the C library gives it, without its slash.
 fn name(t: &Arc<Task>, name: UserCStr) -> Result<Vec<u8>> {
     let name = name.read(t, abi::PATH_MAX - 1)?;
-    if name.is_empty() || name == b"." || name == b".." {
+    if name.is_empty() {
         return Err(Errno::ENOENT);
     }
-    if name.contains(&b'/') {
+    if name.contains(&b'/') || name == b"." || name == b".." {
         return Err(Errno::EACCES);
     }
     if name.len() > abi::NAME_MAX {
@@ -99,10 +99,10 @@ pub fn mq_timedsend(
     priority: u32,
     timeout: UserPtr<Timespec, In>,
 ) -> SysResult<i64> {
+    let at = read_time(t, timeout)?;
     if !mqueue::valid_priority(priority) {
         return Err(Errno::EINVAL.into());
     }
-    let at = read_time(t, timeout)?;
     let (file, queue) = queue(t, fd, true)?;
     if len > queue.msgsize() {
         return Err(Errno::EMSGSIZE.into());
@@ -153,6 +153,8 @@ pub fn mq_notify(t: &Arc<Task>, fd: Fd, event: UserPtr<[u64; 8], In>) -> SysResu
             let (signo, how) = (words & 0xffff_ffff, words >> 32);
             let signal = match how {
                 SIGEV_NONE => None,
+                // Number 0 passes for a signal and is none.
+                SIGEV_SIGNAL if signo == 0 => None,
                 SIGEV_SIGNAL => Some((Signal::new(signo).ok_or(Errno::EINVAL)?, value)),
                 _ => return Err(Errno::EINVAL.into()),
             };

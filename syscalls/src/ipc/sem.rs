@@ -46,6 +46,9 @@ fn run(
     timeout: Option<Duration>,
 ) -> SysResult<i64> {
     let n = usize::try_from(n).map_err(|_| Errno::EINVAL)?;
+    if n > SEMOPM {
+        return Err(Errno::E2BIG.into());
+    }
     if n == 0 || id < 0 {
         return Err(Errno::EINVAL.into());
     }

@@ -72,7 +72,7 @@ fn policy(mode: u32, nodes: Nodes) -> Result<MemPolicy> {
     let flags = mode & MODE_FLAGS;
     let kind = mode & !MODE_FLAGS;
     let both = STATIC_NODES | RELATIVE_NODES;
-    let balancing = flags & NUMA_BALANCING != 0 && kind != MPOL_BIND;
+    let balancing = flags & NUMA_BALANCING != 0 && kind != MPOL_BIND && kind != MPOL_PREFERRED_MANY;
     if kind >= MPOL_MAX || flags & both == both || balancing {
         return Err(Errno::EINVAL);
     }

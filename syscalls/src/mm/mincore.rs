@@ -16,9 +16,15 @@ pub fn mincore(t: &Arc<Task>, addr: UserAddr, len: u64, vec: UserBuf) -> SysResu
         return Err(Errno::EINVAL.into());
     }
     let mm = t.mm();
-    let end = addr.0.checked_add(len).filter(|e| *e <= mm.range().1);
+    let user = |e: &u64| *e <= 0x7fff_ffff_f000;
+    let end = addr.0.checked_add(len).filter(user);
     let end = end.and_then(|e| e.checked_next_multiple_of(PAGE_SIZE));
     let end = end.ok_or(Errno::ENOMEM)?;
+    let bytes = (end - addr.0) / PAGE_SIZE;
+    vec.0.checked_add(bytes).filter(user).ok_or(Errno::EFAULT)?;
+    if end > mm.range().1 && bytes > 0 {
+        return Err(Errno::ENOMEM.into());
+    }
     let (mut at, mut to) = (addr.0, vec.0);
     while at < end {
         let n = (end - at).min(CHUNK * PAGE_SIZE);

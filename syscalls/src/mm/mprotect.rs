@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use abi::Errno;
+use abi::{Errno, PAGE_SIZE};
 use sentry::{SysResult, Task};
 
 use super::limits;
@@ -12,12 +12,24 @@ use crate::arg::UserAddr;
 /// `mprotect(2)`.
 pub fn mprotect(t: &Arc<Task>, addr: UserAddr, len: u64, prot: Prot) -> SysResult<()> {
     let (down, up) = (Prot::PROT_GROWSDOWN, Prot::PROT_GROWSUP);
-    if prot.contains(down | up) || !Prot::all().contains(prot) {
+    if prot.contains(down | up) || !addr.0.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL.into());
     }
-    // No mapping grows up on this machine.
-    if prot.contains(up) {
+    if len == 0 {
+        return Ok(());
+    }
+    let pages = len.checked_next_multiple_of(PAGE_SIZE);
+    let end = pages.and_then(|len| addr.0.checked_add(len));
+    if end.is_none_or(|end| end <= addr.0) {
+        return Err(Errno::ENOMEM.into());
+    }
+    if !Prot::all().contains(prot) {
         return Err(Errno::EINVAL.into());
+    }
+    // No mapping grows up on this machine: none of those found will do.
+    if prot.contains(up) {
+        let mapped = t.mm().policy_at(addr.0).is_ok();
+        return Err(if mapped { Errno::EINVAL } else { Errno::ENOMEM }.into());
     }
     let grows_down = prot.contains(down);
     let limits = limits::of(t);
@@ -35,7 +47,7 @@ pub fn pkey_mprotect(
     prot: Prot,
     key: i32,
 ) -> SysResult<()> {
-    if key != -1 {
+    if key != -1 && len != 0 {
         return Err(Errno::EINVAL.into());
     }
     mprotect(t, addr, len, prot)

@@ -17,6 +17,7 @@ pub fn accept(t: &Arc<Task>, fd: Fd, addr: u64, len: u64) -> SysResult<i64> {
 
 /// `accept4(2)`.
 pub fn accept4(t: &Arc<Task>, fd: Fd, addr: u64, len: u64, flags: u32) -> SysResult<i64> {
+    crate::io::file(t, fd)?;
     let flags = OpenFlags::from_bits_retain(flags);
     if !(OpenFlags::CLOEXEC | OpenFlags::NONBLOCK).contains(flags) {
         return Err(Errno::EINVAL.into());

@@ -31,7 +31,7 @@ pub fn recvfrom(
     src: u64,
     src_len: u64,
 ) -> SysResult<i64> {
-    let io = buf.io(t, len)?;
+    let io = buf.io(t, len.min(abi::MAX_RW_COUNT))?;
     let (file, socket) = SocketFile::of(t, fd.0)?;
     let flags = MsgFlags::from_bits_retain(flags);
     let then = move |t: &Arc<Task>, r: Received| -> SysResult<i64> {

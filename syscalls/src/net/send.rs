@@ -21,7 +21,7 @@ pub fn sendto(
     dest: u64,
     dest_len: u32,
 ) -> SysResult<i64> {
-    let io = buf.io(t, len)?;
+    let io = buf.io(t, len.min(abi::MAX_RW_COUNT))?;
     let (file, socket) = SocketFile::of(t, fd.0)?;
     let to = match dest {
         0 => None,

@@ -15,6 +15,9 @@ use crate::arg::{Fd, Out, UserPtr};
 const TYPE_MASK: i32 = 0xf;
 
 /// Splits the type argument; `EINVAL`.
+/// `SOCK_CLOEXEC` and `SOCK_NONBLOCK`.
+const FLAGS: i32 = 0o2004000;
+
 fn split(kind: i32) -> sentry::Result<(SockType, OpenFlags)> {
     let flags = OpenFlags::from_bits_retain((kind & !TYPE_MASK) as u32);
     if !(OpenFlags::CLOEXEC | OpenFlags::NONBLOCK).contains(flags) {
@@ -25,6 +28,10 @@ fn split(kind: i32) -> sentry::Result<(SockType, OpenFlags)> {
 
 /// `socket(2)`.
 pub fn socket(t: &Arc<Task>, domain: i32, kind: i32, protocol: i32) -> SysResult<Fd> {
+    // One past the highest family there can be (`AF_MAX`).
+    if kind & !(TYPE_MASK | FLAGS) == 0 && !(0..46).contains(&domain) {
+        return Err(Errno::EAFNOSUPPORT.into());
+    }
     let (kind, flags) = split(kind)?;
     let socket = net::create(t, domain, kind, protocol)?;
     Ok(Fd(SocketFile::install(t, socket, flags)?))

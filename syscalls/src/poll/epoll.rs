@@ -16,6 +16,7 @@ use sentry::{OnSignal, SysResult, Task};
 
 use super::mask;
 use crate::arg::{Fd, In, Out, UserPtr};
+use crate::io;
 
 /// Most events of one wait (`EP_MAX_EVENTS`).
 const MAX_EVENTS: i32 = i32::MAX / 12;
@@ -60,9 +61,8 @@ pub fn epoll_ctl(
     } else {
         event.read(t)?
     };
-    let files = t.files();
-    let epoll_file = files.get(epfd.0)?;
-    let target = files.get(fd.0)?;
+    let epoll_file = io::file(t, epfd)?;
+    let target = io::file(t, fd)?;
     if target.ops.pollee().is_none() {
         return Err(Errno::EPERM.into());
     }
@@ -121,10 +121,17 @@ fn wait(
     max: i32,
     deadline: Option<Duration>,
 ) -> SysResult<i64> {
+    let file = io::file(t, epfd)?;
     if max <= 0 || max > MAX_EVENTS {
         return Err(Errno::EINVAL.into());
     }
-    let file = t.files().get(epfd.0)?;
+    let bytes = u64::from(max.unsigned_abs()) * size_of::<EpollEvent>() as u64;
+    if events
+        .checked_add(bytes)
+        .is_none_or(|end| end > 0x7fff_ffff_f000)
+    {
+        return Err(Errno::EFAULT.into());
+    }
     let set = of_file(&file)?;
     let max = usize::try_from(max).unwrap_or(1);
     let wait = EpollWait {

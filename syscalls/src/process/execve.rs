@@ -29,10 +29,13 @@ pub fn execveat(
     envp: UserAddr,
     flags: u32,
 ) -> SysResult<i64> {
+    if path.is_null() {
+        return Err(Errno::EFAULT.into());
+    }
+    let name = at::read_path(t, path, flags)?;
     if flags & !(at::AT_SYMLINK_NOFOLLOW | at::AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let name = at::read_path(t, path, flags)?;
     let start = at::start(t, dirfd, &name)?;
     let mut walk = WalkFlags::empty();
     walk.set(WalkFlags::EMPTY_PATH, flags & at::AT_EMPTY_PATH != 0);

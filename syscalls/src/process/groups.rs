@@ -19,7 +19,9 @@ pub fn getgroups(t: &Arc<Task>, size: i32, list: UserPtr<u32, Out>) -> SysResult
         if size < groups.len() {
             return Err(Errno::EINVAL.into());
         }
-        list.write_array(t, &groups)?;
+        if !groups.is_empty() {
+            list.write_array(t, &groups)?;
+        }
     }
     Ok(groups.len())
 }

@@ -68,7 +68,14 @@ pub fn kcmp(
         KCMP_IO => 0,
         // Undo lists are of processes.
         KCMP_SYSVSEM if one.pid() == two.pid() => 0,
-        KCMP_SYSVSEM => return Err(Errno::EOPNOTSUPP.into()),
+        KCMP_SYSVSEM => {
+            let used = |t: &Arc<Task>| t.kernel.ipc.has_undo(t.pid());
+            if used(&one) || used(&two) {
+                order(one.thread_group(), two.thread_group())
+            } else {
+                0
+            }
+        }
         KCMP_EPOLL_TFD => {
             let slot: EpollSlot = UserPtr::<EpollSlot, In>::at(index2).read(t)?;
             let file = one.files().get(fd_of(index1)?)?;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use abi::Errno;
 use abi::signal::{SigInfo, Signal};
-use sentry::fs::OpenFlags;
+use sentry::fs::proc::process_of;
+use sentry::fs::{File, OpenFlags};
 use sentry::signal::{info, send};
+use sentry::task::group::ThreadGroup;
 use sentry::task::limits::Resource;
 use sentry::task::pidfd::PidFd;
-use sentry::{SysResult, Task};
+use sentry::{Result, SysResult, Task};
 use zerocopy::FromBytes;
 
 use crate::arg::{Fd, In, UserPtr};
@@ -31,6 +33,14 @@ pub fn pidfd_open(t: &Arc<Task>, pid: i32, flags: u32) -> SysResult<Fd> {
     Ok(Fd(t.files().install(file, 0, true, limit)?))
 }
 
+/// The process that a pidfd or a descriptor of its `/proc/PID` stands for; `EBADF`.
+fn target(file: &File) -> Result<Arc<ThreadGroup>> {
+    match (PidFd::group_of(file), file.inode()) {
+        (Err(_), Some(inode)) => process_of(&*inode),
+        (group, _) => group,
+    }
+}
+
 /// `pidfd_send_signal(2)`.
 pub fn pidfd_send_signal(
     t: &Arc<Task>,
@@ -42,7 +52,7 @@ pub fn pidfd_send_signal(
     if flags & !7 != 0 || flags.count_ones() > 1 {
         return Err(Errno::EINVAL.into());
     }
-    let group = PidFd::group_of(&*t.files().get(fd.0)?)?;
+    let group = target(&*t.files().get(fd.0)?)?;
     let given = match siginfo.non_null() {
         None => None,
         Some(p) => {

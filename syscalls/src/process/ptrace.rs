@@ -280,7 +280,16 @@ fn peek_signals(t: &Arc<Task>, tracee: &Arc<Task>, addr: u64, data: u64) -> SysR
     }
     let from = usize::try_from(args.off).unwrap_or(usize::MAX);
     let found = tracee.queued_signals(args.flags & 1 != 0, from, nr.min(MAX_PEEK));
-    UserPtr::<SigInfo, Out>::at(data).write_array(t, &found)?;
+    let size = size_of::<SigInfo>() as u64;
+    for (done, info) in found.iter().enumerate() {
+        let at = data.wrapping_add(size.wrapping_mul(done as u64));
+        match UserPtr::<SigInfo, Out>::at(at).write(t, info) {
+            Ok(()) => {}
+            // Those before it count.
+            Err(_) if done > 0 => return Ok(done as i64),
+            Err(e) => return Err(e.into()),
+        }
+    }
     Ok(found.len() as i64)
 }
 

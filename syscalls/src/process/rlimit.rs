@@ -34,9 +34,9 @@ pub fn prlimit64(
     new: UserPtr<RLimit, In>,
     old: UserPtr<RLimit, Out>,
 ) -> SysResult<()> {
-    let r = Resource::from_raw(resource).ok_or(Errno::EINVAL)?;
     let new = new.non_null().map(|p| p.read(t)).transpose()?;
     let group = target(t, pid)?;
+    let r = Resource::from_raw(resource).ok_or(Errno::EINVAL)?;
     let before = group.limit(r);
     if let Some(new) = new {
         set(t, &group, r, new)?;

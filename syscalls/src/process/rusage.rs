@@ -20,14 +20,22 @@ pub struct RUsage {
     rest: [i64; 13],
 }
 
+/// Places of counters after the resident set.
+const MINOR_FAULTS: usize = 3;
+const VOLUNTARY: usize = 11;
+
 impl RUsage {
     /// With these CPU times and this resident set in bytes; what is not counted is 0.
     pub fn of(times: CpuTimes, max_rss: u64) -> RUsage {
+        let mut rest = [0; 13];
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        rest[MINOR_FAULTS] = number(times.counts.faults);
+        rest[VOLUNTARY] = number(times.counts.waits);
         RUsage {
             maxrss: i64::try_from(max_rss / 1024).unwrap_or(i64::MAX),
             utime: times.user.into(),
             stime: times.system.into(),
-            ..RUsage::default()
+            rest,
         }
     }
 }

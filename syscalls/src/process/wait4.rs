@@ -142,6 +142,23 @@ pub fn waitid(
     options: u32,
     usage: UserPtr<RUsage, Out>,
 ) -> SysResult<i64> {
+    let at = info.addr();
+    let result = wait_id(t, kind, id, info, options, usage);
+    // Even an error is told with an empty result.
+    if at != 0 && matches!(result, Err(Stop::Errno(e)) if e != Errno::EFAULT) {
+        UserPtr::<[u8; 28], Out>::at(at).write(t, &[0; 28])?;
+    }
+    result
+}
+
+fn wait_id(
+    t: &Arc<Task>,
+    kind: u32,
+    id: i32,
+    info: UserPtr<[u8; 128], Out>,
+    options: u32,
+    usage: UserPtr<RUsage, Out>,
+) -> SysResult<i64> {
     let known = WNOHANG | WUNTRACED | WEXITED | WCONTINUED | WNOWAIT | WNOTHREAD | WCLONE | WALL;
     if options & !known != 0 || options & (WEXITED | WUNTRACED | WCONTINUED) == 0 {
         return Err(Errno::EINVAL.into());

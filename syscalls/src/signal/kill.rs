@@ -69,9 +69,8 @@ fn process(t: &Arc<Task>, pid: i32) -> Result<Arc<ThreadGroup>> {
 
 /// `kill(2)`.
 pub fn kill(t: &Arc<Task>, pid: i32, signal: i32) -> SysResult<()> {
-    let signal = decode(signal)?;
     if pid > 0 {
-        return Ok(send_one(t, &process(t, pid)?, signal)?);
+        return Ok(send_one(t, &process(t, pid)?, decode(signal)?)?);
     }
     if pid == i32::MIN {
         return Err(Errno::ESRCH.into());
@@ -91,6 +90,7 @@ pub fn kill(t: &Arc<Task>, pid: i32, signal: i32) -> SysResult<()> {
     if targets.is_empty() {
         return Err(Errno::ESRCH.into());
     }
+    let signal = decode(signal)?;
     // Success if any could be signalled; the caller's own turn comes last, because it may
     // not survive it.
     let (own, others): (Vec<_>, Vec<_>) = targets
@@ -116,6 +116,15 @@ pub fn kill(t: &Arc<Task>, pid: i32, signal: i32) -> SysResult<()> {
     }
 }
 
+/// A thread, of that process; `ESRCH`.
+fn thread(t: &Arc<Task>, tgid: Option<i32>, tid: i32) -> Result<Arc<Task>> {
+    let target = t.pid_ns().task(tid).ok_or(Errno::ESRCH)?;
+    if tgid.is_some_and(|g| g != target.pid()) {
+        return Err(Errno::ESRCH);
+    }
+    Ok(target)
+}
+
 fn send_thread(
     t: &Arc<Task>,
     tgid: Option<i32>,
@@ -123,10 +132,7 @@ fn send_thread(
     signal: Option<Signal>,
     info: Option<SigInfo>,
 ) -> Result<()> {
-    let target = t.pid_ns().task(tid).ok_or(Errno::ESRCH)?;
-    if tgid.is_some_and(|g| g != target.pid()) {
-        return Err(Errno::ESRCH);
-    }
+    let target = thread(t, tgid, tid)?;
     if info.is_none_or(|i| i.code != info::SI_QUEUE) || signal.is_none() {
         may_signal(t, target.thread_group(), signal)?;
     }
@@ -140,6 +146,7 @@ pub fn tkill(t: &Arc<Task>, tid: i32, signal: i32) -> SysResult<()> {
     if tid <= 0 {
         return Err(Errno::EINVAL.into());
     }
+    thread(t, None, tid)?;
     Ok(send_thread(t, None, tid, decode(signal)?, None)?)
 }
 
@@ -148,6 +155,7 @@ pub fn tgkill(t: &Arc<Task>, tgid: i32, tid: i32, signal: i32) -> SysResult<()> 
     if tgid <= 0 || tid <= 0 {
         return Err(Errno::EINVAL.into());
     }
+    thread(t, Some(tgid), tid)?;
     Ok(send_thread(t, Some(tgid), tid, decode(signal)?, None)?)
 }
 
@@ -176,8 +184,8 @@ pub fn rt_sigqueueinfo(
     info: UserPtr<[u8; 128], In>,
 ) -> SysResult<()> {
     let info = read_info(t, info, signal, pid == t.pid())?;
-    let signal = decode(signal)?;
     let target = process(t, pid)?;
+    let signal = decode(signal)?;
     may_signal(t, &target, signal)?;
     match signal {
         None => Ok(()),
@@ -193,10 +201,14 @@ pub fn rt_tgsigqueueinfo(
     signal: i32,
     info: UserPtr<[u8; 128], In>,
 ) -> SysResult<()> {
-    let info = read_info(t, info, signal, tid == t.tid())?;
+    let allowed = read_info(t, info, signal, tid == t.tid());
+    if allowed.as_ref().is_err_and(|e| *e == Errno::EFAULT) {
+        return Err(Errno::EFAULT.into());
+    }
     if tgid <= 0 || tid <= 0 {
         return Err(Errno::EINVAL.into());
     }
+    let info = allowed?;
     let target = t.pid_ns().task(tid).ok_or(Errno::ESRCH)?;
     let signal = decode(signal)?;
     may_signal(t, target.thread_group(), signal)?;

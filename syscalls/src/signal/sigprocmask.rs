@@ -42,6 +42,8 @@ pub fn rt_sigpending(t: &Arc<Task>, set: UserBuf, size: usize) -> SysResult<()> 
     let (own, shared) = t.pending_signals();
     let pending = own.union(shared).intersection(t.sigmask());
     let bytes = pending.0.to_ne_bytes();
-    set.write(t, bytes.get(..size).unwrap_or(&bytes))?;
+    if size > 0 {
+        set.write(t, bytes.get(..size).unwrap_or(&bytes))?;
+    }
     Ok(())
 }

@@ -58,6 +58,10 @@ pub fn timer_create(
     id: UserPtr<i32, Out>,
 ) -> SysResult<()> {
     let event = event.non_null().map(|p| p.read(t)).transpose()?;
+    // Clocks of devices have no timers.
+    if clock < 0 && clock & 7 == 3 {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
     let source = ClockId::from_raw(t, clock)?;
     if [4, 5, 6].contains(&clock) {
         return Err(Errno::EOPNOTSUPP.into());

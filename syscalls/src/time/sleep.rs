@@ -27,6 +27,14 @@ pub fn clock_nanosleep(
     time: UserPtr<Timespec, In>,
     rest: UserAddr,
 ) -> SysResult<i64> {
+    // Clocks of devices cannot be slept on, nor the own thread's by whatever number.
+    if clock < 0 && clock & 7 == 3 {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
+    let whose = !(clock >> 3);
+    if clock < 0 && clock & 4 != 0 && (whose == 0 || whose == t.tid()) {
+        return Err(Errno::EINVAL.into());
+    }
     let id = ClockId::from_raw(t, clock)?;
     // The coarse and raw clocks cannot be slept on, nor the own thread's.
     if [3, 4, 5, 6].contains(&clock) {

@@ -45,7 +45,7 @@ pub fn timerfd_settime(
     if flags & !(ABSTIME | CANCEL_ON_SET) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let file = t.files().get(fd.0)?;
+    let file = crate::io::file(t, fd)?;
     let timer = file.downcast::<TimerFd>().ok_or(Errno::EINVAL)?;
     let before = timer.set(value, interval, flags & ABSTIME != 0);
     Ok(old.write_opt(t, &ITimerSpec::new(before))?)
@@ -53,7 +53,7 @@ pub fn timerfd_settime(
 
 /// `timerfd_gettime(2)`.
 pub fn timerfd_gettime(t: &Arc<Task>, fd: Fd, value: UserPtr<ITimerSpec, Out>) -> SysResult<()> {
-    let file = t.files().get(fd.0)?;
+    let file = crate::io::file(t, fd)?;
     let timer = file.downcast::<TimerFd>().ok_or(Errno::EINVAL)?;
     Ok(value.write(t, &ITimerSpec::new(timer.get()))?)
 }

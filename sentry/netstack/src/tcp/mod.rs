@@ -379,7 +379,7 @@ impl Conn {
     /// The timestamp clock: milliseconds from an unguessable start.
     pub(crate) fn ts_now(&self, now: Time) -> u32 {
         self.ts_offset
-            .wrapping_add((now / 1000 & 0xffff_ffff) as u32)
+            .wrapping_add(((now / 1000) & 0xffff_ffff) as u32)
     }
 
     /// Data bytes of a full segment.

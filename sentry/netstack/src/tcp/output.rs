@@ -228,8 +228,8 @@ impl Conn {
         self.counters.bytes_sent += len;
         self.tx.last_sent = now;
         self.transmit(start, end - start, now, out);
-        if self.due.retransmit.is_none() {
-            self.arm_retransmit(now);
+        if self.due.retransmit.is_none() || self.backoff == 0 {
+            self.arm_on_send(now);
         }
     }
 

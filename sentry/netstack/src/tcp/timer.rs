@@ -58,8 +58,18 @@ impl Conn {
         }
     }
 
+    /// New data was sent: the probe waits for it anew, the timeout of the oldest does not.
+    pub(crate) fn arm_on_send(&mut self, now: Time) {
+        let oldest = self.tx.queue.front().map_or(now, |s| s.at);
+        self.arm(now, oldest);
+    }
+
     /// Arms the timeout of the oldest range, or a tail loss probe before it.
     pub(crate) fn arm_retransmit(&mut self, now: Time) {
+        self.arm(now, now);
+    }
+
+    fn arm(&mut self, now: Time, since: Time) {
         self.due.is_probe = false;
         if self.tx.queue.is_empty() {
             if !self.due.is_persist {
@@ -74,7 +84,7 @@ impl Conn {
             && self.tx.lost == 0
             && self.rack.probe_end.is_none()
             && self.rtt.srtt > 0;
-        let mut wait = rto;
+        let mut at = since.saturating_add(rto);
         if probes {
             let single = self.tx.pipe <= self.segment_size();
             let extra = if single {
@@ -83,12 +93,13 @@ impl Conn {
                 2000
             };
             let probe = self.rtt.srtt.saturating_mul(2).saturating_add(extra);
-            if probe < rto {
-                wait = probe;
+            let probe_at = now.saturating_add(probe);
+            if probe_at < at {
+                at = probe_at;
                 self.due.is_probe = true;
             }
         }
-        self.due.retransmit = Some(now.saturating_add(wait));
+        self.due.retransmit = Some(at);
     }
 
     /// With data but no window and nothing in flight, only probes can bring news.

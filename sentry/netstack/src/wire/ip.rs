@@ -53,7 +53,7 @@ fn parse_v4(b: &[u8]) -> Option<Packet<'_>> {
         return None;
     }
     let header = b.get(..header_len)?;
-    if !Sum::default().add(header).is_good() {
+    if !Sum::default().with(header).is_good() {
         return None;
     }
     let frag = u16_at(b, 6)?;
@@ -181,7 +181,7 @@ impl Header {
 pub fn fix_v4_sum(b: &mut [u8]) {
     let len = b.first().map_or(0, |v| usize::from(v & 0xf) * 4);
     put(b, 10, &[0, 0]);
-    let sum = b.get(..len).map(|h| Sum::default().add(h).finish());
+    let sum = b.get(..len).map(|h| Sum::default().with(h).finish());
     if let Some(sum) = sum {
         put(b, 10, &sum);
     }

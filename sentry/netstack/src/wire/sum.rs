@@ -9,7 +9,7 @@ pub struct Sum(u64);
 impl Sum {
     /// With these bytes.
     #[must_use]
-    pub fn add(self, bytes: &[u8]) -> Sum {
+    pub fn with(self, bytes: &[u8]) -> Sum {
         let mut acc = self.0;
         let mut words = bytes.chunks_exact(8);
         for w in &mut words {
@@ -30,12 +30,12 @@ impl Sum {
     #[must_use]
     pub fn pseudo(self, src: IpAddr, dst: IpAddr, proto: u8, len: usize) -> Sum {
         let sum = match (src, dst) {
-            (IpAddr::V4(s), IpAddr::V4(d)) => self.add(&s.octets()).add(&d.octets()),
-            (IpAddr::V6(s), IpAddr::V6(d)) => self.add(&s.octets()).add(&d.octets()),
+            (IpAddr::V4(s), IpAddr::V4(d)) => self.with(&s.octets()).with(&d.octets()),
+            (IpAddr::V6(s), IpAddr::V6(d)) => self.with(&s.octets()).with(&d.octets()),
             _ => self,
         };
         let len = u32::try_from(len).unwrap_or(0).to_be_bytes();
-        sum.add(&len).add(&[0, proto])
+        sum.with(&len).with(&[0, proto])
     }
 
     fn fold(self) -> u16 {
@@ -69,20 +69,20 @@ mod tests {
     #[test]
     fn rfc1071_example() {
         let data = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
-        assert_eq!(Sum::default().add(&data).partial(), [0xdd, 0xf2]);
-        let check = Sum::default().add(&data).finish();
-        assert!(Sum::default().add(&data).add(&check).is_good());
-        assert!(!Sum::default().add(&data).add(&[0, 0]).is_good());
+        assert_eq!(Sum::default().with(&data).partial(), [0xdd, 0xf2]);
+        let check = Sum::default().with(&data).finish();
+        assert!(Sum::default().with(&data).with(&check).is_good());
+        assert!(!Sum::default().with(&data).with(&[0, 0]).is_good());
     }
 
     #[test]
     fn odd_lengths() {
         let whole = Sum::default()
-            .add(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
+            .with(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
             .finish();
         let parts = Sum::default()
-            .add(&[1, 2])
-            .add(&[3, 4, 5, 6, 7, 8, 9, 10, 11])
+            .with(&[1, 2])
+            .with(&[3, 4, 5, 6, 7, 8, 9, 10, 11])
             .finish();
         assert_eq!(whole, parts);
     }

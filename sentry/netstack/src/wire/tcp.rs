@@ -223,7 +223,7 @@ impl Header {
 pub fn sum_is_good(src: IpAddr, dst: IpAddr, proto: u8, b: &[u8]) -> bool {
     Sum::default()
         .pseudo(src, dst, proto, b.len())
-        .add(b)
+        .with(b)
         .is_good()
 }
 

@@ -1,6 +1,5 @@
 //! A simulated network: hosts with stacks of ours on one link, packets lost, doubled and
 //! reordered by a seeded generator, time that jumps from event to event.
-#![allow(dead_code, reason = "each test uses what it needs")]
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -3,7 +3,7 @@
 //! A device node is an inode of whatever file system it lies on; opening it comes here by
 //! its device number.
 
-mod mem;
+pub mod mem;
 
 use std::sync::Arc;
 

@@ -23,7 +23,7 @@ use super::file::{File, FileOps, IoCx, OpenFlags, Whence};
 use crate::sync::Mutex;
 use crate::task::Task;
 use crate::wait::{Pollee, Share, Waker};
-use crate::{Kernel, Result};
+use crate::{Kernel, Result, SysResult};
 use item::Item;
 
 /// Edge-triggered.
@@ -283,6 +283,10 @@ fn prune(interest: &mut HashMap<Key, Arc<Item>>) {
 impl FileOps for EpollFile {
     fn as_any(&self) -> &dyn Any {
         self
+    }
+    fn ioctl(&self, _cx: &IoCx<'_>, _request: u32, _arg: u64) -> SysResult<i64> {
+        // It has commands of its own, none of which is known here.
+        Err(Errno::EINVAL.into())
     }
 
     fn seek(&self, _cx: &IoCx<'_>, cur: u64, _offset: i64, _whence: Whence) -> Result<u64> {

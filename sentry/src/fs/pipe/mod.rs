@@ -20,7 +20,7 @@ pub use fifo::open_fifo;
 use ring::Ring;
 
 use super::file::{File, FileOps, IoCx, OpenFlags};
-use super::vfs::{Attr, FileType};
+use super::vfs::{Attr, Changed, FileType, SetAttr};
 use crate::creds::{Cap, Creds};
 use crate::io::{IoDst, IoSrc};
 use crate::sync::Mutex;
@@ -56,6 +56,7 @@ pub struct Pipe {
     writer_opens: AtomicU64,
     pollee: Pollee,
     ino: u64,
+    changed: Mutex<Changed>,
 }
 
 impl Pipe {
@@ -71,6 +72,7 @@ impl Pipe {
             writer_opens: AtomicU64::new(0),
             pollee: Pollee::new(),
             ino,
+            changed: Mutex::default(),
         }
     }
 
@@ -213,6 +215,9 @@ impl FileOps for PipeEnd {
     fn as_any(&self) -> &dyn Any {
         self
     }
+    fn signals_io(&self) -> bool {
+        true
+    }
 
     fn reopen(&self, flags: OpenFlags) -> Result<Arc<dyn FileOps>> {
         let end = PipeEnd::open(&self.pipe, flags.readable(), flags.writable(), self.named);
@@ -282,12 +287,17 @@ impl FileOps for PipeEnd {
     }
 
     fn attr(&self) -> Result<Attr> {
-        Ok(Attr {
+        let attr = Attr {
             dev: 13,
             ino: self.pipe.ino,
             kind: FileType::Fifo,
             ..Attr::anonymous()
-        })
+        };
+        Ok(self.pipe.changed.lock().on(attr))
+    }
+
+    fn set_attr(&self, set: &SetAttr) -> Result<()> {
+        self.pipe.changed.lock().note(set)
     }
 
     fn description(&self) -> String {

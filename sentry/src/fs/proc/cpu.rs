@@ -33,7 +33,7 @@ pub fn uptime_text(k: &View) -> Vec<u8> {
 }
 
 /// CPU time of all processes that are there or were waited for.
-fn busy(k: &View) -> CpuTimes {
+pub fn busy(k: &View) -> CpuTimes {
     let all = k.pids.groups();
     all.iter().fold(CpuTimes::default(), |sum, g| {
         sum.plus(g.cpu_times()).plus(g.children_times())
@@ -60,7 +60,7 @@ pub fn running(k: &View) -> (usize, usize) {
 /// `/proc/stat`. Time is known for the whole, so each CPU shows an equal share.
 pub fn stat(k: &View) -> Vec<u8> {
     let up = uptime(k);
-    let CpuTimes { user, system } = busy(k);
+    let CpuTimes { user, system, .. } = busy(k);
     let idle = idle(k, up);
     let cpus = k.kernel.host.cpus.max(1);
     let line = |name: &str, n: u32| {

@@ -4,6 +4,7 @@
 //! tree under `/proc/sys`. Every value is taken from the kernel when it is read.
 
 mod cpu;
+pub mod load;
 mod memory;
 mod net;
 mod pid;
@@ -11,6 +12,8 @@ mod root;
 mod sysctl;
 
 use std::sync::{Arc, Weak};
+
+pub use pid::process_of;
 
 use super::pseudo::{Dir, Node, PseudoFs};
 use super::vfs::Owner;

@@ -9,8 +9,6 @@ use crate::fs::vfs::Inode;
 use crate::net::{inet, tables};
 use crate::task::Task;
 
-const UNIX: &str = "Num       RefCount Protocol Flags    Type St Inode Path\n";
-
 type Source = fn(&Arc<Kernel>) -> String;
 
 /// Names and texts.
@@ -30,7 +28,7 @@ const FILES: &[(&str, Source)] = &[
     ("tcp6", |k| tables::tcp(k, true)),
     ("udp", |k| tables::datagram(inet::udp_rows(k), false)),
     ("udp6", |k| tables::datagram(inet::udp_rows(k), true)),
-    ("unix", |_| UNIX.to_owned()),
+    ("unix", |k| k.net.unix.table()),
 ];
 
 /// The directory.

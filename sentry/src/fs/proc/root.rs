@@ -61,10 +61,10 @@ fn filesystems(_: &View) -> Vec<u8> {
 
 fn loadavg(k: &View) -> Vec<u8> {
     let (running, _) = cpu::running(k);
-    // The load is the number that runs just now: the kernel has no tick to average it by.
-    let load = format!("{running}.00");
+    let (now, used) = (cpu::uptime(k), cpu::busy(k).total());
+    let [a, b, c] = k.kernel.load.lock().look(now, used);
     let (total, last) = (k.pids.count(), k.pids.last_pid());
-    format!("{load} {load} {load} {}/{total} {last}\n", running.max(1)).into_bytes()
+    format!("{a:.2} {b:.2} {c:.2} {}/{total} {last}\n", running.max(1)).into_bytes()
 }
 
 fn version(k: &View) -> Vec<u8> {

@@ -40,6 +40,11 @@ impl<T: Tree> Dir<T> {
     pub fn new(node: Node, tree: T) -> Arc<Dir<T>> {
         Arc::new(Dir { node, tree })
     }
+
+    /// What it lists.
+    pub fn tree(&self) -> &T {
+        &self.tree
+    }
 }
 
 impl<T: Tree> Inode for Dir<T> {

@@ -89,7 +89,7 @@ impl Node {
 }
 
 /// A new position in a made-up file, which has no end to count from.
-fn seek(cur: u64, offset: i64, whence: Whence) -> Result<u64> {
+pub(crate) fn seek(cur: u64, offset: i64, whence: Whence) -> Result<u64> {
     let base = match whence {
         Whence::Set => 0,
         Whence::Cur => cur,

@@ -123,6 +123,9 @@ impl FileOps for Master {
     fn as_any(&self) -> &dyn Any {
         self
     }
+    fn signals_io(&self) -> bool {
+        true
+    }
 
     fn read(&self, _cx: &IoCx<'_>, dst: &mut dyn IoDst, _pos: u64) -> Result<usize> {
         if dst.remaining() == 0 {

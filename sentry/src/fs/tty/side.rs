@@ -216,6 +216,9 @@ impl FileOps for OpenTty {
     fn as_any(&self) -> &dyn Any {
         self
     }
+    fn signals_io(&self) -> bool {
+        true
+    }
 
     fn read(&self, cx: &IoCx<'_>, dst: &mut dyn IoDst, _pos: u64) -> Result<usize> {
         if let Some(t) = cx.task {

@@ -141,6 +141,42 @@ pub enum TimeSet {
     To(FileTime),
 }
 
+/// What was changed of the attributes of an object without a file system (pipe, socket).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Changed(SetAttr);
+
+impl Changed {
+    /// Notes a change; `EOPNOTSUPP` for the size.
+    pub fn note(&mut self, set: &SetAttr) -> crate::Result<()> {
+        if set.size.is_some() {
+            return Err(abi::Errno::EOPNOTSUPP);
+        }
+        self.0.perm = set.perm.or(self.0.perm);
+        self.0.uid = set.uid.or(self.0.uid);
+        self.0.gid = set.gid.or(self.0.gid);
+        self.0.atime = set.atime.or(self.0.atime);
+        self.0.mtime = set.mtime.or(self.0.mtime);
+        Ok(())
+    }
+
+    /// `attr` with the changes.
+    #[must_use]
+    pub fn on(&self, attr: Attr) -> Attr {
+        let time = |to: Option<TimeSet>, old| match to {
+            Some(TimeSet::To(t)) => t,
+            _ => old,
+        };
+        Attr {
+            perm: self.0.perm.map_or(attr.perm, |p| p & 0o7777),
+            uid: self.0.uid.unwrap_or(attr.uid),
+            gid: self.0.gid.unwrap_or(attr.gid),
+            atime: time(self.0.atime, attr.atime),
+            mtime: time(self.0.mtime, attr.mtime),
+            ..attr
+        }
+    }
+}
+
 /// Which attributes to change; the walk has checked permissions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as in inode(7)")]

@@ -24,7 +24,7 @@ pub mod rename;
 pub mod setattr;
 pub mod walk;
 
-pub use attr::{Attr, FileTime, FileType, SetAttr, TimeSet};
+pub use attr::{Attr, Changed, FileTime, FileType, SetAttr, TimeSet};
 pub use dentry::Dentry;
 pub use device::{Device, DeviceTable};
 pub use inode::{

@@ -81,6 +81,7 @@ pub fn open_at(cx: &WalkCx<'_>, path: &Path, flags: OpenFlags) -> Result<Opened>
     match kind {
         FileType::Symlink => return Err(Errno::ELOOP),
         FileType::Directory if want.contains(Access::W) => return Err(Errno::EISDIR),
+        FileType::Directory if flags.contains(OpenFlags::DIRECT) => return Err(Errno::EINVAL),
         FileType::CharDevice | FileType::BlockDevice
             if path.mount.flags().contains(MountFlags::NODEV) =>
         {
@@ -145,8 +146,12 @@ fn open_create(cx: &WalkCx<'_>, start: &Path, name: &[u8], how: &OpenHow) -> Res
     let mut walker = Walker::new(cx, start, how.walk);
     let mut text = name.to_vec();
     loop {
-        let Last::Name(name, false) = walker.parent(&text)? else {
-            return Err(Errno::EISDIR);
+        let name = match walker.parent(&text)? {
+            Last::Name(name, false) => name,
+            Last::Name(..) => return Err(Errno::EISDIR),
+            // A way that ends with no name leads to what is there already.
+            _ if flags.contains(OpenFlags::EXCL) => return Err(Errno::EEXIST),
+            _ => return Err(Errno::EISDIR),
         };
         let dir = walker.place().clone();
         let mut path = Path {

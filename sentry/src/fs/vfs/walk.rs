@@ -355,7 +355,10 @@ pub fn child_locked(dir: &Path, parent: &Arc<dyn Inode>, name: &[u8]) -> Result<
         return Ok(found);
     }
     if dir.dentry.is_dead() {
-        return Err(Errno::ENOENT);
+        // A made-up directory says itself why there is nothing any more.
+        let made_up = dir.mount.fs.missing_is_error();
+        let why = made_up.then(|| parent.lookup(name).err()).flatten();
+        return Err(why.unwrap_or(Errno::ENOENT));
     }
     match parent.lookup(name) {
         Ok(inode) => Ok(dir.dentry.insert(name, Some(inode))),

@@ -9,6 +9,7 @@
 
 mod device;
 mod errors;
+mod membership;
 mod option;
 mod ports;
 pub(in crate::net) mod raw;

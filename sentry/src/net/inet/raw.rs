@@ -309,7 +309,7 @@ impl RawSocket {
         netstack::wire::put(data, 4, &id.to_be_bytes());
         if self.proto == ICMP {
             netstack::wire::put(data, 2, &[0, 0]);
-            let sum = netstack::wire::sum::Sum::default().add(data).finish();
+            let sum = netstack::wire::sum::Sum::default().with(data).finish();
             netstack::wire::put(data, 2, &sum);
         }
         Ok(())

@@ -10,6 +10,7 @@ use abi::Errno;
 use abi::fs::PollEvents;
 
 use super::errors::ErrorQueue;
+use super::membership::{self, Membership};
 use super::option::{IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_V6ONLY, IpOptions, SOL_IP, SOL_IPV6};
 use super::ports::{Binding, Rules};
 use super::rows::SocketRow;
@@ -48,6 +49,8 @@ struct State {
     peer: Option<SocketAddr>,
     shut_read: bool,
     shut_write: bool,
+    /// Groups joined: link and group.
+    groups: Vec<(u32, IpAddr)>,
 }
 
 struct Datagram {
@@ -339,6 +342,30 @@ impl UdpSocket {
 }
 
 impl UdpSocket {
+    /// Joins or leaves a group. `ENODEV` without such a link, `EADDRINUSE` when it is in,
+    /// `EADDRNOTAVAIL` when it is not.
+    fn change_membership(&self, m: Membership) -> Result<()> {
+        let kernel = self.kernel.upgrade().ok_or(Errno::ENODEV)?;
+        let outside = &kernel.net.outside;
+        let mut s = self.state.lock();
+        if m.join {
+            let link = outside.look(|stack| stack.join(m.group, m.link, m.own));
+            let link = link.ok_or(Errno::ENODEV)?;
+            if s.groups.contains(&(link, m.group)) {
+                outside.look(|stack| stack.leave(m.group, link));
+                return Err(Errno::EADDRINUSE);
+            }
+            s.groups.push((link, m.group));
+            return Ok(());
+        }
+        let fits =
+            |(link, group): &(u32, IpAddr)| *group == m.group && (m.link == 0 || *link == m.link);
+        let at = s.groups.iter().position(fits).ok_or(Errno::EADDRNOTAVAIL)?;
+        let (link, group) = s.groups.swap_remove(at);
+        outside.look(|stack| stack.leave(group, link));
+        Ok(())
+    }
+
     /// Its row in the socket tables.
     pub(super) fn row(&self) -> SocketRow {
         const ESTABLISHED: u8 = 1;
@@ -566,13 +593,25 @@ impl Socket for UdpSocket {
         if v6only && self.common.domain == AF_INET6 && self.state.lock().local.is_some() {
             return Err(Errno::EINVAL);
         }
+        if let Some(m) = membership::parse(self.common.domain, level, name, value)? {
+            return self.change_membership(m);
+        }
         self.ip.set(self.common.domain, 17, level, name, value)
     }
 }
 
 impl Drop for UdpSocket {
     fn drop(&mut self) {
-        let local = self.state.get_mut().local;
+        let state = self.state.get_mut();
+        let local = state.local;
+        let groups = std::mem::take(&mut state.groups);
+        if let Some(kernel) = self.kernel.upgrade().filter(|_| !groups.is_empty()) {
+            kernel.net.outside.look(|stack| {
+                for (link, group) in groups {
+                    stack.leave(group, link);
+                }
+            });
+        }
         if let (Some(kernel), Some(local)) = (self.kernel.upgrade(), local) {
             kernel.net.inet.udp.release(local.port(), &self.me);
         }

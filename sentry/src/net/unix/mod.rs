@@ -8,7 +8,8 @@
 //! notification. User memory is copied out under `rx`.
 
 mod connect;
-pub mod names;
+pub mod list;
+mod names;
 mod queue;
 mod rights;
 mod transfer;
@@ -85,7 +86,7 @@ impl UnixSocket {
         } else {
             kind
         };
-        Ok(Arc::new_cyclic(|me| UnixSocket {
+        let socket = Arc::new_cyclic(|me| UnixSocket {
             me: me.clone(),
             kernel: Arc::downgrade(kernel),
             common: Common::new(kernel, AF_UNIX, kind, 0),
@@ -103,7 +104,9 @@ impl UnixSocket {
             }),
             rx: Mutex::default(),
             in_flight: AtomicUsize::new(0),
-        }))
+        });
+        kernel.net.unix.all.add(&socket);
+        Ok(socket)
     }
 
     /// Whether it carries connections rather than single messages.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use abi::Errno;
 
 use super::UnixSocket;
+use super::list::All;
 use super::rights::Grave;
 use crate::Result;
 use crate::fs::vfs::{Access, FileType, Inode, WalkCx, WalkFlags, change, perm, walk};
@@ -19,6 +20,7 @@ use crate::task::Task;
 pub struct Names {
     bound: Mutex<HashMap<Vec<u8>, Weak<UnixSocket>>>,
     next_auto: AtomicU32,
+    pub(super) all: All,
     pub(super) in_flight: AtomicUsize,
     pub(super) grave: Mutex<Grave>,
 }

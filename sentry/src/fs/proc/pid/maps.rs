@@ -3,6 +3,8 @@
 use std::io::Write;
 
 use crate::Result;
+use crate::mm::report::MapLine;
+use crate::mm::{MapProt, VmaFlags};
 use crate::task::Task;
 
 /// Most bytes of arguments or environment shown.
@@ -37,31 +39,105 @@ pub fn auxv(t: &Task) -> Result<Vec<u8>> {
     Ok(t.mm().auxv())
 }
 
-/// The body of an `smaps` entry.
-fn sizes(out: &mut Vec<u8>, size: u64, rss: u64) {
-    let kb = |n: u64| n / 1024;
-    let rows = [
-        ("Size", kb(size)),
-        ("KernelPageSize", 4),
-        ("MMUPageSize", 4),
-        ("Rss", kb(rss)),
-        ("Pss", kb(rss)),
-        ("Shared_Clean", 0),
-        ("Shared_Dirty", 0),
-        ("Private_Clean", 0),
-        ("Private_Dirty", kb(rss)),
-        ("Referenced", kb(rss)),
-        ("Anonymous", kb(rss)),
-        ("LazyFree", 0),
-        ("AnonHugePages", 0),
-        ("Swap", 0),
-        ("SwapPss", 0),
-        ("Locked", 0),
-    ];
-    for (name, value) in rows {
-        // Writing to a vector cannot fail.
-        let _ = writeln!(out, "{:<16}{value:>8} kB", format!("{name}:"));
+/// Sizes of a mapping, or of all: mapped, present, present and its own.
+#[derive(Clone, Copy, Default)]
+struct Sizes {
+    size: u64,
+    rss: u64,
+    private: u64,
+    locked: u64,
+}
+
+impl Sizes {
+    fn of(l: &MapLine) -> Sizes {
+        let locked = l.flags.contains(VmaFlags::LOCKED);
+        Sizes {
+            size: l.end - l.start,
+            rss: l.rss,
+            private: l.private,
+            locked: if locked { l.rss } else { 0 },
+        }
     }
+
+    fn plus(self, o: Sizes) -> Sizes {
+        Sizes {
+            size: self.size.saturating_add(o.size),
+            rss: self.rss.saturating_add(o.rss),
+            private: self.private.saturating_add(o.private),
+            locked: self.locked.saturating_add(o.locked),
+        }
+    }
+
+    /// The body of an `smaps` entry. What is not a mapping's own counts as shared and clean.
+    fn write(self, out: &mut Vec<u8>, mapping: bool) {
+        let shared = self.rss.saturating_sub(self.private);
+        let head = [
+            ("Size", self.size),
+            ("KernelPageSize", 4096),
+            ("MMUPageSize", 4096),
+        ];
+        let body = [
+            ("Rss", self.rss),
+            ("Pss", self.rss),
+            ("Pss_Dirty", self.private),
+            ("Shared_Clean", shared),
+            ("Shared_Dirty", 0),
+            ("Private_Clean", 0),
+            ("Private_Dirty", self.private),
+            ("Referenced", self.rss),
+            ("Anonymous", self.private),
+            ("LazyFree", 0),
+            ("AnonHugePages", 0),
+            ("ShmemPmdMapped", 0),
+            ("FilePmdMapped", 0),
+            ("Shared_Hugetlb", 0),
+            ("Private_Hugetlb", 0),
+            ("Swap", 0),
+            ("SwapPss", 0),
+            ("Locked", self.locked),
+        ];
+        let head = head.iter().filter(|_| mapping);
+        for (name, bytes) in head.chain(&body) {
+            // Writing to a vector cannot fail.
+            let _ = writeln!(out, "{:<16}{:>8} kB", format!("{name}:"), bytes / 1024);
+        }
+    }
+}
+
+/// The two-letter flags of `smaps` (`proc_pid_smaps(5)`).
+fn flag_names(l: &MapLine) -> String {
+    let prot = |p| l.prot.contains(p);
+    let flag = |f| l.flags.contains(f);
+    let shared = flag(VmaFlags::SHARED);
+    let may_write = !shared || flag(VmaFlags::MAYWRITE);
+    let table = [
+        (prot(MapProt::READ), "rd"),
+        (prot(MapProt::WRITE), "wr"),
+        (prot(MapProt::EXEC), "ex"),
+        (shared, "sh"),
+        (true, "mr"),
+        (may_write, "mw"),
+        (!flag(VmaFlags::NOEXEC), "me"),
+        (shared, "ms"),
+        (flag(VmaFlags::GROWSDOWN), "gd"),
+        (flag(VmaFlags::LOCKED), "lo"),
+        (flag(VmaFlags::SEQUENTIAL), "sr"),
+        (flag(VmaFlags::RANDOM), "rr"),
+        (flag(VmaFlags::DONTFORK), "dc"),
+        (
+            !shared && prot(MapProt::WRITE) && !flag(VmaFlags::NORESERVE),
+            "ac",
+        ),
+        (flag(VmaFlags::NORESERVE), "nr"),
+        (flag(VmaFlags::WIPEONFORK), "wf"),
+        (flag(VmaFlags::DONTDUMP), "dd"),
+        (true, "sd"),
+        (flag(VmaFlags::HUGEPAGE), "hg"),
+        (flag(VmaFlags::NOHUGEPAGE), "nh"),
+        (flag(VmaFlags::MERGEABLE), "mg"),
+    ];
+    let set = table.iter().filter(|(on, _)| *on);
+    set.map(|(_, name)| format!("{name} ")).collect()
 }
 
 /// `smaps`.
@@ -69,8 +145,12 @@ pub fn smaps(t: &Task) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     for line in t.mm().map_lines(true) {
         line.write_header(&mut out);
-        sizes(&mut out, line.end - line.start, line.rss);
-        out.extend(b"VmFlags: rd\n");
+        Sizes::of(&line).write(&mut out, true);
+        let _ = writeln!(
+            out,
+            "THPeligible:           0\nVmFlags: {}",
+            flag_names(&line)
+        );
     }
     Ok(out)
 }
@@ -87,7 +167,8 @@ pub fn smaps_rollup(t: &Task) -> Result<Vec<u8>> {
         "{:08x}-{:08x} ---p 00000000 00:00 0                          [rollup]",
         first.start, last.end
     );
-    let size = lines.iter().map(|l| l.end - l.start).sum();
-    sizes(&mut out, size, lines.iter().map(|l| l.rss).sum());
+    let all = lines.iter().map(Sizes::of);
+    all.fold(Sizes::default(), Sizes::plus)
+        .write(&mut out, false);
     Ok(out)
 }

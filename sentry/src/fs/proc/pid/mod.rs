@@ -8,6 +8,7 @@ mod links;
 mod maps;
 mod mem;
 mod mounts;
+mod pagemap;
 mod stat;
 mod status;
 
@@ -99,7 +100,7 @@ const fn guarded(name: &'static str, perm: u32, make: Make) -> Entry {
 }
 
 /// Text files every process and thread has.
-const ENTRIES: [Entry; 25] = [
+const ENTRIES: [Entry; 26] = [
     guarded("auxv", 0o400, maps::auxv),
     open("cgroup", |_| Ok(b"0::/\n".to_vec())),
     open("cmdline", maps::cmdline),
@@ -107,13 +108,14 @@ const ENTRIES: [Entry; 25] = [
     open("gid_map", |_| {
         Ok(b"         0          0 4294967295\n".to_vec())
     }),
+    guarded("io", 0o400, stat::io),
     open("limits", status::limits),
     open("loginuid", |_| Ok(b"4294967295".to_vec())),
     guarded("maps", 0o444, |t| Ok(t.mm().maps_text())),
     open("mountinfo", mounts::mountinfo),
     open("mounts", mounts::mounts),
     open("mountstats", mounts::mountstats),
-    open("oom_score", |_| Ok(b"0\n".to_vec())),
+    open("oom_score", stat::oom_score),
     guarded("personality", 0o400, status::personality),
     open("schedstat", stat::schedstat),
     open("sessionid", |_| Ok(b"4294967295".to_vec())),
@@ -128,7 +130,7 @@ const ENTRIES: [Entry; 25] = [
     open("uid_map", |_| {
         Ok(b"         0          0 4294967295\n".to_vec())
     }),
-    open("wchan", |_| Ok(b"0".to_vec())),
+    open("wchan", stat::wchan),
 ];
 
 /// Writable text files.
@@ -199,6 +201,7 @@ impl Tree for Process {
         match name {
             "fd" => Ok(fds::fd_dir(s)),
             "mem" => Ok(mem::MemFile::new(s)),
+            "pagemap" => Ok(pagemap::PageMap::new(s)),
             "fdinfo" => Ok(fds::fdinfo_dir(s)),
             "net" => Ok(net::dir(&s.proc, s.node("net", 0o555))),
             "ns" => Ok(links::ns_dir(s)),
@@ -219,10 +222,22 @@ impl Tree for Process {
             .filter(|d| self.subject.tid.is_none() || **d != "task");
         all.extend(dirs.map(|d| (d.as_bytes().to_vec(), FileType::Directory)));
         all.push((b"mem".to_vec(), FileType::Regular));
+        all.push((b"pagemap".to_vec(), FileType::Regular));
         all.extend(["cwd", "exe", "root"].map(|l| (l.as_bytes().to_vec(), FileType::Symlink)));
         all.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(all)
     }
+}
+
+/// The process whose `/proc/PID` this is, which stands for it as a pidfd does; `EBADF` for
+/// any other inode, `ESRCH` when it is gone.
+pub fn process_of(inode: &dyn Inode) -> Result<Arc<ThreadGroup>> {
+    let dir = inode.as_any().downcast_ref::<Dir<Process>>();
+    let subject = &dir.ok_or(Errno::EBADF)?.tree().subject;
+    if subject.tid.is_some() {
+        return Err(Errno::EBADF);
+    }
+    subject.group()
 }
 
 /// `/proc/PID/task`.

@@ -31,8 +31,8 @@ pub fn stat(t: &Task) -> Result<Vec<u8>> {
         tty.to_string(),
         tpgid.to_string(),
         if exe { "4194560" } else { "4194368" }.to_owned(),
-        // Faults are the host's and not counted.
-        "0 0 0 0".to_owned(),
+        // Faults the host resolves are not seen.
+        format!("{} {} 0 0", own.counts.faults, children.counts.faults),
         ticks(own.user).to_string(),
         ticks(own.system).to_string(),
         ticks(children.user).to_string(),
@@ -88,6 +88,34 @@ pub fn statm(t: &Task) -> Result<Vec<u8>> {
         pages(u.data + u.stack)
     );
     Ok(text.into_bytes())
+}
+
+/// `io` (`proc_pid_io(5)`): bytes that reached a disk are the host's to know.
+pub fn io(t: &Task) -> Result<Vec<u8>> {
+    let c = t.thread_group().cpu_times().counts;
+    Ok(format!(
+        "rchar: {}\nwchar: {}\nsyscr: {}\nsyscw: {}\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n",
+        c.read_bytes, c.written_bytes, c.reads, c.writes
+    )
+    .into_bytes())
+}
+
+/// `wchan`: what a sleeping thread waits in.
+pub fn wchan(t: &Task) -> Result<Vec<u8>> {
+    Ok(t.park.waits_in().unwrap_or("0").as_bytes().to_vec())
+}
+
+/// `oom_score`: the share of memory, moved by the adjustment.
+pub fn oom_score(t: &Task) -> Result<Vec<u8>> {
+    let total = (t.kernel.host.memory / PAGE_SIZE).max(1);
+    let rss = t.mm().usage().rss() / PAGE_SIZE;
+    let adjust = i64::from(t.thread_group().oom_score_adj.load(Ordering::Relaxed));
+    if adjust == -1000 {
+        return Ok(b"0\n".to_vec());
+    }
+    let share = i64::try_from(rss.saturating_mul(1000) / total).unwrap_or(1000);
+    let score = (1000 + share + adjust) * 2 / 3;
+    Ok(format!("{}\n", score.max(0)).into_bytes())
 }
 
 /// `schedstat`: time on a CPU in ns; waiting time and slices are the host's.

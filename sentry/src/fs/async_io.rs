@@ -1,0 +1,126 @@
+//! Signal-driven I/O (`O_ASYNC`, `F_SETOWN`, `F_SETSIG`; `fcntl(2)`, "Managing signals").
+//!
+//! A description with `O_ASYNC` waits in its object's queue like a task would; a
+//! notification becomes a signal for its owner.
+
+use std::sync::{Arc, Weak};
+
+use abi::fs::PollEvents;
+use abi::signal::{SigInfo, Signal};
+
+use super::file::{File, SignalOwner};
+use crate::signal::{info, send};
+use crate::task::group::ThreadGroup;
+use crate::task::{PidNamespace, Task};
+use crate::wait::{Registration, Share, Wake, Waker};
+
+/// `POLL_IN`, `POLL_OUT`, `POLL_PRI` of `siginfo_t`, and the bits of their bands.
+const POLL_IN: (i32, i64) = (1, 0x41);
+const POLL_OUT: (i32, i64) = (2, 0x304);
+const POLL_PRI: (i32, i64) = (5, 0x82);
+
+/// `F_OWNER_TID`, `F_OWNER_PID`; the third is a process group.
+const OWNER_TID: i32 = 0;
+const OWNER_PID: i32 = 1;
+
+/// What tells the owner of a description.
+struct Teller {
+    file: Weak<File>,
+    ns: Arc<PidNamespace>,
+    fd: i32,
+}
+
+impl Wake for Teller {
+    fn wake(&self, events: PollEvents) -> bool {
+        let Some(file) = self.file.upgrade() else {
+            return false;
+        };
+        let flags = file.flags();
+        let input = PollEvents::IN | PollEvents::HUP | PollEvents::ERR;
+        let reason = if events.contains(PollEvents::PRI) {
+            POLL_PRI
+        } else if flags.readable() && events.intersects(input) {
+            POLL_IN
+        } else if flags.writable() && events.intersects(PollEvents::OUT | PollEvents::ERR) {
+            POLL_OUT
+        } else {
+            return false;
+        };
+        let owner = *file.signal_owner.lock();
+        self.tell(&owner, reason);
+        true
+    }
+}
+
+impl Teller {
+    fn tell(&self, owner: &SignalOwner, reason: (i32, i64)) {
+        if owner.id == 0 {
+            return;
+        }
+        let info = self.info(owner, reason);
+        match owner.kind {
+            OWNER_TID => {
+                if let Some(task) = self.ns.task(owner.id)
+                    && may_tell(owner, &task)
+                {
+                    let _: crate::Result<()> = send::to_task(&task, info, send::Origin::Kernel);
+                }
+            }
+            OWNER_PID => {
+                if let Some(group) = self.ns.group(owner.id) {
+                    tell_group(owner, &group, info);
+                }
+            }
+            _ => {
+                let members = self.ns.pgrp(owner.id).map(|p| p.members());
+                for group in members.unwrap_or_default() {
+                    tell_group(owner, &group, info);
+                }
+            }
+        }
+    }
+
+    /// Plain `SIGIO` unless the owner asked to be told what happened where.
+    fn info(&self, owner: &SignalOwner, (code, band): (i32, i64)) -> SigInfo {
+        let chosen = u64::try_from(owner.signal).ok().and_then(Signal::new);
+        let Some(signal) = chosen else {
+            return info::kernel(Signal::SIGIO);
+        };
+        info::io(signal, code, band, self.fd)
+    }
+}
+
+fn tell_group(owner: &SignalOwner, group: &Arc<ThreadGroup>, info: SigInfo) {
+    if group.main_task().is_some_and(|t| may_tell(owner, &t)) {
+        let _: crate::Result<()> = send::to_group(group, info, send::Origin::Kernel);
+    }
+}
+
+/// Who set the owner must be allowed to send it signals.
+fn may_tell(owner: &SignalOwner, task: &Task) -> bool {
+    let them = task.creds();
+    let (uid, euid) = owner.set_by;
+    let same = |u: u32| u == them.uid || u == them.suid;
+    euid == 0 || same(uid) || same(euid)
+}
+
+impl File {
+    /// Begins or ends signal-driven I/O through descriptor `fd`; whether the object does it.
+    pub fn set_async(self: &Arc<File>, t: &Arc<Task>, fd: i32, on: bool) -> bool {
+        if !self.ops.signals_io() {
+            return false;
+        }
+        let place: Option<Registration> = self.ops.pollee().filter(|_| on).map(|queue| {
+            let teller = Teller {
+                file: Arc::downgrade(self),
+                ns: t.pid_ns().clone(),
+                fd,
+            };
+            let events = PollEvents::IN | PollEvents::OUT | PollEvents::PRI;
+            queue.register(events, Waker::Other(Arc::new(teller)), Share::All)
+        });
+        let old = std::mem::replace(&mut *self.async_place.lock(), place);
+        drop(old);
+        true
+    }
+}
