@@ -56,6 +56,7 @@ impl Rig {
             trap: TRAP,
             maps: None,
             keeper: false,
+            enter: &[],
         })?;
         Ok(Self {
             platform,

@@ -199,6 +199,14 @@ pub trait AddressSpace: Send + Sync {
     fn words(&self) -> Option<u64> {
         None
     }
+    /// Address of a word, readable by guest code, that holds 0 or the address of code that
+    /// serves a system call faster than its instruction: jumped to with the number in rax,
+    /// the arguments in their registers and the address after the instruction in r11, it
+    /// comes back there, or to the instruction, having changed nothing but rax, rcx and r11.
+    /// `None` where there is no such thing.
+    fn post_word(&self) -> Option<u64> {
+        None
+    }
     /// Sets one of the words. Guest threads see it at once.
     fn set_word(&self, _index: usize, _value: u64) {}
 }

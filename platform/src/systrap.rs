@@ -47,6 +47,8 @@ pub struct Config {
     pub workers: usize,
     /// System call numbers that are to arrive with full registers.
     pub trap: &'static [u32],
+    /// Further numbers that are to arrive from the host thread, not from a page it shares.
+    pub enter: &'static [u32],
     /// `/proc/self/maps` opened earlier, where there is no `/proc` any more: says where the
     /// host's vDSO is. `None`: looked up by path.
     pub maps: Option<File>,
@@ -144,12 +146,54 @@ impl Systrap {
             .store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
+    /// Looks for posted calls as long as it is worth it; an event, if one came meanwhile.
+    fn look_out(&self, worker: &core::Worker, until: Option<Instant>) -> Option<Event> {
+        let last = worker.last.lock().take();
+        let mut slot = worker.session.lock();
+        match &mut *slot {
+            Some(session) => session.renew(),
+            None => {
+                let thread = self.core.threads.read().get(last?)?;
+                *slot = context::Session::open(&thread, worker);
+            }
+        }
+        loop {
+            match slot.as_mut()?.look() {
+                context::Look::Call(event) => return Some(event),
+                context::Look::Nothing => {}
+                context::Look::Others => {
+                    drop(slot);
+                    if let Some(event) = worker.take_queued() {
+                        return Some(event);
+                    }
+                    if until.is_some_and(|until| Instant::now() >= until) {
+                        return None;
+                    }
+                    let polled = raw::epoll_wait(worker.epoll(), Some(Duration::ZERO));
+                    if let Ok(Some((flags, data))) = polled
+                        && let Some(event) = self.dispatch(worker, flags, data)
+                    {
+                        return Some(event);
+                    }
+                    slot = worker.session.lock();
+                }
+                context::Look::Over => {
+                    *slot = None;
+                    return None;
+                }
+            }
+        }
+    }
+
     /// Turns an epoll event into one to report, if there is anything to.
     fn dispatch(&self, worker: &core::Worker, flags: u32, data: u64) -> Option<Event> {
         match Source::from_data(data) {
             Source::Thread(key) => {
                 let thread = self.core.threads.read().get(key)?;
-                thread.ready(flags)
+                worker.came_otherwise(&thread);
+                let event = thread.ready(flags)?;
+                *worker.last.lock() = Some(key);
+                Some(event)
             }
             Source::Stub(key) => {
                 let stub = self.core.stubs.read().get(key)?;
@@ -189,6 +233,9 @@ impl Platform for Systrap {
             if self.core.watchdog.is_armed() {
                 self.core.watchdog.look();
                 left = Some(left.map_or(watchdog::PERIOD, |left| left.min(watchdog::PERIOD)));
+            }
+            if let Some(event) = self.look_out(worker, until) {
+                return event;
             }
             // A worker with nothing to do forks the stub that the next exec will want.
             let spare = self.core.keeper.is_none() && self.pool.is_low();
@@ -273,6 +320,9 @@ impl Platform for Systrap {
 
 impl Drop for Systrap {
     fn drop(&mut self) {
+        for worker in &self.core.workers {
+            *worker.session.lock() = None;
+        }
         // The stubs and threads in the tables refer to the core, which holds the tables.
         let stubs = self.core.stubs.read().all();
         for stub in &stubs {

@@ -7,15 +7,18 @@
 //! `WAIT_KILLABLE_RECV` a signal for a thread whose call was received waits for the reply.
 //! Neighbours: `frame` (the register file), `space` (the stub), `core` (wait sets).
 
+mod post;
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::core::{Core, Key, Source};
 use super::frame::Area;
-use super::layout::{AREA_BIRTH, Op};
+use super::layout::{AREA_BIRTH, Op, WAITBELL};
 use super::raw::{self, Notif};
 use super::space::Stub;
 use crate::{
@@ -23,6 +26,7 @@ use crate::{
     WorkerId,
 };
 
+pub use post::{Look, Session};
 /// How long the next event of a thread is waited for that was interrupted.
 const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 /// How often it is looked whether somebody else has taken that event.
@@ -52,6 +56,8 @@ enum Phase {
     Born { go: bool },
     /// Stopped in a call that was notified: number and arguments only.
     HeldCall { id: u64, nr: i32, args: [u64; 6] },
+    /// Stopped in a call that it posted; the host thread runs and waits for the result.
+    Posted,
     /// Stopped in the doorbell: a whole frame at this offset of the area.
     HeldFrame { id: u64, at: u64 },
     /// Guest code runs.
@@ -66,7 +72,11 @@ impl Phase {
         match self {
             Self::HeldFrame { at, .. } => Some(at),
             Self::Born { go: false } => Some(AREA_BIRTH),
-            Self::Born { go: true } | Self::HeldCall { .. } | Self::Run | Self::Gone => None,
+            Self::Born { go: true }
+            | Self::HeldCall { .. }
+            | Self::Posted
+            | Self::Run
+            | Self::Gone => None,
         }
     }
 }
@@ -83,6 +93,7 @@ struct State {
     watched: bool,
     exiting: bool,
     reported: bool,
+    posting: post::Posting,
     /// A change of the space that the host is to make by the call in hand.
     entrusted: Entrusted,
 }
@@ -149,6 +160,7 @@ impl Thread {
             watched: false,
             exiting: false,
             reported: false,
+            posting: post::Posting::default(),
             entrusted: Entrusted::No,
         };
         Arc::new(Self {
@@ -234,7 +246,7 @@ impl Thread {
     fn finish(&self, signo: u8) -> Option<Event> {
         self.leave_set();
         let mut state = self.state.lock();
-        state.phase = Phase::Gone;
+        self.set_phase(&mut state, Phase::Gone);
         let first = !std::mem::replace(&mut state.reported, true);
         drop(state);
         self.core.threads.write().remove(self.key);
@@ -267,26 +279,31 @@ impl Thread {
             self.born(&mut state, notif, go);
             return None;
         }
+        if state.phase == Phase::Posted && notif.pid == state.tid.cast_unsigned() {
+            self.notified_posted(&mut state, notif);
+            return None;
+        }
         if state.phase != Phase::Run || notif.pid != state.tid.cast_unsigned() {
             self.stub.kill();
             return None;
         }
+        if self.late_waiter(&mut state, notif) {
+            return None;
+        }
         state.irq = false;
         state.entrusted = Entrusted::No;
-        let doorbell = notif.ip == base + self.core.entries.doorbell_ip;
-        if doorbell && let Some(at) = self.area.frame_at(notif.arg(0)) {
-            state.phase = Phase::HeldFrame { id: notif.id, at };
+        if let Some(at) = self.doorbell_frame(notif) {
+            self.set_phase(&mut state, Phase::HeldFrame { id: notif.id, at });
+            self.leave_posting(&mut state, at);
             if state.exiting {
                 self.end(&mut state);
                 return None;
             }
             return Some(self.frame_exit(notif, at));
         }
-        state.phase = Phase::HeldCall {
-            id: notif.id,
-            nr: notif.nr,
-            args: notif.args,
-        };
+        self.set_phase(&mut state, held_call(notif));
+        state.posting.answer = None;
+        state.posting.notified();
         if state.exiting {
             self.end(&mut state);
             return None;
@@ -302,15 +319,30 @@ impl Thread {
         })
     }
 
+    /// The frame with which the handler rang the doorbell, if that is what it is.
+    fn doorbell_frame(&self, notif: &Notif) -> Option<u64> {
+        let doorbell = notif.ip == self.core.layout.base + self.core.entries.doorbell_ip;
+        self.area.frame_at(notif.arg(0)).filter(|_| doorbell)
+    }
+
+    /// Enters a phase, and counts the threads that run.
+    fn set_phase(&self, state: &mut State, phase: Phase) {
+        let (was, is) = (state.phase == Phase::Run, phase == Phase::Run);
+        state.phase = phase;
+        match (was, is) {
+            (false, true) => self.core.running.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.core.running.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
+    }
+
     /// A new thread rang for the first time.
     fn born(&self, state: &mut State, notif: &Notif, go: bool) {
         state.tid = notif.pid.cast_signed();
         // The mapper's binding to one CPU was inherited.
         let _ = raw::set_affinity(state.tid, &self.core.cpus);
-        state.phase = Phase::HeldFrame {
-            id: notif.id,
-            at: AREA_BIRTH,
-        };
+        let (id, at) = (notif.id, AREA_BIRTH);
+        self.set_phase(state, Phase::HeldFrame { id, at });
         if state.exiting {
             self.end(state);
         } else if go {
@@ -404,7 +436,8 @@ impl Thread {
         if state.irq {
             self.signal(state);
         }
-        state.phase = Phase::Run;
+        self.set_phase(state, Phase::Run);
+        state.posting.resumed();
     }
 
     fn signal(&self, state: &mut State) {
@@ -488,8 +521,22 @@ impl Thread {
                 state.irq = true;
                 self.reply(state, 0)
             }
+            Phase::Posted => {
+                state.irq = true;
+                self.answer(state, 0);
+                Ok(())
+            }
             Phase::Born { .. } | Phase::Run | Phase::Gone => Ok(()),
         };
+    }
+}
+
+/// Stopped in the call that was notified.
+fn held_call(notif: &Notif) -> Phase {
+    Phase::HeldCall {
+        id: notif.id,
+        nr: notif.nr,
+        args: notif.args,
     }
 }
 
@@ -541,6 +588,21 @@ impl Context for Handle {
                 thread.reply(&mut state, 0)
             }
             (Phase::HeldFrame { .. }, Resume::Regs) => thread.reply(&mut state, 0),
+            (Phase::Posted, Resume::Return(value)) => {
+                thread.answer(&mut state, value);
+                Ok(())
+            }
+            (Phase::Posted, Resume::Passthrough) => {
+                thread.refuse(&mut state);
+                Ok(())
+            }
+            (Phase::HeldCall { nr, .. }, how) if nr == WAITBELL.cast_signed() => match how {
+                Resume::Return(value) => {
+                    thread.note_waited(&mut state, value);
+                    thread.reply(&mut state, value)
+                }
+                Resume::Passthrough | Resume::Regs => thread.refuse_waiting(&mut state),
+            },
             (Phase::HeldCall { .. }, Resume::Return(value)) => thread.reply(&mut state, value),
             (Phase::HeldCall { id, nr, .. }, Resume::Passthrough) => {
                 state.exiting = i64::from(nr) == libc::SYS_exit;
@@ -574,7 +636,9 @@ impl Context for Handle {
         match state.phase {
             Phase::Gone | Phase::Born { .. } => {}
             Phase::Run => thread.signal_running(&mut state),
-            Phase::HeldCall { .. } | Phase::HeldFrame { .. } => thread.end(&mut state),
+            Phase::HeldCall { .. } | Phase::HeldFrame { .. } | Phase::Posted => {
+                thread.end(&mut state);
+            }
         }
     }
 

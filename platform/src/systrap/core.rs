@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::context::Thread;
+use super::context::{Session, Thread};
 use super::control::Control;
 use super::layout::Layout;
 use super::pool::Pool;
@@ -140,6 +140,10 @@ pub struct Worker {
     queued: AtomicUsize,
     queue: Mutex<VecDeque<Event>>,
     watches: Mutex<HashMap<i32, u64>>,
+    /// The thread whose event was reported last.
+    pub last: Mutex<Option<Key>>,
+    /// The look-out for posted calls.
+    pub session: Mutex<Option<Session>>,
 }
 
 const HANGUP: u32 = libc::EPOLLHUP as u32;
@@ -167,12 +171,19 @@ impl Worker {
             queued: AtomicUsize::new(0),
             queue: Mutex::default(),
             watches: Mutex::default(),
+            last: Mutex::default(),
+            session: Mutex::default(),
         })
     }
 
     /// The epoll set.
     pub fn epoll(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
+    }
+
+    /// The CPU it runs on, where that is bound.
+    pub fn cpu(&self) -> Option<usize> {
+        self.cpu
     }
 
     /// Binds the calling thread to the worker's CPU, if none was yet.
@@ -203,6 +214,17 @@ impl Worker {
     /// Removes a descriptor; one that is not there is no error.
     pub fn remove(&self, fd: BorrowedFd<'_>) {
         let _ = raw::epoll_ctl(self.epoll(), libc::EPOLL_CTL_DEL, fd, 0, 0);
+    }
+
+    /// A thread came by notification: that may end the look-out for calls that it posts.
+    pub fn came_otherwise(&self, thread: &Thread) {
+        let mut session = self.session.lock();
+        if let Some(s) = &mut *session
+            && s.is_with(thread)
+            && s.is_spoiled()
+        {
+            *session = None;
+        }
     }
 
     /// Queues an event for the worker and wakes it.
@@ -292,6 +314,14 @@ pub struct Core {
     pub vdso: Option<(u64, u64)>,
     /// CPUs guest threads may use.
     pub cpus: libc::cpu_set_t,
+    /// How many those are.
+    pub cpu_count: usize,
+    /// Guest threads that run.
+    pub running: AtomicUsize,
+    /// Workers that look for posted calls.
+    pub spinning: AtomicUsize,
+    /// Numbers of calls that are not to be posted.
+    pub unposted: Vec<u32>,
     /// The workers' wait sets.
     pub workers: Vec<Worker>,
     /// The wait set of the thread that keeps spares and reaps, where there is one.
@@ -316,6 +346,12 @@ impl Core {
         let last = self.workers.len().saturating_sub(1);
         let unsupported = || PlatformError::Unsupported("no such worker".into());
         self.workers.get(id.0.min(last)).ok_or_else(unsupported)
+    }
+
+    /// How many CPUs guest threads and workers that look for calls keep busy.
+    pub fn busy(&self) -> usize {
+        let running = self.running.load(Ordering::Relaxed);
+        running.saturating_add(self.spinning.load(Ordering::Relaxed))
     }
 
     /// Queues an event for a worker.

@@ -92,6 +92,17 @@ impl Area {
         window.set64(self.offset + at + 40 + 8 * 13, value);
     }
 
+    /// A general register of the frame at `at`, by its place in `struct sigcontext`.
+    #[must_use]
+    pub fn reg(&self, window: &Window, at: u64, n: u64) -> u64 {
+        window.get64(self.offset + at + MCONTEXT as u64 + 8 * n)
+    }
+
+    /// Sets a general register of the frame at `at`.
+    pub fn set_reg(&self, window: &Window, at: u64, n: u64, value: u64) {
+        window.set64(self.offset + at + MCONTEXT as u64 + 8 * n, value);
+    }
+
     /// The `siginfo` of the frame at `at`.
     #[must_use]
     pub fn siginfo(&self, window: &Window, at: u64) -> SigInfo {

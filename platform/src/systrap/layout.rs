@@ -71,6 +71,40 @@ pub const MSG_CONTROL: u64 = SCRATCH + 192;
 /// Scratch page: a `timespec` for the CPU time of a thread.
 pub const CPU_TIME: u64 = SCRATCH + 256;
 
+/// Scratch page: the posted call of a stub with one guest thread (see [`post`]).
+pub const POST: u64 = SCRATCH + 1024;
+
+/// Offsets in the words at [`POST`].
+pub mod post {
+    /// Where the call stands, one of the values below (`u32`).
+    pub const STATE: u64 = 0;
+    /// The call's number.
+    pub const NR: u64 = 8;
+    /// Its six arguments.
+    pub const ARGS: u64 = 16;
+    /// Address after the call's instruction.
+    pub const RET: u64 = 64;
+    /// The caller's flags as `lahf` and `seto` give them (`u32`).
+    pub const FLAGS: u64 = 72;
+    /// The call's result.
+    pub const RESULT: u64 = 128;
+
+    /// Nothing is posted.
+    pub const FREE: u32 = 0;
+    /// Posted by the guest; may be withdrawn by it.
+    pub const POSTED: u32 = 1;
+    /// A worker serves it.
+    pub const TAKEN: u32 = 2;
+    /// The result is there.
+    pub const DONE: u32 = 3;
+    /// The guest shall wait for the result in the host's kernel.
+    pub const WAIT: u32 = 4;
+    /// The guest shall make the call itself.
+    pub const REFUSED: u32 = 5;
+    /// How often the guest looks before it withdraws or waits in the kernel.
+    pub const LOOKS: u32 = 1500;
+}
+
 /// Thread area: the FS base, then the GS base.
 pub const AREA_FS: u64 = 0;
 /// See [`AREA_FS`].
@@ -121,6 +155,11 @@ pub const MAX_FILES: usize = 8;
 
 /// Reserved system call number of the doorbell.
 pub const DOORBELL: u32 = 0x1fff_ff01;
+
+/// Reserved system call number with which the guest waits for the result of a posted call.
+pub const WAITBELL: u32 = 0x1fff_ff02;
+/// Index of the word that says where calls are posted: 0 while nobody looks for them.
+pub const POST_WORD: u64 = crate::WORDS as u64 - 1;
 
 /// Sizes that depend on the host.
 #[derive(Clone, Copy, Debug)]

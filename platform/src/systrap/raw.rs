@@ -553,6 +553,15 @@ impl Window {
         }
     }
 
+    /// Compares and swaps the half word at an aligned offset; whether it was `old`.
+    #[must_use]
+    pub fn cas32(&self, offset: u64, old: u32, new: u32) -> bool {
+        self.atomic32(offset).is_some_and(|word| {
+            word.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+        })
+    }
+
     /// Copies bytes out; false when they are not inside.
     #[must_use]
     pub fn copy_out(&self, offset: u64, to: &mut [u8]) -> bool {

@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -293,6 +293,10 @@ fn make_core(config: &Config, base: u64) -> Result<(Arc<Core>, Vec<Piece>), Plat
         xstate: raw::xstate_layout(),
         vdso,
         cpus,
+        cpu_count: numbers.len(),
+        running: AtomicUsize::new(0),
+        spinning: AtomicUsize::new(0),
+        unposted: [config.trap, config.enter].concat(),
         workers,
         keeper,
         ended: AtomicBool::new(false),

@@ -61,6 +61,8 @@ pub struct Stub {
     core: Arc<Core>,
     key: Key,
     pid: i32,
+    /// Offset of its first chunk in the control file; while it has guest threads.
+    page: u64,
     pidfd: OwnedFd,
     killed: AtomicBool,
     /// Has had more than one guest thread: its CPU time is not that of the one left.
@@ -89,6 +91,7 @@ impl Stub {
                 core: core.clone(),
                 key,
                 pid,
+                page: mapper.first_chunk(),
                 pidfd,
                 killed: AtomicBool::new(false),
                 shared: AtomicBool::new(false),
@@ -112,6 +115,17 @@ impl Stub {
     /// Whether the host lets us copy its descriptors.
     pub fn can_fetch(&self) -> bool {
         raw::pidfd_getfd(self.pidfd.as_fd(), l::FD_CONTROL).is_ok()
+    }
+
+    /// Offset of its first chunk in the control file, which is its own as long as it has
+    /// guest threads.
+    pub fn page(&self) -> u64 {
+        self.page
+    }
+
+    /// Whether it has one guest thread.
+    pub fn is_sole(&self) -> bool {
+        self.threads.lock().len() == 1
     }
 
     /// Its process id.
@@ -578,6 +592,11 @@ impl Stub {
             self.shared.store(true, Ordering::Relaxed);
         }
         threads.push(thread.key());
+        if threads.len() > 1 {
+            // The page for posted calls is that of a single thread. The new one has not run.
+            let word = self.page + l::WORDS + 8 * l::POST_WORD;
+            self.core.control.window().set64(word, 0);
+        }
         drop(threads);
         if let Err(errno) = thread.enlist() {
             self.kill();
@@ -760,6 +779,10 @@ impl AddressSpace for Space {
 
     fn words(&self) -> Option<u64> {
         Some(self.0.core.layout.base + l::CHUNK0 + l::WORDS)
+    }
+
+    fn post_word(&self) -> Option<u64> {
+        self.words()?.checked_add(8 * l::POST_WORD)
     }
 
     fn set_word(&self, index: usize, value: u64) {

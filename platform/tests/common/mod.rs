@@ -52,6 +52,7 @@ impl Rig {
             trap: TRAP,
             maps: None,
             keeper: false,
+            enter: &[],
         })
         .unwrap();
         Self {

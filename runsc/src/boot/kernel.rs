@@ -127,6 +127,7 @@ pub fn make(
         memory_file: memory.fd().try_clone_to_owned()?,
         workers,
         trap: TRAPPED,
+        enter: sentry::task::ON_HOST_THREAD,
         maps: Some(maps),
         keeper: true,
     });

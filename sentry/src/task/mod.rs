@@ -63,6 +63,19 @@ pub const TRAPPED: &[u32] = &[
     abi::nr::sigaltstack,
 ];
 
+/// Calls that the host thread itself makes in the end, or may: nothing is gained by serving
+/// them without it.
+pub const ON_HOST_THREAD: &[u32] = &[
+    abi::nr::exit,
+    abi::nr::exit_group,
+    abi::nr::mmap,
+    abi::nr::munmap,
+    abi::nr::mprotect,
+    abi::nr::mremap,
+    abi::nr::madvise,
+    abi::nr::brk,
+];
+
 /// Longest name of a thread in bytes, without its NUL (`TASK_COMM_LEN`).
 pub const COMM_LEN: usize = 15;
 

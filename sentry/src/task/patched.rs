@@ -4,16 +4,23 @@
 
 use std::sync::Arc;
 
-use super::Task;
 use super::run::CallState;
-use crate::mm::patch::{self, Kind};
+use super::{ON_HOST_THREAD, TRAPPED, Task};
+use crate::mm::patch::{self, Kind, Place};
 use crate::wait::SysResult;
 
+/// CF, PF, AF, ZF, SF, OF.
+const ARITHMETIC: u64 = 0x8d5;
+const ZERO_AND_PARITY: u64 = 0x44;
+
 impl Task {
-    /// Serves a call that a patched site could have answered.
+    /// Serves a call whose site may be patched.
     pub(crate) fn serve_patchable(self: &Arc<Task>, call: CallState) -> SysResult<i64> {
         let mm = self.mm();
         mm.trapped_at(call.ip, call.nr);
+        if patch::kind_of(call.nr).is_none() {
+            return self.kernel.dispatcher.dispatch(self, call.nr, &call.args);
+        }
         let epoch = mm.answers().epoch();
         let result = self.kernel.dispatcher.dispatch(self, call.nr, &call.args);
         if let Ok(answer) = &result {
@@ -22,9 +29,12 @@ impl Task {
         result
     }
 
-    /// Whether calls may be answered in the guest: nobody wants to see them all.
+    /// Whether sites of this call may be patched: nobody wants to see them all, and it needs
+    /// neither the registers nor the host thread.
     pub(crate) fn may_patch(&self, nr: u64) -> bool {
-        self.kernel.tracer.is_none() && patch::kind_of(nr).is_some() && !self.call_is_watched(nr)
+        let is = |n: &u32| u64::from(*n) == nr;
+        let seen = self.kernel.tracer.is_some() || self.call_is_watched(nr);
+        !seen && !TRAPPED.iter().any(is) && !ON_HOST_THREAD.iter().any(is)
     }
 
     /// Moves a thread that was stopped in a thunk to where it stands in its program. Called
@@ -35,11 +45,27 @@ impl Task {
         }
         let Ok(ctx) = self.context() else { return };
         let Some(mut regs) = ctx.regs() else { return };
-        let Some((ip, rax)) = self.mm.read().unthunk(regs.gp.rip) else {
+        let mm = self.mm();
+        let Some(place) = mm.unthunk(regs.gp.rip) else {
             return;
         };
-        regs.gp.rip = ip;
-        regs.gp.rax = rax.unwrap_or(regs.gp.rax);
+        let gp = &mut regs.gp;
+        match place {
+            Place::Done(ip) | Place::Ready(ip) => gp.rip = ip,
+            Place::Call(ip, nr) => (gp.rip, gp.rax) = (ip, nr),
+            Place::Zeroed(ip) => {
+                (gp.rip, gp.rax) = (ip, 0);
+                gp.eflags = gp.eflags & !ARITHMETIC | ZERO_AND_PARITY;
+            }
+            Place::Load(load, ip) => {
+                // Done here, so that a thread that is stepped gets on.
+                let mut word = [0; 8];
+                match mm.copy_in(gp.rsp.wrapping_add(8), &mut word) {
+                    Ok(()) => (gp.rip, gp.r9) = (ip, u64::from_le_bytes(word)),
+                    Err(_) => gp.rip = load,
+                }
+            }
+        }
         if let Err(e) = ctx.set_regs(&regs) {
             tracing::debug!(tid = self.tid(), "leaving a thunk: {e}");
         }

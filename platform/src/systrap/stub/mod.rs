@@ -236,6 +236,78 @@ global_asm!(
     ".globl systrap_stub_sigreturn_ip",
     "systrap_stub_sigreturn_ip:",
     "hlt",
+    // ---- Posting a call (jumped to from a patched site): rax the number, r11 the address
+    // after the call's instruction; all else but rcx is the guest's. No stack is used.
+    ".globl systrap_stub_post",
+    "systrap_stub_post:",
+    "lea rcx, [rip + systrap_stub_start + {post}]",
+    "mov [rcx + {post_nr}], rax",
+    "mov [rcx + {post_ret}], r11",
+    ".globl systrap_stub_posting",
+    "systrap_stub_posting:",
+    "mov [rcx + {post_args}], rdi",
+    "mov [rcx + {post_args} + 8], rsi",
+    "mov [rcx + {post_args} + 16], rdx",
+    "mov [rcx + {post_args} + 24], r10",
+    "mov [rcx + {post_args} + 32], r8",
+    "mov [rcx + {post_args} + 40], r9",
+    "lahf",
+    "seto al",
+    "mov [rcx + {post_flags}], eax",
+    "mov dword ptr [rcx + {post_state}], {posted}",
+    "mov r11d, {post_looks}",
+    "80:",
+    "mov eax, [rcx + {post_state}]",
+    "cmp eax, {post_done}",
+    "je 84f",
+    "ja 82f",
+    "pause",
+    "dec r11d",
+    "jnz 80b",
+    // Nobody came in time: withdraw, or wait in the kernel if it was taken meanwhile.
+    "81:",
+    "mov eax, {posted}",
+    "xor r11d, r11d",
+    "lock cmpxchg [rcx + {post_state}], r11d",
+    "jz 85f",
+    "cmp eax, {post_done}",
+    "je 84f",
+    "82:",
+    "cmp eax, {post_refused}",
+    "je 85f",
+    "mov eax, {waitbell}",
+    "syscall",
+    ".globl systrap_stub_wait_ip",
+    "systrap_stub_wait_ip:",
+    "lea rcx, [rip + systrap_stub_start + {post}]",
+    "cmp dword ptr [rcx + {post_state}], {post_refused}",
+    "je 85f",
+    "mov [rcx + {post_result}], rax",
+    // The result is there.
+    "84:",
+    "mov eax, [rcx + {post_flags}]",
+    "add al, 0x7f",
+    "sahf",
+    "mov r11, [rcx + {post_ret}]",
+    "mov rax, [rcx + {post_result}]",
+    "mov dword ptr [rcx + {post_state}], 0",
+    ".globl systrap_stub_post_out",
+    "systrap_stub_post_out:",
+    "jmp r11",
+    // The call is to be made by the instruction itself.
+    "85:",
+    "mov eax, [rcx + {post_flags}]",
+    "add al, 0x7f",
+    "sahf",
+    "mov dword ptr [rcx + {post_state}], 0",
+    "mov r11, [rcx + {post_ret}]",
+    "mov rax, [rcx + {post_nr}]",
+    "lea r11, [r11 - 2]",
+    ".globl systrap_stub_post_back",
+    "systrap_stub_post_back:",
+    "jmp r11",
+    ".globl systrap_stub_post_end",
+    "systrap_stub_post_end:",
     // ---- End of this thread, of this process.
     "60:",
     "xor edi, edi",
@@ -299,6 +371,18 @@ global_asm!(
     fd_free = const l::FD_FREE,
     child_stub = const l::CHILD_STUB,
     doorbell = const l::DOORBELL,
+    waitbell = const l::WAITBELL,
+    post = const l::CHUNK0 + l::POST,
+    post_state = const l::post::STATE,
+    post_nr = const l::post::NR,
+    post_args = const l::post::ARGS,
+    post_ret = const l::post::RET,
+    post_flags = const l::post::FLAGS,
+    post_result = const l::post::RESULT,
+    post_looks = const l::post::LOOKS,
+    posted = const l::post::POSTED,
+    post_done = const l::post::DONE,
+    post_refused = const l::post::REFUSED,
     filter_flags = const FILTER_FLAGS,
     spawn_flags = const SPAWN_FLAGS,
 );
@@ -315,6 +399,12 @@ unsafe extern "C" {
     safe static systrap_stub_sigreturn_ip: u8;
     safe static systrap_stub_doorbell_ip: u8;
     safe static systrap_stub_born_ip: u8;
+    safe static systrap_stub_post: u8;
+    safe static systrap_stub_posting: u8;
+    safe static systrap_stub_wait_ip: u8;
+    safe static systrap_stub_post_out: u8;
+    safe static systrap_stub_post_back: u8;
+    safe static systrap_stub_post_end: u8;
     safe static systrap_stub_spawn: u8;
     safe static systrap_stub_end: u8;
 }
@@ -332,6 +422,19 @@ pub struct Entries {
     pub doorbell_ip: u64,
     /// The instruction after a new thread's doorbell.
     pub born_ip: u64,
+    /// Where a call is posted.
+    pub post: u64,
+    /// Number and return address of the call are noted; rax is not its number any more from
+    /// here on.
+    pub posting: u64,
+    /// The instruction after the call that waits for a result.
+    pub wait_ip: u64,
+    /// The jump with which a posted call returns.
+    pub post_out: u64,
+    /// The jump to the instruction that makes the call itself.
+    pub post_back: u64,
+    /// The end of the posting code.
+    pub post_end: u64,
     spawn: u64,
 }
 
@@ -349,6 +452,12 @@ pub fn entries() -> Entries {
         sigreturn_ip: offset(&systrap_stub_sigreturn_ip),
         doorbell_ip: offset(&systrap_stub_doorbell_ip),
         born_ip: offset(&systrap_stub_born_ip),
+        post: offset(&systrap_stub_post),
+        posting: offset(&systrap_stub_posting),
+        wait_ip: offset(&systrap_stub_wait_ip),
+        post_out: offset(&systrap_stub_post_out),
+        post_back: offset(&systrap_stub_post_back),
+        post_end: offset(&systrap_stub_post_end),
         spawn: offset(&systrap_stub_spawn),
     }
 }

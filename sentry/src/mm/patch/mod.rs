@@ -9,6 +9,9 @@
 //! The guest's own loads see the jump. Everything that goes through the kernel (`write(2)`
 //! from the text, `/proc/PID/mem`, `ptrace(2)`, `mprotect(2)`, `mremap(2)`) finds the page as
 //! it was: it is restored first and not patched again.
+//!
+//! Sites of other calls are patched too: their thunks post the call to a worker that looks
+//! for it, while there is one (`platform::AddressSpace::post_word`).
 
 mod code;
 mod words;
@@ -18,12 +21,14 @@ use std::sync::atomic::Ordering;
 
 use abi::PAGE_SIZE;
 
-pub use code::Site;
+pub use code::{Place, Site};
 pub use words::{Answers, Kind, kind_of};
+
+use code::Edit;
 
 use super::derive::insert_pma;
 use super::state::{Batch, Mm, State};
-use super::user::{Place, READ_ANY};
+use super::user::{self, READ_ANY};
 use super::vma::{MapProt, Object, Vma, VmaFlags, VmaName, page_down};
 use crate::sync::Mutex;
 
@@ -32,7 +37,7 @@ const HOT: u32 = 8;
 /// Sites watched at a time.
 const WATCHED: usize = 64;
 /// Bytes of a mapping for thunks.
-const AREA: u64 = 16 << 10;
+const AREA: u64 = 32 << 10;
 /// Most thunks of an address space.
 const MAX_SITES: usize = 1024;
 /// How far from its sites a mapping for thunks may be: a jump's reach, less what is between
@@ -160,16 +165,23 @@ impl Mm {
         self.answers.disable(&*self.space);
     }
 
-    /// Where a guest thread at `ip` stands in its own program, if `ip` is in a thunk; and
-    /// the value of rax there when it is another.
-    pub fn unthunk(&self, ip: u64) -> Option<(u64, Option<u64>)> {
-        let (site, at) = self.state.read().patches.thunk_at(ip)?;
-        Some(code::unthunk(&site, at))
+    /// Where a guest thread at `ip` stands in its own program, if `ip` is in our code.
+    pub fn unthunk(&self, ip: u64) -> Option<Place> {
+        let state = self.state.read();
+        if let Some((site, at)) = state.patches.thunk_at(ip) {
+            return Some(code::unthunk(&site, Some(at)));
+        }
+        let mut near = state.patches.sites.range(..ip).rev();
+        let site = near.next().map(|(_, s)| s)?;
+        (site.head == code::Head::Zero(ip)).then(|| code::unthunk(site, None))
     }
 
     /// Patches the site whose call returns to `ip`, if it can be.
     fn patch(&self, ip: u64, nr: u64) -> Option<()> {
-        let words = self.space.words()?;
+        let words = code::Words {
+            answers: self.space.words()?,
+            post: self.space.post_word(),
+        };
         let page = page_down(ip.checked_sub(1)?);
         let mut batch = Batch::default();
         let mut guard = self.state.write();
@@ -187,11 +199,11 @@ impl Mm {
         let site = code::find(&text, page, ip, nr)?;
         let at = self.thunk_place(state, site.at, &mut batch);
         let thunk = at.and_then(|at| code::thunk(&site, at, words));
-        let jump = at.and_then(|at| code::jump(site.at, at));
-        let done = match (at, thunk, jump) {
-            (Some(at), Some(thunk), Some(jump)) => {
+        let edits = at.and_then(|at| site.patch(at));
+        let done = match (at, thunk, edits) {
+            (Some(at), Some(thunk), Some(edits)) => {
                 let done = self.add_thunk(state, site, at, &thunk).and_then(|()| {
-                    put(&mut text, site.at - page, &jump)?;
+                    put(&mut text, page, &edits)?;
                     self.replace_page(state, &vma, page, &text, &mut batch)
                 });
                 if done.is_some() {
@@ -211,7 +223,7 @@ impl Mm {
 
     /// The bytes of a page as they stand in the guest, if they can be had now.
     fn page_text(&self, state: &State, page: u64) -> Option<Vec<u8>> {
-        let place: Place = self.locate_as_is(state, page, PAGE_SIZE, READ_ANY)?;
+        let place: user::Place = self.locate_as_is(state, page, PAGE_SIZE, READ_ANY)?;
         let slice = place.slice(self)?;
         let mut text = vec![0; PAGE_SIZE as usize];
         let n = slice.copy_to(&mut text).ok()?;
@@ -345,17 +357,19 @@ impl Mm {
         let page = page_down(site.at);
         let vma = state.vmas.find(page)?.clone();
         let mut text = self.page_text(state, page)?;
-        let at = usize::try_from(site.at - page).ok()?;
-        let there = text.get(at..)?.get(..code::JUMP)?;
-        let (thunks, jump) = (&state.patches.areas, there);
-        let ours = |a: &Area| {
-            (0..a.thunks.len() as u64)
-                .any(|n| code::jump(site.at, a.start + n * code::THUNK).is_some_and(|j| j == *jump))
+        let ours = |edits: &[Edit]| {
+            edits.iter().all(|(at, bytes)| {
+                let at = usize::try_from(at.saturating_sub(page)).ok();
+                at.and_then(|at| text.get(at..)?.get(..bytes.len())) == Some(bytes)
+            })
         };
-        if !thunks.iter().any(ours) {
+        let places = state.patches.areas.iter().flat_map(|a| {
+            (0..a.thunks.len() as u64).map(|n| a.start.saturating_add(n * code::THUNK))
+        });
+        if !places.filter_map(|t| site.patch(t)).any(|e| ours(&e)) {
             return None;
         }
-        put(&mut text, site.at - page, &site.bytes)?;
+        put(&mut text, page, &site.original())?;
         self.replace_page(state, &vma, page, &text, batch)
     }
 
@@ -405,10 +419,12 @@ impl Mm {
     }
 }
 
-/// Overwrites `text` at `at`.
-fn put(text: &mut [u8], at: u64, bytes: &[u8]) -> Option<()> {
-    let at = usize::try_from(at).ok()?;
-    text.get_mut(at..at.checked_add(bytes.len())?)?
-        .copy_from_slice(bytes);
+/// Makes changes in the text of the page at `page`.
+fn put(text: &mut [u8], page: u64, edits: &[Edit]) -> Option<()> {
+    for (at, bytes) in edits {
+        let at = usize::try_from(at.checked_sub(page)?).ok()?;
+        text.get_mut(at..at.checked_add(bytes.len())?)?
+            .copy_from_slice(bytes);
+    }
     Some(())
 }

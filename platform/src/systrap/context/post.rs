@@ -1,0 +1,417 @@
+//! Posted calls: calls that a guest thread leaves in its stub's scratch page for a worker
+//! that looks there all the time.
+//!
+//! Only in a stub with one guest thread, whose page it then is. A worker that has resumed
+//! such a thread many times in short order opens a [`Session`]: it moves the guest to other
+//! CPUs than its own, tells patched sites by a word where to post, and looks at the page for
+//! a bounded time after each call instead of sleeping. It closes the session when nothing
+//! comes, when a call comes by notification, when one waits, or when there are no longer
+//! more CPUs than threads that run. A guest that finds nobody withdraws its call and makes
+//! it as ever.
+//!
+//! Everything in the page is guest data, read once. Neighbours: `stub` (the guest's side).
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::{Entrusted, INTERRUPT, Phase, State, Thread, X32_BIT, held_call};
+use crate::systrap::core::Worker;
+use crate::systrap::layout::{POST, POST_WORD, WAITBELL, WORDS, post};
+use crate::systrap::raw::{self, Notif};
+use crate::{Event, Exit, PlatformError, WorkerId};
+
+/// Calls in short order before a session is opened.
+const STREAK: u32 = 48;
+/// The most that a run of bad sessions makes of it.
+const MAX_STREAK: u32 = 1 << 16;
+/// What is short order.
+const SHORT: Duration = Duration::from_micros(40);
+/// Posted calls that make a session worth it.
+const WORTH: u32 = 64;
+/// How long a worker looks for a call.
+const PATIENCE: Duration = Duration::from_micros(40);
+/// How often other events are looked for meanwhile.
+const OTHERS: Duration = Duration::from_micros(5);
+/// Looks at the page between looks at the clock.
+const LOOKS: u32 = 24;
+
+/// Places in `struct sigcontext`.
+const RAX: u64 = 13;
+const R11: u64 = 3;
+const RIP: u64 = 16;
+const EFLAGS: u64 = 17;
+
+/// What a thread knows of posting.
+#[derive(Debug)]
+pub struct Posting {
+    /// The result of the posted call served last, while the guest may not have taken it.
+    pub answer: Option<i64>,
+    /// Calls by notification in short order.
+    streak: u32,
+    /// How many open a session.
+    needed: u32,
+    /// When it was resumed last.
+    resumed: Option<Instant>,
+    /// When it came by notification last.
+    came: Option<Instant>,
+    /// What a call by notification takes from one to the next, on average.
+    cost: Duration,
+}
+
+impl Default for Posting {
+    fn default() -> Self {
+        Self {
+            answer: None,
+            streak: 0,
+            needed: STREAK,
+            resumed: None,
+            came: None,
+            cost: Duration::ZERO,
+        }
+    }
+}
+
+impl Posting {
+    /// A call came by notification.
+    pub fn notified(&mut self) {
+        let now = Instant::now();
+        let since = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
+        let took = since(self.came.replace(now)).unwrap_or(SHORT);
+        if since(self.resumed).is_none_or(|t| t >= SHORT) {
+            self.streak = 0;
+            return;
+        }
+        self.streak = self.streak.saturating_add(1);
+        self.cost = (self.cost * 15 + took) / 16;
+    }
+
+    /// The guest goes on.
+    pub fn resumed(&mut self) {
+        self.resumed = Some(Instant::now());
+    }
+}
+
+/// A worker's look-out for the calls of one thread.
+pub struct Session {
+    thread: std::sync::Arc<Thread>,
+    worker: WorkerId,
+    served: u32,
+    opened: Instant,
+    /// Calls that came by notification.
+    strays: u32,
+    /// A call has been taken since the clock was looked at.
+    fresh: bool,
+    until: Instant,
+    others: Instant,
+}
+
+/// What a look at the page brought.
+pub enum Look {
+    /// A call.
+    Call(Event),
+    /// Nothing yet.
+    Nothing,
+    /// Other events are to be looked for.
+    Others,
+    /// The session is over.
+    Over,
+}
+
+impl Session {
+    /// Opens a session with `thread`, which has just been resumed, if it is worth it.
+    pub fn open(thread: &std::sync::Arc<Thread>, me: &Worker) -> Option<Self> {
+        let core = &thread.core;
+        let state = thread.state.lock();
+        let hot = state.posting.streak >= state.posting.needed;
+        if !hot || state.phase != Phase::Run || state.exiting || state.irq {
+            return None;
+        }
+        let own = me.cpu()?;
+        let others: Vec<usize> = raw::cpus_of(&core.cpus)
+            .into_iter()
+            .filter(|&cpu| cpu != own)
+            .collect();
+        if others.is_empty() || !thread.stub.is_sole() || core.busy() >= core.cpu_count {
+            return None;
+        }
+        let post = core.layout.base + core.entries.post;
+        let word = thread.post_word();
+        core.control.window().set64(word, post);
+        if raw::set_affinity(state.tid, &raw::cpu_set(&others)).is_err() {
+            core.control.window().set64(word, 0);
+            return None;
+        }
+        core.spinning.fetch_add(1, Ordering::Relaxed);
+        let now = Instant::now();
+        Some(Self {
+            thread: thread.clone(),
+            worker: state.worker,
+            served: 0,
+            opened: now,
+            strays: 0,
+            fresh: false,
+            until: now + PATIENCE,
+            others: now + OTHERS,
+        })
+    }
+
+    /// Looks for a call.
+    pub fn look(&mut self) -> Look {
+        let window = self.thread.core.control.window();
+        for _ in 0..LOOKS {
+            if window.get32(self.thread.post_at(post::STATE)) == post::POSTED {
+                return match self.thread.take_post(self.worker) {
+                    Some(exit) => {
+                        self.served = self.served.saturating_add(1);
+                        self.fresh = true;
+                        Look::Call(Event::Guest {
+                            cookie: self.thread.cookie,
+                            exit,
+                        })
+                    }
+                    None => Look::Over,
+                };
+            }
+            std::hint::spin_loop();
+        }
+        let now = Instant::now();
+        let sole = self.thread.stub.is_sole();
+        if now >= self.until || !sole || !self.thread.can_post(self.worker) {
+            return Look::Over;
+        }
+        if now >= self.others {
+            self.others = now + OTHERS;
+            return Look::Others;
+        }
+        Look::Nothing
+    }
+
+    /// Looking goes on: after a call that was served, with new patience.
+    pub fn renew(&mut self) {
+        if !std::mem::take(&mut self.fresh) {
+            return;
+        }
+        let now = Instant::now();
+        self.until = now + PATIENCE;
+        self.others = self.others.max(now);
+    }
+
+    /// The thread came by notification. Whether the session is to end: a few times it may,
+    /// before it has seen that calls are looked for and at sites that are not patched.
+    pub fn is_spoiled(&mut self) -> bool {
+        self.strays = self.strays.saturating_add(1);
+        self.fresh = true;
+        self.strays > 2 + self.served / 16
+    }
+
+    /// Whether it is with this thread.
+    pub fn is_with(&self, thread: &Thread) -> bool {
+        std::ptr::eq(&*self.thread, thread)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let thread = &self.thread;
+        thread.core.spinning.fetch_sub(1, Ordering::Relaxed);
+        let mut state = thread.state.lock();
+        if state.phase == Phase::Gone {
+            return;
+        }
+        let window = thread.core.control.window();
+        window.set64(thread.post_word(), 0);
+        if state.phase == Phase::Posted {
+            // It waits on, but not by looking.
+            let _ = window.cas32(thread.post_at(post::STATE), post::TAKEN, post::WAIT);
+        }
+        let _ = raw::set_affinity(state.tid, &thread.core.cpus);
+        let posting = &mut state.posting;
+        posting.streak = 0;
+        // The end is waited for in vain, which is no cost of the calls.
+        let took = self.opened.elapsed().saturating_sub(PATIENCE);
+        let good = self.served >= WORTH && took / self.served < posting.cost;
+        posting.needed = match good {
+            true => STREAK,
+            false => posting.needed.saturating_mul(2).min(MAX_STREAK),
+        };
+    }
+}
+
+impl Thread {
+    fn post_at(&self, offset: u64) -> u64 {
+        self.stub.page() + POST + offset
+    }
+
+    fn post_word(&self) -> u64 {
+        self.stub.page() + WORDS + 8 * POST_WORD
+    }
+
+    /// Whether calls of this thread may go on being posted to `worker`.
+    fn can_post(&self, worker: WorkerId) -> bool {
+        let state = self.state.lock();
+        state.phase == Phase::Run
+            && state.worker == worker
+            && !state.exiting
+            && self.core.busy() <= self.core.cpu_count
+    }
+
+    /// Takes the call that the guest has posted.
+    fn take_post(&self, worker: WorkerId) -> Option<Exit> {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Run || state.exiting || state.worker != worker {
+            return None;
+        }
+        let window = self.core.control.window();
+        let at = |offset| self.post_at(offset);
+        if !window.cas32(at(post::STATE), post::POSTED, post::TAKEN) {
+            return None;
+        }
+        let nr = window.get64(at(post::NR)) & 0xffff_ffff;
+        let refused = self.core.unposted.iter().any(|&n| u64::from(n) == nr);
+        if refused || nr >= u64::from(X32_BIT) {
+            window.set32(at(post::STATE), post::REFUSED);
+            return None;
+        }
+        let mut args = [0; 6];
+        for (arg, offset) in args.iter_mut().zip((post::ARGS..).step_by(8)) {
+            *arg = window.get64(at(offset));
+        }
+        state.irq = false;
+        state.entrusted = Entrusted::No;
+        state.posting.answer = None;
+        self.set_phase(&mut state, Phase::Posted);
+        Some(Exit::Syscall {
+            nr,
+            args,
+            ip: window.get64(at(post::RET)),
+        })
+    }
+
+    /// Gives the result of the posted call in hand; the guest runs.
+    pub(super) fn answer(&self, state: &mut State, value: i64) {
+        self.before_reply(state);
+        state.posting.answer = Some(value);
+        let window = self.core.control.window();
+        window.set64(self.post_at(post::RESULT), value.cast_unsigned());
+        window.set32(self.post_at(post::STATE), post::DONE);
+    }
+
+    /// Has the guest make the posted call in hand itself.
+    pub(super) fn refuse(&self, state: &mut State) {
+        self.before_reply(state);
+        let window = self.core.control.window();
+        window.set32(self.post_at(post::STATE), post::REFUSED);
+    }
+
+    /// Refuses a call whose result the guest waits for in the kernel.
+    pub(super) fn refuse_waiting(&self, state: &mut State) -> Result<(), PlatformError> {
+        let window = self.core.control.window();
+        window.set32(self.post_at(post::STATE), post::REFUSED);
+        self.reply(state, 0)
+    }
+
+    /// Notes that a call that is waited for in the kernel gets this result, for a signal that
+    /// comes before the guest has taken it.
+    pub(super) fn note_waited(&self, state: &mut State, value: i64) {
+        state.posting.answer = Some(value);
+        let window = self.core.control.window();
+        window.set32(self.post_at(post::STATE), post::DONE);
+    }
+
+    fn is_waitbell(&self, notif: &Notif) -> bool {
+        notif.nr == WAITBELL.cast_signed()
+            && notif.ip == self.core.layout.base + self.core.entries.wait_ip
+    }
+
+    /// A notification while a posted call is in hand: the guest has come into the kernel, to
+    /// wait or by our signal. Nothing is reported: the call goes on.
+    pub(super) fn notified_posted(&self, state: &mut State, notif: &Notif) {
+        let window = self.core.control.window();
+        if self.is_waitbell(notif) {
+            self.set_phase(state, held_call(notif));
+        } else if let Some(at) = self.doorbell_frame(notif)
+            && notif.arg(1) == INTERRUPT as u64
+        {
+            let ret = window.get64(self.post_at(post::RET));
+            self.returns_to(at, ret);
+            window.set32(self.post_at(post::STATE), post::FREE);
+            self.set_phase(state, Phase::HeldFrame { id: notif.id, at });
+            // The interruption is still to be reported.
+            state.irq = true;
+        } else {
+            self.stub.kill();
+            return;
+        }
+        if state.exiting {
+            self.end(state);
+        }
+    }
+
+    /// The guest waits in the kernel for a result that it has been given meanwhile. Whether
+    /// that was it.
+    pub(super) fn late_waiter(&self, state: &mut State, notif: &Notif) -> bool {
+        if !self.is_waitbell(notif) {
+            return false;
+        }
+        let Some(value) = state.posting.answer else {
+            return false;
+        };
+        self.set_phase(state, held_call(notif));
+        if state.exiting {
+            self.end(state);
+        } else {
+            // A thread that died meanwhile hangs up.
+            let _ = self.reply(state, value);
+        }
+        true
+    }
+
+    /// Makes the frame at `at` one of the guest after the instruction that ends at `ret`.
+    fn returns_to(&self, at: u64, ret: u64) {
+        let window = self.core.control.window();
+        self.area.set_reg(window, at, RIP, ret);
+        // SF, ZF, AF, PF, CF, then OF.
+        const LOW: u64 = 0xd5;
+        const OVERFLOW: u64 = 1 << 11;
+        let saved = u64::from(window.get32(self.post_at(post::FLAGS)));
+        let mut flags = self.area.reg(window, at, EFLAGS) & !(LOW | OVERFLOW);
+        flags |= saved >> 8 & LOW;
+        if saved & 1 != 0 {
+            flags |= OVERFLOW;
+        }
+        self.area.set_reg(window, at, EFLAGS, flags);
+    }
+
+    /// Moves a thread whose frame at `at` stands in the posting code to where it stands in
+    /// its own program.
+    pub(super) fn leave_posting(&self, state: &mut State, at: u64) {
+        let (core, window) = (&self.core, self.core.control.window());
+        let ip = self.area.reg(window, at, RIP);
+        let Some(offset) = ip.checked_sub(core.layout.base) else {
+            return;
+        };
+        let e = &core.entries;
+        if offset < e.post || offset >= e.post_end {
+            return;
+        }
+        let r11 = self.area.reg(window, at, R11);
+        if offset == e.post_out || offset == e.post_back {
+            return self.area.set_reg(window, at, RIP, r11);
+        }
+        if offset < e.posting {
+            return self.area.set_reg(window, at, RIP, r11.wrapping_sub(2));
+        }
+        let page = |offset| window.get64(self.post_at(offset));
+        let ret = page(post::RET);
+        let done = window.get32(self.post_at(post::STATE)) == post::DONE;
+        let answer = state.posting.answer.filter(|_| done);
+        let (ip, rax) = match answer {
+            Some(value) => (ret, value.cast_unsigned()),
+            None => (ret.wrapping_sub(2), page(post::NR)),
+        };
+        self.returns_to(at, ip);
+        self.area.set_reg(window, at, RAX, rax);
+        window.set32(self.post_at(post::STATE), post::FREE);
+        state.posting.answer = None;
+    }
+}
