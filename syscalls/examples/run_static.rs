@@ -32,6 +32,7 @@ fn main() {
         memory_file: memory.fd().try_clone_to_owned().unwrap(),
         workers,
         trap: sentry::task::TRAPPED,
+        enter: sentry::task::ON_HOST_THREAD,
         maps: None,
         keeper: false,
     })

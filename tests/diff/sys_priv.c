@@ -26,5 +26,17 @@ int main(void)
 	C(SYS_syslog, 5, NULL, 0);
 	C(SYS_syslog, 8, NULL, 3);
 	C(SYS_syslog, 99, NULL, 0);
+	/* Refused by every kernel, which says EPERM or was built without them. */
+#define REFUSED(...) do { \
+		long r_ = syscall(__VA_ARGS__); \
+		P("%s: %s", #__VA_ARGS__, r_ < 0 && (errno == EPERM || errno == ENOSYS) ? "refused" : "not refused"); \
+	} while (0)
+	REFUSED(SYS_iopl, 3);
+	REFUSED(SYS_ioperm, 0, 8, 1);
+	REFUSED(SYS_init_module, "", 0, "");
+	REFUSED(SYS_finit_module, 0, "", 0);
+	REFUSED(SYS_delete_module, "x", 0);
+	REFUSED(SYS_kexec_load, 0, 0, NULL, 0);
+	REFUSED(SYS_kexec_file_load, 0, 0, 0, "", 0);
 	return 0;
 }

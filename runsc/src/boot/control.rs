@@ -198,6 +198,19 @@ fn failed(message: &str) -> Reply {
     })
 }
 
+/// The guest's processes, as `ps` shows them.
+fn processes(container: &Container) -> Vec<ProcessRow> {
+    let rows = container.processes().into_iter().map(|p| ProcessRow {
+        pid: p.pid,
+        ppid: p.ppid,
+        uid: p.uid,
+        threads: p.threads as u64,
+        cpu_ns: p.cpu_ns,
+        command: p.command,
+    });
+    rows.collect()
+}
+
 fn act(container: &Container, connection: &Connection, request: Request) -> Reply {
     match request {
         Request::Start => match container.start() {
@@ -233,20 +246,7 @@ fn act(container: &Container, connection: &Connection, request: Request) -> Repl
             container.resize(connection.exec.unwrap_or(1), size.rows, size.cols);
             Reply::Done
         }
-        Request::Ps => Reply::Processes(
-            container
-                .processes()
-                .into_iter()
-                .map(|p| ProcessRow {
-                    pid: p.pid,
-                    ppid: p.ppid,
-                    uid: p.uid,
-                    threads: p.threads as u64,
-                    cpu_ns: p.cpu_ns,
-                    command: p.command,
-                })
-                .collect(),
-        ),
+        Request::Ps => Reply::Processes(processes(container)),
         Request::Pause => {
             container.pause();
             Reply::Done

@@ -111,6 +111,22 @@ impl OomScore {
     }
 }
 
+/// Starts the workers and those that help them.
+fn start_threads(kernel: &Arc<Kernel>, workers: usize) -> Result<(), Failure> {
+    let keeper = kernel.clone();
+    std::thread::Builder::new()
+        .name("keeper".into())
+        .spawn(move || keeper.run_keeper())?;
+    for id in 0..workers {
+        let kernel = kernel.clone();
+        std::thread::Builder::new()
+            .name(format!("worker-{id}"))
+            .spawn(move || kernel.run_worker(WorkerId(id)))?;
+    }
+    start_watcher(kernel)?;
+    Ok(())
+}
+
 /// Makes everything up to a container whose first process is loaded and held.
 pub fn make(
     mut plan: Plan,
@@ -160,17 +176,7 @@ pub fn make(
     });
     let client =
         ::gofer::Client::new(ends.session).map_err(|e| anyhow::anyhow!("greet the gofer: {e}"))?;
-    let keeper = kernel.clone();
-    std::thread::Builder::new()
-        .name("keeper".into())
-        .spawn(move || keeper.run_keeper())?;
-    for id in 0..workers {
-        let kernel = kernel.clone();
-        std::thread::Builder::new()
-            .name(format!("worker-{id}"))
-            .spawn(move || kernel.run_worker(WorkerId(id)))?;
-    }
-    start_watcher(&kernel)?;
+    start_threads(&kernel, workers)?;
     let pcap = plan.pcap.take();
     let container = Container::create(
         &kernel,

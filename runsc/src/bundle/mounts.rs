@@ -110,6 +110,23 @@ pub fn guest_mounts(
     Ok((mounts, roots))
 }
 
+/// The host path of a bind mount's source; the failure says it as runc does.
+fn bind_source(bundle: &Path, source: &Path, destination: &Path) -> Result<PathBuf, Failure> {
+    let path = bundle.join(source);
+    path.canonicalize().map_err(|e| {
+        Failure::new(
+            1,
+            format!(
+                "unable to start container process: error during container init: error mounting {:?} to rootfs at {:?}: stat {}: {}",
+                source.display().to_string(),
+                destination.display().to_string(),
+                path.display(),
+                reason(&e)
+            ),
+        )
+    })
+}
+
 fn guest_mount(
     bundle: &Bundle,
     index: usize,
@@ -122,19 +139,7 @@ fn guest_mount(
     let typ = m.typ().as_deref().unwrap_or("");
     let source = m.source().clone().unwrap_or_else(|| PathBuf::from(typ));
     let kind = if options.bind || typ == "bind" || typ == "rbind" {
-        let path = bundle.dir.join(&source);
-        let path = path.canonicalize().map_err(|e| {
-            Failure::new(
-                1,
-                format!(
-                    "unable to start container process: error during container init: error mounting {:?} to rootfs at {:?}: stat {}: {}",
-                    source.display().to_string(),
-                    destination.display().to_string(),
-                    path.display(),
-                    reason(&e)
-                ),
-            )
-        })?;
+        let path = bind_source(&bundle.dir, &source, &destination)?;
         let number = u32::try_from(roots.len()).unwrap_or(u32::MAX);
         roots.push(HostRoot {
             path,

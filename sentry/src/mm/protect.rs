@@ -42,17 +42,7 @@ impl Mm {
         let mut batch = Batch::default();
         let mut guard = self.state.write();
         let state = &mut *guard;
-        let mut start = addr;
-        let first = state.vmas.next(start).filter(|v| v.start < end);
-        let first = first.ok_or(Errno::ENOMEM)?;
-        if grows_down {
-            if !first.flags.contains(VmaFlags::GROWSDOWN) {
-                return Err(Errno::EINVAL);
-            }
-            start = first.start;
-        } else if first.start > start {
-            return Err(Errno::ENOMEM);
-        }
+        let start = protect_start(state, addr, end, grows_down)?;
         self.unpatch(state, start, end, &mut batch);
         // Like Linux, what comes before a hole or a refusal is changed all the same.
         let parts: Vec<Vma> = state.vmas.overlapping(start, end).cloned().collect();
@@ -150,4 +140,16 @@ fn check(
         return Err(Errno::ENOMEM);
     }
     Ok(())
+}
+
+/// Where the change of a range begins: with `PROT_GROWSDOWN` at the start of its first
+/// mapping. `ENOMEM` when nothing is mapped at `addr`, `EINVAL` when that does not grow.
+fn protect_start(state: &State, addr: u64, end: u64, grows_down: bool) -> Result<u64> {
+    let first = state.vmas.next(addr).filter(|v| v.start < end);
+    let first = first.ok_or(Errno::ENOMEM)?;
+    if grows_down {
+        let grows = first.flags.contains(VmaFlags::GROWSDOWN);
+        return grows.then_some(first.start).ok_or(Errno::EINVAL);
+    }
+    (first.start <= addr).then_some(addr).ok_or(Errno::ENOMEM)
 }

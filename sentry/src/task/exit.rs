@@ -147,6 +147,28 @@ impl Task {
     }
 }
 
+/// Tells those that the end of `group` leaves without a shell: its orphaned process groups,
+/// its children, and its terminal when it led the session.
+fn hang_up(
+    group: &Arc<ThreadGroup>,
+    hangups: Vec<Arc<super::session::ProcessGroup>>,
+    orphans: &[Arc<ThreadGroup>],
+) {
+    for pgrp in hangups {
+        pgrp.post_signal(info::kernel(Signal::SIGHUP));
+        pgrp.post_signal(info::kernel(Signal::SIGCONT));
+    }
+    for orphan in orphans {
+        orphan_signals(group, orphan);
+    }
+    let session = group.session();
+    if session.sid() == group.pid()
+        && let Some(tty) = session.set_tty(None)
+    {
+        tty.released();
+    }
+}
+
 /// The last thread is gone: the process becomes a zombie and hands on what it had.
 fn end_process(
     last: &Arc<Task>,
@@ -186,19 +208,7 @@ fn end_process(
             other.kill();
         }
     }
-    for pgrp in hangups {
-        pgrp.post_signal(info::kernel(Signal::SIGHUP));
-        pgrp.post_signal(info::kernel(Signal::SIGCONT));
-    }
-    for orphan in orphans {
-        orphan_signals(group, &orphan);
-    }
-    let session = group.session();
-    if session.sid() == group.pid()
-        && let Some(tty) = session.set_tty(None)
-    {
-        tty.released();
-    }
+    hang_up(group, hangups, &orphans);
     last.kernel.ipc.exit(group.pid());
     group.exit_event.notify(PollEvents::IN | PollEvents::HUP);
     if let Some(parent) = parent {

@@ -40,6 +40,17 @@ const F_SETPIPE_SZ: u32 = 1031;
 const F_GETPIPE_SZ: u32 = 1032;
 const F_GET_RW_HINT: u32 = 1035;
 
+/// `F_NOTIFY`: takes a directory's notifications off, of which there are none.
+fn notify(file: &File, arg: u64) -> SysResult<i64> {
+    if arg & 0x7fff_ffff == 0 {
+        return Ok(0);
+    }
+    let dir = file
+        .inode()
+        .is_some_and(|i| i.kind() == FileType::Directory);
+    Err(if dir { Errno::EINVAL } else { Errno::ENOTDIR }.into())
+}
+
 /// `fcntl(2)`.
 pub fn fcntl(t: &Arc<Task>, fd: Fd, cmd: u32, arg: u64) -> SysResult<i64> {
     let file = t.files().get(fd.0)?;
@@ -84,14 +95,7 @@ pub fn fcntl(t: &Arc<Task>, fd: Fd, cmd: u32, arg: u64) -> SysResult<i64> {
             };
             Ok(size as i64)
         }
-        // Takes a directory's notifications off; there are none.
-        F_NOTIFY if arg & 0x7fff_ffff == 0 => Ok(0),
-        F_NOTIFY => {
-            let dir = file
-                .inode()
-                .is_some_and(|i| i.kind() == FileType::Directory);
-            Err(if dir { Errno::EINVAL } else { Errno::ENOTDIR }.into())
-        }
+        F_NOTIFY => notify(&file, arg),
         // Hints about the life of data: there is nothing to do with them.
         F_GET_RW_HINT if file.inode().is_some() => {
             UserPtr::<u64, Out>::at(arg).write(t, &0)?;

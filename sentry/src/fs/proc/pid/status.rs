@@ -23,6 +23,29 @@ fn state_name(letter: char) -> &'static str {
     }
 }
 
+/// The lines about memory.
+fn memory(u: &crate::mm::report::Usage, s: &mut String) {
+    for (name, value) in [
+        ("VmPeak", u.peak.max(u.size)),
+        ("VmSize", u.size),
+        ("VmLck", u.locked),
+        ("VmPin", 0),
+        ("VmHWM", u.rss()),
+        ("VmRSS", u.rss()),
+        ("RssAnon", u.rss_anon),
+        ("RssFile", u.rss_file),
+        ("RssShmem", u.rss_shmem),
+        ("VmData", u.data),
+        ("VmStk", u.stack),
+        ("VmExe", u.text),
+        ("VmLib", 0),
+        ("VmPTE", 0),
+        ("VmSwap", 0),
+    ] {
+        let _ = writeln!(s, "{name}:\t{:>8} kB", value / 1024);
+    }
+}
+
 /// `status` (`proc_pid_status(5)`).
 pub fn status(t: &Task) -> Result<Vec<u8>> {
     let g = t.thread_group();
@@ -31,7 +54,7 @@ pub fn status(t: &Task) -> Result<Vec<u8>> {
     let mut s = String::new();
     let umask = t.fs().umask();
     let groups: String = c.groups.iter().map(|g| format!("{g} ")).collect();
-    let slots = t.files().list().last().map_or(64, |n| (n / 64 + 1) * 64);
+    let slots = t.files().room();
     // Writing to a string cannot fail.
     let _ = write!(
         s,
@@ -59,26 +82,7 @@ pub fn status(t: &Task) -> Result<Vec<u8>> {
         g.pgrp().pgid(),
         g.session().sid(),
     );
-    let kb = |n: u64| n / 1024;
-    for (name, value) in [
-        ("VmPeak", u.peak.max(u.size)),
-        ("VmSize", u.size),
-        ("VmLck", u.locked),
-        ("VmPin", 0),
-        ("VmHWM", u.rss()),
-        ("VmRSS", u.rss()),
-        ("RssAnon", u.rss_anon),
-        ("RssFile", u.rss_file),
-        ("RssShmem", u.rss_shmem),
-        ("VmData", u.data),
-        ("VmStk", u.stack),
-        ("VmExe", u.text),
-        ("VmLib", 0),
-        ("VmPTE", 0),
-        ("VmSwap", 0),
-    ] {
-        let _ = writeln!(s, "{name}:\t{:>8} kB", kb(value));
-    }
+    memory(&u, &mut s);
     signals(t, &mut s);
     caps(&c, &mut s);
     let mode = t.seccomp();
