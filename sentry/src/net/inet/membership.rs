@@ -36,6 +36,9 @@ fn word(value: &[u8], at: usize) -> Option<u32> {
         .map(|b| u32::from_ne_bytes(*b))
 }
 
+/// How the value of an option is read.
+type Read = fn(&[u8]) -> Option<Named>;
+
 /// Reads a membership option; `None` for any other. `EINVAL` for what is no group.
 pub(super) fn parse(
     domain: u16,
@@ -43,14 +46,13 @@ pub(super) fn parse(
     name: i32,
     value: &[u8],
 ) -> Result<Option<Membership>> {
-    let (join, read): (bool, fn(&[u8]) -> Option<Named>) =
-        match (level, name) {
-            (SOL_IP, 35 | 36) => (name == 35, mreq),
-            (SOL_IPV6, 20 | 21) if domain == AF_INET6 => (name == 20, mreq6),
-            (SOL_IP, 42 | 45) => (name == 42, group_req),
-            (SOL_IPV6, 42 | 45) if domain == AF_INET6 => (name == 42, group_req),
-            _ => return Ok(None),
-        };
+    let (join, read): (bool, Read) = match (level, name) {
+        (SOL_IP, 35 | 36) => (name == 35, mreq),
+        (SOL_IPV6, 20 | 21) if domain == AF_INET6 => (name == 20, mreq6),
+        (SOL_IP, 42 | 45) => (name == 42, group_req),
+        (SOL_IPV6, 42 | 45) if domain == AF_INET6 => (name == 42, group_req),
+        _ => return Ok(None),
+    };
     let (group, link, own) = read(value).ok_or(Errno::EINVAL)?;
     if !group.is_multicast() {
         return Err(Errno::EINVAL);

@@ -484,26 +484,14 @@ pub(in crate::net) fn state_number(state: State) -> u8 {
     }
 }
 
-fn info_bytes(state: u8, i: &Info) -> Vec<u8> {
-    let mut raw = vec![0; 232];
-    let options = u8::from(i.timestamps) | u8::from(i.sack) << 1 | 4;
-    let head = [
-        state,
-        i.recovery,
-        u8::try_from(i.retransmits).unwrap_or(u8::MAX),
-        u8::try_from(i.probes).unwrap_or(u8::MAX),
-        u8::try_from(i.backoff).unwrap_or(u8::MAX),
-        options,
-        (i.rcv_wscale << 4) | (i.snd_wscale & 15),
-    ];
-    let mut put = |at: usize, bytes: &[u8]| {
-        if let Some(to) = raw.get_mut(at..at + bytes.len()) {
-            to.copy_from_slice(bytes);
-        }
-    };
-    put(0, &head);
-    let micros = |t: u64| u32::try_from(t).unwrap_or(u32::MAX);
-    let words = [
+/// Microseconds as far as 32 bits reach.
+fn micros(t: u64) -> u32 {
+    u32::try_from(t).unwrap_or(u32::MAX)
+}
+
+/// The words of `struct tcp_info` from `tcpi_rto` to `tcpi_total_retrans`.
+fn info_words(i: &Info) -> [u32; 24] {
+    [
         micros(i.rto),
         40_000,
         i.snd_mss,
@@ -528,7 +516,28 @@ fn info_bytes(state: u8, i: &Info) -> Vec<u8> {
         0,
         i.rcv_space,
         i.total_retrans,
+    ]
+}
+
+fn info_bytes(state: u8, i: &Info) -> Vec<u8> {
+    let mut raw = vec![0; 232];
+    let options = u8::from(i.timestamps) | u8::from(i.sack) << 1 | 4;
+    let head = [
+        state,
+        i.recovery,
+        u8::try_from(i.retransmits).unwrap_or(u8::MAX),
+        u8::try_from(i.probes).unwrap_or(u8::MAX),
+        u8::try_from(i.backoff).unwrap_or(u8::MAX),
+        options,
+        (i.rcv_wscale << 4) | (i.snd_wscale & 15),
     ];
+    let mut put = |at: usize, bytes: &[u8]| {
+        if let Some(to) = raw.get_mut(at..at + bytes.len()) {
+            to.copy_from_slice(bytes);
+        }
+    };
+    put(0, &head);
+    let words = info_words(i);
     for (n, word) in words.iter().enumerate() {
         put(8 + n * 4, &word.to_ne_bytes());
     }
