@@ -212,6 +212,50 @@ case_config() {
     is "$(rs run --bundle "$w" a | tr '\n' ' ')" "0 0 "
 }
 
+case_hooks() {
+    local kind
+    config /bin/sh -c 'cat /seen-inside'
+    cat > "$w/hook" <<HOOK
+#!/bin/sh
+cat > /dev/null; echo \$1 >> "$w/hooks"
+HOOK
+    chmod 755 "$w/hook"
+    printf '#!/bin/sh\necho "$1 $$ $X $(grep -c \\"created\\")" > /seen-inside\n' > "$w/root/inside"; chmod 755 "$w/root/inside"
+    for kind in prestart createRuntime createContainer poststart poststop; do
+        edit "c.setdefault('hooks', {})['$kind'] = [{'path': '$w/hook', 'args': ['hook', '$kind']}]"
+    done
+    edit "c['hooks']['startContainer'] = [{'path': '/inside', 'args': ['inside', 'word'], 'env': ['X=y', 'PATH=/bin']}]"
+    is "$(rs run --bundle "$w" a)" "word 2 y 1"
+    is "$(tr '\n' ' ' < "$w/hooks")" "prestart createRuntime createContainer poststart poststop "
+    edit "c['hooks'] = {'startContainer': [{'path': '/bin/false'}]}"
+    like "$(rs run --bundle "$w" a 2>&1)" 'startContainer hook #0.*exit status 1'
+}
+
+case_update() {
+    local many='for i in 1 2 3 4 5 6; do sleep 1 & done; wait'
+    config /bin/sleep 100; edit 'c["linux"]["resources"] = {"pids": {"limit": 20}}'
+    rs run --detach --bundle "$w" a < /dev/null > /dev/null 2>&1
+    is "$(rs exec a sh -c "$many" 2>&1)" ""
+    rs update --pids-limit 5 a; is $? 0
+    like "$(rs exec a sh -c "$many" 2>&1)" 'fork'
+    echo '{"pids": {"limit": -1}}' | rs update --resources - a; is $? 0
+    is "$(rs exec a sh -c "$many" 2>&1)" ""
+    rs delete --force a
+}
+
+case_ignore_cgroups() {
+    config /bin/sleep 100; edit 'c["linux"]["resources"] = {"memory": {"limit": 1 << 28}}'
+    rs --ignore-cgroups=true --network=none run --detach --bundle "$w" a < /dev/null > /dev/null 2>&1; is $? 0
+    grep -q "runsc-test-$$" "/proc/$(rs list --format json | python3 -c 'import json,sys; print(json.load(sys.stdin)[0]["pid"])')/cgroup" && fail "in a cgroup"
+    is "$(rs exec a echo in)" in
+    rs --ignore-cgroups delete --force a; is $? 0
+}
+
+case_namespaces() {
+    config /bin/true; edit 'c["linux"]["namespaces"] = [dict(n, path="/proc/self/ns/pid") if n["type"] == "pid" else n for n in c["linux"]["namespaces"]]'
+    like "$(rs run --bundle "$w" a 2>&1)" 'pid namespace.*not supported'
+}
+
 case_files() {
     config /bin/sh -c 'echo made > /made; rm /etc/group; chmod 600 /etc/passwd; ln -s x /link; mkfifo /fifo'
     rs run --bundle "$w" a; is $? 0

@@ -255,7 +255,12 @@ fn act(container: &Container, connection: &Connection, request: Request) -> Repl
             container.resume();
             Reply::Done
         }
-        Request::Update { .. } => failed("the limit on processes cannot be changed while running"),
+        Request::Update { pids_limit } => {
+            if let Some(limit) = pids_limit {
+                container.set_pids_limit(u64::try_from(limit).ok().filter(|n| *n > 0));
+            }
+            Reply::Done
+        }
         Request::Exec { .. } => failed("unexpected request"),
     }
 }

@@ -79,13 +79,16 @@ pub fn guest_process(p: &Process, rootfs: Option<&Path>) -> GuestProcess {
             .unwrap_or_else(|| "/".to_string());
         env.push(format!("HOME={home}"));
     }
+    let mut groups = user.additional_gids().clone().unwrap_or_default();
+    // setgroups(2) keeps them in order, and getgroups(2) shows them so.
+    groups.sort_unstable();
     GuestProcess {
         args: p.args().clone().unwrap_or_default(),
         env,
         cwd: p.cwd().display().to_string(),
         uid: user.uid(),
         gid: user.gid(),
-        groups: user.additional_gids().clone().unwrap_or_default(),
+        groups,
         umask: user.umask().unwrap_or(0o022),
         caps: cap_sets(p),
         rlimits: rlimits(p),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
+use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Process, Spec};
 
 use crate::cli::Failure;
 
@@ -130,8 +130,24 @@ fn namespaces(spec: &Spec) -> Result<(), Failure> {
                 path.display()
             ));
         }
+        joinable(n)?;
     }
     Ok(())
+}
+
+/// A kernel of one's own has its own processes and users: those of another container
+/// cannot be joined by a host path.
+fn joinable(n: &LinuxNamespace) -> Result<(), Failure> {
+    let refused = matches!(n.typ(), LinuxNamespaceType::Pid | LinuxNamespaceType::User);
+    let path = n.path().as_ref().filter(|p| !p.as_os_str().is_empty());
+    match path {
+        Some(path) if refused => fail(format!(
+            "linux.namespaces: joining the {} namespace {} is not supported",
+            n.typ(),
+            path.display()
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Sysctls must belong to a namespace that the container has to itself.

@@ -1,6 +1,6 @@
 //! The container's cgroups on the host: version 1, hybrid or 2, by the file system.
 //!
-//! [`create`] makes and limits them, [`Paths::join`] puts a process in, [`Paths::remove`]
+//! [`places`] names them, [`create`] makes them, [`Paths::join`] puts a process in, [`Paths::remove`]
 //! removes them. The limit on guest tasks is the Sentry's own: `pids.max` would count the
 //! Sentry's threads. [`limits`] turns resources into files, [`stats`] reads them back.
 
@@ -113,44 +113,44 @@ fn is_unified() -> bool {
     Path::new(MOUNT).join("cgroup.controllers").exists()
 }
 
-/// Makes the container's cgroups at `asked` (cgroupsPath, or the id when there is none).
-/// What cannot be made is left out, with a warning.
-pub fn create(asked: Option<&Path>, id: &str, systemd: bool, warnings: &mut Vec<String>) -> Paths {
+/// Where the container's cgroups will be: at `asked` (cgroupsPath, or the id when there is
+/// none). Known before any is made, so that whoever dies meanwhile leaves none unnamed.
+pub fn places(asked: Option<&Path>, id: &str, systemd: bool) -> Paths {
     let path = match asked {
         Some(p) if systemd => systemd_path(&p.display().to_string(), id),
         Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
         _ => PathBuf::from(id),
     };
-    let mut made = BTreeMap::new();
     if is_unified() {
         let dir = place(Path::new(MOUNT), "", &path);
-        match make_unified(&dir) {
-            Ok(()) => drop(made.insert(String::new(), dir)),
-            Err(e) => warnings.push(format!("cannot create cgroup: {e}")),
-        }
-        return Paths(made);
+        return Paths(BTreeMap::from([(String::new(), dir)]));
     }
-    for controller in V1 {
-        let mount = Path::new(MOUNT).join(controller);
-        if !mount.join("cgroup.procs").exists() {
-            continue;
-        }
-        let dir = place(&mount, controller, &path);
-        match std::fs::create_dir_all(&dir) {
-            Ok(()) => {
-                if controller == "cpuset" {
-                    fill_cpuset(&mount, &dir);
-                }
-                made.insert(controller.to_string(), dir);
+    let mount = |controller: &str| Path::new(MOUNT).join(controller);
+    let there = V1
+        .into_iter()
+        .filter(|c| mount(c).join("cgroup.procs").exists())
+        .map(|c| (c.to_string(), place(&mount(c), c, &path)));
+    Paths(there.collect())
+}
+
+/// Makes the cgroups at these [`places`]. What cannot be made is left out, with a warning.
+pub fn create(mut paths: Paths, warnings: &mut Vec<String>) -> Paths {
+    paths.0.retain(|controller, dir| {
+        let made = if controller.is_empty() {
+            make_unified(dir)
+        } else {
+            std::fs::create_dir_all(&*dir).map_err(|e| format!("{}: {}", dir.display(), reason(&e)))
+        };
+        match &made {
+            Ok(()) if controller == "cpuset" => {
+                fill_cpuset(&Path::new(MOUNT).join(controller), dir);
             }
-            Err(e) => warnings.push(format!(
-                "cannot create cgroup {}: {}",
-                dir.display(),
-                reason(&e)
-            )),
+            Ok(()) => {}
+            Err(e) => warnings.push(format!("cannot create cgroup {e}")),
         }
-    }
-    Paths(made)
+        made.is_ok()
+    });
+    paths
 }
 
 /// `slice:prefix:name` as the folder systemd would make of it.

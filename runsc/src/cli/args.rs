@@ -42,15 +42,15 @@ pub struct Global {
     /// cgroupsPath has the form "slice:prefix:name"
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = ArgAction::Set)]
     pub systemd_cgroup: bool,
-    /// Make no cgroup and set no limits of one
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = ArgAction::Set)]
-    pub ignore_cgroups: bool,
     /// Accepted for compatibility with crun's command line
     #[arg(long, value_name = "NAME", hide = true)]
     pub cgroup_manager: Option<String>,
     /// Ignore cgroup permission errors: true, false or auto
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub rootless: String,
+    /// Make, join and limit no cgroups on the host
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = ArgAction::Set)]
+    pub ignore_cgroups: bool,
     /// How guest code runs
     #[arg(long, value_enum, default_value = "systrap")]
     pub platform: PlatformKind,

@@ -11,7 +11,8 @@ pub fn features() -> Outcome {
     let features = json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": super::SPEC_VERSION,
-        "hooks": ["prestart", "createRuntime", "createContainer", "poststart", "poststop"],
+        "hooks": ["prestart", "createRuntime", "createContainer", "startContainer",
+                  "poststart", "poststop"],
         "mountOptions": [
             "atime", "bind", "defaults", "dev", "exec", "noatime", "nodev", "noexec", "nosuid",
             "private", "rbind", "relatime", "ro", "rprivate", "rro", "rw", "strictatime", "suid"

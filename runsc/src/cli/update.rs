@@ -34,9 +34,8 @@ pub fn update(app: &App, args: &UpdateArgs) -> Outcome {
         .filter(|l| *l != 0)
     {
         let pids_limit = Some(limit);
-        if let Err(e) = Client::connect(folder.path())?.call(&Request::Update { pids_limit }) {
-            app.log.warn(&e.message);
-        }
+        // No answer: it has just ended.
+        Client::connect(folder.path())?.call(&Request::Update { pids_limit })?;
     }
     Ok(0)
 }

@@ -2,13 +2,18 @@
 //! state on stdin.
 
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Hook;
 
-use super::state::Shown;
+use super::state::{Shown, State};
+use crate::boot::client::Client;
+use crate::boot::message::{Reply, Request};
+use crate::bundle::process::guest_process;
 use crate::cli::{Failure, reason};
 
 /// Runs hooks in order; the first failure ends it.
@@ -19,6 +24,51 @@ pub fn run(hooks: &[Hook], state: &Shown) -> Result<(), Failure> {
             .map_err(|text| Failure::new(1, format!("error running hook #{i}: {text}")))?;
     }
     Ok(())
+}
+
+/// Runs `startContainer` hooks in order inside the container, whose first process is held
+/// still; the first failure ends it. What they print is not kept.
+pub fn run_inside(folder: &Path, state: &State, hooks: &[Hook]) -> Result<(), Failure> {
+    let input = serde_json::to_string(&state.for_hooks("created"))?;
+    for (i, hook) in hooks.iter().enumerate() {
+        run_one_inside(folder, state, hook, &input).map_err(|e| {
+            let text = format!("error running startContainer hook #{i}: {}", e.message);
+            Failure::new(1, text)
+        })?;
+    }
+    Ok(())
+}
+
+fn run_one_inside(folder: &Path, state: &State, hook: &Hook, input: &str) -> Result<(), Failure> {
+    let Some(oci) = &state.process_spec else {
+        return Ok(());
+    };
+    let mut process = guest_process(oci, Some(&state.rootfs));
+    process.args = vec![hook.path().display().to_string()];
+    let further = hook.args().iter().flatten().skip(1).cloned();
+    process.args.extend(further);
+    process.env = hook.env().clone().unwrap_or_default();
+    process.terminal = false;
+    let (stdin, mut feed) = std::io::pipe()?;
+    feed.write_all(input.as_bytes())?;
+    drop(feed);
+    let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
+    let client = Client::connect(folder)?;
+    let request = Request::Exec {
+        process: Box::new(process),
+    };
+    client.send(&request, &[stdin.as_fd(), null.as_fd(), null.as_fd()])?;
+    loop {
+        match client.reply()? {
+            Some(Reply::Started(_)) => {}
+            Some(Reply::Ended(ended)) if ended.code() == 0 => return Ok(()),
+            Some(Reply::Ended(ended)) => {
+                return Err(Failure::new(1, format!("exit status {}", ended.code())));
+            }
+            Some(other) => return Err(Failure::new(1, format!("unexpected answer: {other:?}"))),
+            None => return Err(Failure::new(1, "the sandbox has ended")),
+        }
+    }
 }
 
 fn run_one(hook: &Hook, input: &str) -> Result<(), String> {

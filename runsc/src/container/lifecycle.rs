@@ -115,19 +115,18 @@ fn resources(spec: &Spec) -> Option<&LinuxResources> {
 }
 
 /// Makes the container's cgroups and sets their limits.
-fn limit(app: &App, bundle: &Bundle, state: &mut State) -> Result<(), Failure> {
+fn limit(app: &App, bundle: &Bundle, folder: &Folder, state: &mut State) -> Result<(), Failure> {
     let mut warnings = Vec::new();
     let asked = bundle
         .spec
         .linux()
         .as_ref()
         .and_then(|l| l.cgroups_path().clone());
-    state.cgroups = cgroup::create(
-        asked.as_deref(),
-        &state.id,
-        app.global.systemd_cgroup,
-        &mut warnings,
-    );
+    // Where they will be is known before they are: whoever deletes what a dying command
+    // left finds them.
+    state.cgroups = cgroup::places(asked.as_deref(), &state.id, app.global.systemd_cgroup);
+    folder.save(state)?;
+    state.cgroups = cgroup::create(state.cgroups.clone(), &mut warnings);
     if let Some(resources) = resources(&bundle.spec)
         && let Err(text) = limits::apply(&state.cgroups, resources)
     {
@@ -155,13 +154,17 @@ fn build(
 ) -> Result<Pid, Failure> {
     let plan = plan(app, bundle, surroundings, folder, state)?;
     if !app.global.ignore_cgroups {
-        limit(app, bundle, state)?;
+        limit(app, bundle, folder, state)?;
     }
     folder.save(state)?;
     let cgroups = state.cgroups.clone();
+    let mut early = state.clone();
     let pid = launch::launch(
         plan,
         |pid| {
+            // Known before it may go on: whoever deletes what a dying command left finds it.
+            early.process = status::identify(pid.as_raw());
+            folder.save(&early)?;
             cgroups.join(pid.as_raw()).map_err(|text| {
                 Failure::new(1, format!("unable to apply cgroup configuration: {text}"))
             })
@@ -329,6 +332,13 @@ pub fn start(app: &App, folder: &Folder, state: &mut State) -> Result<(), Failur
             let text = format!("cannot start a container in the {} state", other.name());
             return Err(Failure::new(1, text));
         }
+    }
+    if let Some(list) = state
+        .hooks
+        .as_ref()
+        .and_then(|h| h.start_container().as_ref())
+    {
+        hooks::run_inside(folder.path(), state, list)?;
     }
     state.phase = Phase::Running;
     folder.save(state)?;

@@ -153,6 +153,12 @@ impl Container {
         self.pids.thaw();
     }
 
+    /// Limits the container's threads from now on; `None` for no limit. Those there are
+    /// stay, as with `pids.max`.
+    pub fn set_pids_limit(&self, max: Option<u64>) {
+        self.pids.set_max(max.unwrap_or(u64::MAX));
+    }
+
     /// Tells the terminal of a process started with one that its window changed.
     pub fn resize(&self, pid: i32, rows: u16, cols: u16) {
         if let Some(terminal) = self.terminals.lock().get(&pid) {

@@ -82,7 +82,7 @@ fn ehdr(out: &mut Vec<u8>, headers: usize) {
     out.extend_from_slice(&4u16.to_ne_bytes());
     out.extend_from_slice(&62u16.to_ne_bytes());
     out.extend_from_slice(&1u32.to_ne_bytes());
-    out.extend_from_slice(&[0u64, EHDR as u64, 0].as_bytes()[..]);
+    out.extend_from_slice([0u64, EHDR as u64, 0].as_bytes());
     out.extend_from_slice(&0u32.to_ne_bytes());
     let headers = u16::try_from(headers).unwrap_or(u16::MAX);
     for n in [EHDR as u16, PHDR as u16, headers, 0, 0, 0] {

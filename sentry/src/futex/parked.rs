@@ -64,7 +64,7 @@ impl Operation for Parked {
             return Ok(0);
         }
         let now = t.kernel.clock.monotonic();
-        if !self.deadline.is_some_and(|d| d <= now) {
+        if self.deadline.is_none_or(|d| d > now) {
             return Err(Stop::Wait(self));
         }
         if self.leave() {

@@ -196,7 +196,7 @@ fn is_valid(i: &Insn, left: usize) -> bool {
     let within = |n: usize| n < left;
     match i.code {
         RET_K | RET_A | LD_W_LEN | LDX_W_LEN | LD_IMM | LDX_IMM | TAX | TXA | NEG => true,
-        LD_W_ABS => i.k % 4 == 0 && i.k < DATA_LEN,
+        LD_W_ABS => i.k.is_multiple_of(4) && i.k < DATA_LEN,
         LD_MEM | LDX_MEM | ST | STX => i.k < MEM_WORDS as u32,
         JA => usize::try_from(i.k).is_ok_and(within),
         code if code & !(OP | SRC_X) == JMP => {

@@ -140,7 +140,7 @@ fn user_word(
     addr: u64,
     data: u64,
 ) -> sentry::Result<()> {
-    if addr % 8 != 0 || addr >= USER_LEN {
+    if !addr.is_multiple_of(8) || addr >= USER_LEN {
         return Err(Errno::EIO);
     }
     let at = usize::try_from(addr).map_err(|_| Errno::EIO)?;

@@ -105,7 +105,20 @@ pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Arc<PseudoFs> {
     let mm = b.dir("mm", vec![("transparent_hugepage", hugepage)]);
     let kernel_dir = b.dir("kernel", vec![("mm", mm)]);
     let fs = b.dir("fs", vec![("cgroup", empty("cgroup"))]);
-    let class = b.dir("class", vec![("net", empty("net"))]);
+    let lo: Vec<(&str, Make)> = vec![
+        ("address", |_| "00:00:00:00:00:00".to_owned()),
+        ("flags", |_| "0x9".to_owned()),
+        ("ifindex", |_| "1".to_owned()),
+        ("mtu", |_| "65536".to_owned()),
+        ("operstate", |_| "unknown".to_owned()),
+        ("type", |_| "772".to_owned()),
+    ];
+    let lo = lo
+        .into_iter()
+        .map(|(name, make)| (name, b.file(name, make)))
+        .collect();
+    let lo = b.dir("lo", lo);
+    let class = b.dir("class", vec![("net", b.dir("net", vec![("lo", lo)]))]);
     let root = Dir::new(
         Node::root(dev),
         Static::new(vec![

@@ -90,7 +90,7 @@ impl FileOps for OpenMap {
 
     fn read(&self, _cx: &IoCx<'_>, dst: &mut dyn IoDst, pos: u64) -> Result<usize> {
         let len = dst.remaining() as u64;
-        if pos % WORD != 0 || len % WORD != 0 {
+        if !pos.is_multiple_of(WORD) || !len.is_multiple_of(WORD) {
             return Err(Errno::EINVAL);
         }
         let end = self.0.range().1 / PAGE_SIZE;
