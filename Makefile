@@ -1,4 +1,5 @@
-# Targets: run, test, build, lint, fmt, docker-check, bench, clean-demo.
+# Targets: run, test, build, lint, fmt, docker-check, clean-demo, and suite-libuv,
+# suite-libevent, suite-cpython, suite-go, suite-sqlite.
 # Each installs what it needs by apt-get where it is missing (see scripts/need).
 
 CARGO ?= cargo
@@ -29,6 +30,10 @@ fmt:
 # What a Docker user does first, with the stock client, daemon and shim.
 docker-check: build
 	scripts/docker-rows $(RUNSC)
+
+# A test suite that others wrote, compared with what is expected of it.
+suite-%: build
+	tests/suites/run.sh $*
 
 clean-demo:
 	rm -rf target/demo

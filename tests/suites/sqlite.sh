@@ -1,0 +1,9 @@
+# SQLite 3.40: the tests of its own that lean on files, locks and shared memory.
+LIMIT=400
+cases() {
+    (cd "$root/suite/sqlite/test" && ls wal*.test lock*.test pager*.test journal*.test mmap*.test \
+        shared*.test crash*.test symlink*.test thread*.test) | sed 's/\.test$//'
+}
+quick_cases() { printf '%s\n' wal lock mmap1 journal1 shared; }
+case_command() { echo "mkdir /tmp/q && cd /tmp/q && /suite/sqlite/build/testfixture /suite/sqlite/test/$1.test"; }
+case_status() { echo fail; }
