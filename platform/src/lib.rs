@@ -110,6 +110,13 @@ pub enum MapOp {
     },
 }
 
+impl MapOp {
+    /// Whether it changes the protection of exactly this range.
+    pub fn is_protect_of(&self, start: u64, size: u64) -> bool {
+        matches!(self, MapOp::Protect { addr, len, .. } if (*addr, *len) == (start, size))
+    }
+}
+
 /// How a held guest thread goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {

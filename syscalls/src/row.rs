@@ -21,8 +21,8 @@ pub enum Support {
 
 /// Runs a call: task and raw registers.
 pub type CallFn = fn(&Arc<Task>, &[u64; 6]) -> SysResult<i64>;
-/// Prints the arguments of a call; `after` it has returned.
-pub type TraceFn = fn(&Arc<Task>, &[u64; 6], bool, &mut String);
+/// The text of each argument of a call; `after` it has returned.
+pub type TraceFn = fn(&Arc<Task>, &[u64; 6], bool) -> Vec<String>;
 
 /// One system call.
 #[derive(Clone, Copy)]
@@ -48,7 +48,7 @@ pub trait Handler<Args>: Copy {
     /// Decodes and calls.
     fn run(self, t: &Arc<Task>, regs: &[u64; 6]) -> SysResult<i64>;
     /// Decodes and prints.
-    fn show(t: &Arc<Task>, regs: &[u64; 6], after: bool, out: &mut String);
+    fn show(t: &Arc<Task>, regs: &[u64; 6], after: bool) -> Vec<String>;
 }
 
 macro_rules! handlers {
@@ -63,12 +63,13 @@ macro_rules! handlers {
                 let _ = regs;
                 self(t, $($arg::decode(regs[$i])),*).map(Ret::into_reg)
             }
-            fn show(t: &Arc<Task>, regs: &[u64; 6], after: bool, out: &mut String) {
-                let _ = (t, regs, after, &out);
-                $(
-                    if $i > 0 { out.push_str(", "); }
-                    $arg::decode(regs[$i]).trace(t, after, out);
-                )*
+            fn show(t: &Arc<Task>, regs: &[u64; 6], after: bool) -> Vec<String> {
+                let _ = (t, regs, after);
+                vec![$({
+                    let mut text = String::new();
+                    $arg::decode(regs[$i]).trace(t, after, &mut text);
+                    text
+                }),*]
             }
         }
     };
@@ -107,11 +108,6 @@ fn no_call(_t: &Arc<Task>, _regs: &[u64; 6]) -> SysResult<i64> {
     Err(Errno::ENOSYS.into())
 }
 
-fn no_trace(_t: &Arc<Task>, regs: &[u64; 6], _after: bool, out: &mut String) {
-    for (i, r) in regs.iter().enumerate() {
-        if i > 0 {
-            out.push_str(", ");
-        }
-        out.push_str(&format!("{r:#x}"));
-    }
+fn no_trace(_t: &Arc<Task>, regs: &[u64; 6], _after: bool) -> Vec<String> {
+    regs.iter().map(|r| format!("{r:#x}")).collect()
 }

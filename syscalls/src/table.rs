@@ -20,7 +20,7 @@ macro_rules! rows {
             name: stringify!($name),
             support: Support::Full,
             call: |t, r| $crate::$($handler)::+.run(t, r),
-            trace: |t, r, after, out| tracer($crate::$($handler)::+)(t, r, after, out),
+            trace: |t, r, after| tracer($crate::$($handler)::+)(t, r, after),
         };
     };
     (@row $table:ident $nr:literal $name:ident Partial($what:literal) $($handler:ident)::+) => {
@@ -28,7 +28,7 @@ macro_rules! rows {
             name: stringify!($name),
             support: Support::Partial($what),
             call: |t, r| $crate::$($handler)::+.run(t, r),
-            trace: |t, r, after, out| tracer($crate::$($handler)::+)(t, r, after, out),
+            trace: |t, r, after| tracer($crate::$($handler)::+)(t, r, after),
         };
     };
     ($($nr:literal $name:ident $support:ident $(($detail:tt))? $($handler:ident)::*;)*) => {

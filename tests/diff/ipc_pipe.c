@@ -190,8 +190,9 @@ int main(void)
 	}
 	settle(k, k);
 	wr = open("ff", O_WRONLY);
-	R(write(wr, "met", 3));
+	long met = write(wr, "met", 3);
 	settle(k, k);
+	P("met %ld", met);
 	close(wr);
 	reap(__LINE__, "reader", k);
 	/* a writer that comes and goes while the opener sleeps is enough */

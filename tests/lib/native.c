@@ -131,8 +131,11 @@ static void child(const char *root, const char *cwd, char **argv)
 	drop_caps();
 	must(chdir(cwd), "chdir cwd");
 	must(prctl(PR_SET_PDEATHSIG, 0), "pdeathsig");
-	for (int s = 1; s < 65; s++)
-		signal(s, SIG_DFL);
+	/* By the raw call: the C library keeps two signals to itself. */
+	for (int s = 1; s < 65; s++) {
+		unsigned long dfl[4] = { 0 };
+		syscall(SYS_rt_sigaction, s, dfl, NULL, 8);
+	}
 	execve(argv[0], argv, env);
 	if (errno == ENOENT) {
 		fprintf(stderr, "native: %s: no such file\n", argv[0]);

@@ -300,10 +300,14 @@ case_seccomp() {
 }
 
 case_strace() {
-    config /bin/sh -c 'cat /etc/passwd > /dev/null; cat /none; true'
+    config /bin/sh -c 'cat /etc/passwd > /dev/null; cat /none; /bin/busybox head -n 1 /etc/passwd; true'
     timeout 30 "$runsc" --root "$w/state" --strace run --bundle "$w" a > "$w/o" 2>&1
     grep -qE 'openat\(AT_FDCWD, "/etc/passwd", O_RDONLY.*\) += [0-9]' "$w/o" || fail "no openat line"
     grep -qE '"/none".*= -1 ENOENT' "$w/o" || fail "no ENOENT line"
+    grep -qE 'execve\("/bin/busybox", \["/bin/busybox", "head", "-n", "1", "/etc/passwd"\], 0x[0-9a-f]+ /\* [0-9]+ vars? \*/' "$w/o" ||
+        fail "no execve line"
+    grep -qE '\([0-9], "root:' "$w/o" || fail "no text of a buffer"
+    grep -qE 'WIFEXITED\(s\) && WEXITSTATUS\(s\) == 0' "$w/o" || fail "no status of a child"
 }
 
 # What must not be left: processes, mounts, state.

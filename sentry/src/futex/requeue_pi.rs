@@ -145,11 +145,7 @@ pub fn requeue(
             }
         }
         // The first is moved instead of woken where the lock is held.
-        let room = if owner.is_some() {
-            requeue
-        } else {
-            requeue.saturating_add(1)
-        };
+        let room = requeue.saturating_add(usize::from(owner.is_none()));
         let moved = first.take(&a, room, |_| true);
         for w in &moved {
             w.set_key(b);

@@ -1,7 +1,7 @@
 //! `mprotect(2)`.
 
 use abi::{Errno, PAGE_SIZE};
-use platform::{Context, MapOp};
+use platform::Context;
 
 use super::state::{Batch, MAX_MAP_COUNT, Made, Mm, MmLimits, State};
 use super::vma::{MapProt, Vma, VmaFlags, page_up};
@@ -62,14 +62,7 @@ impl Mm {
         }
         let whole = result.is_ok() && at >= end && start == addr;
         let made = match (ctx, &batch.ops[..]) {
-            (
-                Some(ctx),
-                [
-                    op @ MapOp::Protect {
-                        addr: a, len: n, ..
-                    },
-                ],
-            ) if whole && (*a, *n) == (addr, len) => {
+            (Some(ctx), [op]) if whole && op.is_protect_of(addr, len) => {
                 let op = op.clone();
                 self.commit_by(ctx, Some(op), state, &mut batch)
             }

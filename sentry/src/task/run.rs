@@ -128,6 +128,9 @@ pub(crate) enum Outcome {
     Gone,
 }
 
+/// What the tracer is told of a call that a signal's handler comes before (`ERESTARTSYS`).
+const RESTARTED: i64 = -512;
+
 impl Task {
     /// Acts on an event of this task's guest thread.
     pub fn on_event(self: &Arc<Task>, exit: Exit) {
@@ -362,7 +365,14 @@ impl Task {
                     }
                     Flow::Die => return self.exit_doomed(),
                     Flow::Gone => return,
-                    Flow::Fetch(v, deferred) => return self.fetch(v, deferred),
+                    Flow::Fetch(v, deferred) => {
+                        let value = match deferred.restart {
+                            Some(_) => RESTARTED,
+                            None => v,
+                        };
+                        self.trace_end(Resume::Return(value));
+                        return self.fetch(v, deferred);
+                    }
                     Flow::Report(report, n) => match self.report(report, n) {
                         Some(on) => {
                             Onward { next, ready } = on;

@@ -1,13 +1,16 @@
 //! The strace mode: one line a call, in the host strace's format.
 //!
 //! [`Strace`] is the kernel's [`Tracer`]; the arguments are printed by the row's own trace
-//! function ([`crate::row::Row`]), so there is no second table.
+//! function ([`crate::row::Row`]); [`shape`] says which of them have a better text than their
+//! type gives, [`show`] prints structures of guest memory.
 
+mod names;
+mod shape;
+mod show;
 mod text;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fmt::Write;
 use std::sync::Arc;
 
 use abi::Errno;
@@ -18,6 +21,7 @@ use sentry::trace::{LineSink, Tracer};
 
 use crate::dispatch::row;
 
+use shape::Call;
 pub use text::{flags, quote};
 
 /// Writes a line for each call, signal and end.
@@ -42,19 +46,19 @@ impl Strace {
         }
     }
 
-    fn call_text(t: &Arc<Task>, nr: u64, args: &[u64; 6], after: bool) -> String {
-        let mut out = String::new();
-        match row(nr) {
-            Some(row) => {
-                let _ = write!(out, "{}(", row.name);
-                (row.trace)(t, args, after, &mut out);
-            }
-            None => {
-                let _ = write!(out, "syscall_{nr:#x}(");
-            }
-        }
-        out.push(')');
-        out
+    /// `result`: the value, once the call has returned without an error.
+    fn call_text(t: &Arc<Task>, nr: u64, regs: &[u64; 6], result: Option<i64>) -> String {
+        let Some(row) = row(nr) else {
+            return format!("syscall_{nr:#x}()");
+        };
+        let mut args = (row.trace)(t, regs, result.is_some());
+        let call = Call {
+            task: t,
+            regs,
+            result,
+        };
+        shape::apply(nr, &call, &mut args);
+        format!("{}({})", row.name, args.join(", "))
     }
 
     /// strace puts the result in column 40 where the call is short.
@@ -89,6 +93,9 @@ fn result_text(nr: u64, result: Result<i64, Errno>) -> String {
     match result {
         Ok(v) if pointer => format!("{v:#x}"),
         Ok(v) => v.to_string(),
+        Err(e) if e.raw() == 512 => {
+            "? ERESTARTSYS (To be restarted if SA_RESTART is set)".to_owned()
+        }
         Err(e) => format!("-1 {} ({})", e.name(), e.text()),
     }
 }
@@ -96,9 +103,9 @@ fn result_text(nr: u64, result: Result<i64, Errno>) -> String {
 impl Tracer for Strace {
     fn enter(&self, t: &Arc<Task>, nr: u64, args: &[u64; 6]) {
         if never_returns(nr) {
-            self.emit(t.tid(), &Strace::call_text(t, nr, args, false), "?");
+            self.emit(t.tid(), &Strace::call_text(t, nr, args, None), "?");
         } else if replaces_memory(nr) {
-            let text = Strace::call_text(t, nr, args, false);
+            let text = Strace::call_text(t, nr, args, None);
             self.begun.lock().insert(t.tid(), text);
         }
     }
@@ -109,7 +116,7 @@ impl Tracer for Strace {
         } else {
             None
         };
-        let call = begun.unwrap_or_else(|| Strace::call_text(t, nr, args, result.is_ok()));
+        let call = begun.unwrap_or_else(|| Strace::call_text(t, nr, args, result.ok()));
         self.emit(t.tid(), &call, &result_text(nr, result));
     }
 
