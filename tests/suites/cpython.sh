@@ -6,7 +6,7 @@ cases() {
         openpty ioctl pwd grp fork1 wait3 wait4 popen pipes eintr largefile posixpath genericpath \
         filecmp fileinput socket socketserver asyncore asynchat asyncio httplib httpservers \
         urllib2_localnet ftplib smtplib poplib telnetlib faulthandler multiprocessing_fork \
-        multiprocessing_spawn multiprocessing_main_handling concurrent_futures sqlite3 zipfile \
+        multiprocessing_spawn multiprocessing_main_handling concurrent_futures zipfile \
         tarfile gzip mailbox uuid platform sched  memoryio getpass dbm_dumb shelve \
         timeout queue
 }
