@@ -26,7 +26,10 @@ macro_rules! cases {
     };
 }
 
-cases! { run bad_bundle bad_program life killed detach exec pause config files spec strace }
+cases! {
+    run bad_bundle bad_program life killed detach exec pause config files spec strace
+    hooks update ignore_cgroups namespaces seccomp
+}
 
 #[test]
 fn do_runs_over_the_host() {
