@@ -1,4 +1,4 @@
-//! Hostile guests (`tests/security/wild.c`) never take the Sentry down.
+//! Hostile guests (`tests/security/wild.c`, `post.c`) never take the Sentry down.
 //!
 //! Each mode runs in a container of its own with fixed seeds; the container must come
 //! to its normal end. `tests/security/run.sh MODE SEED` does the same by hand.
@@ -43,6 +43,8 @@ wild_tests! {
     memory_2 "memory" "2";
     threads_1 "threads" "1";
     threads_2 "threads" "2";
+    post_1 "post" "1";
+    post_2 "post" "2";
 }
 
 /// A script of `tests/security` that ends well within the time.
