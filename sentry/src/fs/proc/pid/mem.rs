@@ -2,15 +2,11 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
 
 use abi::Errno;
 
-use super::{Subject, may_look};
 use crate::Result;
-use crate::fs::file::{FileOps, IoCx, OpenFlags, Whence};
-use crate::fs::pseudo::Node;
-use crate::fs::vfs::{Attr, FileType, Inode, InodeExtra};
+use crate::fs::file::{FileOps, IoCx, Whence};
 use crate::io::{IoDst, IoSrc};
 use crate::kernel::Kernel;
 use crate::mm::Mm;
@@ -20,46 +16,12 @@ use crate::task::Task;
 /// Bytes moved at a time.
 const CHUNK: usize = 4096;
 
-/// The file of a process.
-pub struct MemFile {
-    node: Node,
-    subject: Subject,
+/// Opens the memory of `task`.
+pub(super) fn open(task: &Arc<Task>) -> Arc<dyn FileOps> {
+    Arc::new(OpenMem(task.mm(), task.kernel.clone()))
 }
 
-impl MemFile {
-    /// Of the directory's process.
-    pub fn new(subject: &Subject) -> Arc<MemFile> {
-        Arc::new(MemFile {
-            node: subject.node("mem", 0o600),
-            subject: subject.clone(),
-        })
-    }
-}
-
-impl Inode for MemFile {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-    fn kind(&self) -> FileType {
-        FileType::Regular
-    }
-    fn attr(&self) -> Result<Attr> {
-        Ok(self.node.attr(FileType::Regular, 1, 0, Duration::ZERO))
-    }
-    fn open(self: Arc<Self>, _flags: OpenFlags, t: Option<&Arc<Task>>) -> Result<Arc<dyn FileOps>> {
-        let task = self.subject.task()?;
-        may_look(t, &task)?;
-        Ok(Arc::new(OpenMem(task.mm(), task.kernel.clone())))
-    }
-    fn extra(&self) -> &InodeExtra {
-        self.node.extra()
-    }
-    fn dev(&self) -> u64 {
-        self.node.dev
-    }
-}
-
-/// An open one. It keeps the address space of the moment it was opened.
+/// An open one.
 struct OpenMem(Arc<Mm>, Arc<Kernel>);
 
 impl FileOps for OpenMem {

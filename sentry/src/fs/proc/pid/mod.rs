@@ -9,6 +9,7 @@ mod maps;
 mod mem;
 mod mounts;
 mod pagemap;
+mod space_file;
 mod stat;
 mod status;
 
@@ -16,6 +17,7 @@ use std::sync::{Arc, Weak};
 
 use abi::Errno;
 
+use self::space_file::SpaceFile;
 use super::{Proc, net};
 use crate::Result;
 use crate::fs::pseudo::{Dir, Node, Text, Tree, Write};
@@ -200,8 +202,8 @@ impl Tree for Process {
         let s = &self.subject;
         match name {
             "fd" => Ok(fds::fd_dir(s)),
-            "mem" => Ok(mem::MemFile::new(s)),
-            "pagemap" => Ok(pagemap::PageMap::new(s)),
+            "mem" => Ok(SpaceFile::new(s, "mem", 0o600, mem::open)),
+            "pagemap" => Ok(SpaceFile::new(s, "pagemap", 0o400, pagemap::open)),
             "fdinfo" => Ok(fds::fdinfo_dir(s)),
             "net" => Ok(net::dir(&s.proc, s.node("net", 0o555))),
             "ns" => Ok(links::ns_dir(s)),

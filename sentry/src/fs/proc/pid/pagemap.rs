@@ -3,15 +3,12 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
 
 use abi::{Errno, PAGE_SIZE};
 
-use super::{Subject, may_look};
 use crate::Result;
-use crate::fs::file::{FileOps, IoCx, OpenFlags, Whence};
-use crate::fs::pseudo::{Node, seek};
-use crate::fs::vfs::{Attr, FileType, Inode, InodeExtra};
+use crate::fs::file::{FileOps, IoCx, Whence};
+use crate::fs::pseudo::seek;
 use crate::io::IoDst;
 use crate::mm::Mm;
 use crate::task::Task;
@@ -25,45 +22,12 @@ const PRESENT: u64 = 1 << 63;
 const FILE: u64 = 1 << 61;
 const SOFT_DIRTY: u64 = 1 << 55;
 
-/// The file of a process.
-pub struct PageMap {
-    node: Node,
-    subject: Subject,
+/// Opens the page map of `task`.
+pub(super) fn open(task: &Arc<Task>) -> Arc<dyn FileOps> {
+    Arc::new(OpenMap(task.mm()))
 }
 
-impl PageMap {
-    /// Of the directory's process.
-    pub fn new(subject: &Subject) -> Arc<PageMap> {
-        Arc::new(PageMap {
-            node: subject.node("pagemap", 0o400),
-            subject: subject.clone(),
-        })
-    }
-}
-
-impl Inode for PageMap {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-    fn kind(&self) -> FileType {
-        FileType::Regular
-    }
-    fn attr(&self) -> Result<Attr> {
-        Ok(self.node.attr(FileType::Regular, 1, 0, Duration::ZERO))
-    }
-    fn open(self: Arc<Self>, _flags: OpenFlags, t: Option<&Arc<Task>>) -> Result<Arc<dyn FileOps>> {
-        let task = self.subject.task()?;
-        may_look(t, &task)?;
-        Ok(Arc::new(OpenMap(task.mm())))
-    }
-    fn extra(&self) -> &InodeExtra {
-        self.node.extra()
-    }
-    fn dev(&self) -> u64 {
-        self.node.dev
-    }
-}
-
+/// An open one.
 struct OpenMap(Arc<Mm>);
 
 impl OpenMap {
