@@ -16,6 +16,7 @@ use sentry::fs::vfs::{MountFlags, MountNamespace, WalkCx};
 use sentry::fs::{FdTable, FsContext};
 use sentry::io::KernelSrc;
 use sentry::kernel::{HostInfo, Kernel, KernelConfig};
+use sentry::task::cgroup::Cgroup;
 use sentry::task::create::ProcessSpec;
 use sentry::task::limits::Limits;
 use sentry::task::pid::PidNamespace;
@@ -90,7 +91,7 @@ fn main() {
     let at = mkdir_all(&cx, &cx.root, b"/proc", 0o555).unwrap();
     ns.mount(&at, proc, b"proc", MountFlags::empty()).unwrap();
     let group = kernel
-        .create_init(
+        .create_process(
             &pids,
             ProcessSpec {
                 path: b"/program".to_vec(),
@@ -101,6 +102,7 @@ fn main() {
                 files,
                 fs: Arc::new(FsContext::new(ns.root(), ns.root(), 0o22)),
                 uts,
+                cgroup: Cgroup::new(),
             },
         )
         .unwrap();

@@ -63,7 +63,7 @@ pub fn serve(container: &Arc<Container>, listener: &UnixListener, mut watched: W
         {
             while let Ok(Some(_)) = signals.read_signal() {}
             if let Ok(size) = sys::window_size(tty.as_fd()) {
-                container.resize(1, size.rows, size.cols);
+                container.resize(container.init_pid(), size.rows, size.cols);
             }
         }
         if ready.network
@@ -230,7 +230,7 @@ fn act(container: &Container, connection: &Connection, request: Request) -> Repl
             };
             if all {
                 container.signal_all(signal);
-            } else if !container.signal(1, signal) {
+            } else if !container.signal_init(signal) {
                 return failed("container not running");
             }
             Reply::Done
@@ -243,7 +243,8 @@ fn act(container: &Container, connection: &Connection, request: Request) -> Repl
             Reply::Done
         }
         Request::Resize { size } => {
-            container.resize(connection.exec.unwrap_or(1), size.rows, size.cols);
+            let process = connection.exec.unwrap_or_else(|| container.init_pid());
+            container.resize(process, size.rows, size.cols);
             Reply::Done
         }
         Request::Ps => Reply::Processes(processes(container)),

@@ -10,10 +10,10 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use platform::systrap::{Config, Systrap};
 use platform::{Platform, WorkerId};
-use sentry::boot::Container;
 use sentry::boot::spec::{
     BootError, ContainerSpec, DeviceSpec, MountSource, MountSpec, ProcessSpec,
 };
+use sentry::boot::{Container, Shared};
 use sentry::creds::{CapSet, Creds};
 use sentry::kernel::{HostInfo, Kernel, KernelConfig};
 use sentry::task::limits::Resource;
@@ -182,6 +182,7 @@ pub fn make(
         &kernel,
         Arc::new(client),
         container_spec(plan),
+        &Shared::default(),
         Box::new(|status| sys::exit_now(ended(status).code())),
     )
     .map_err(boot_failure)?;

@@ -19,12 +19,22 @@ use crate::kernel::Kernel;
 use crate::seccomp::Mode;
 use crate::signal::{info, send};
 use crate::sync::Mutex;
+use crate::task::cgroup::Cgroup;
 use crate::task::group::ThreadGroup;
 use crate::task::pid::PidNamespace;
 use crate::task::uts::UtsNamespace;
 use spec::{BootError, ContainerSpec, ExitStatus, ProcessSpec};
 
 pub use process::Terminal;
+
+/// Containers of this kernel whose namespaces a new one shares.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Whose processes it is among.
+    pub pids: Option<Arc<Container>>,
+    /// Whose host name it has.
+    pub uts: Option<Arc<Container>>,
+}
 
 /// A container in this kernel. The first process is held until [`Container::start`].
 pub struct Container {
@@ -34,6 +44,7 @@ pub struct Container {
     mounts: Arc<MountNamespace>,
     pids: Arc<PidNamespace>,
     uts: Arc<UtsNamespace>,
+    cgroup: Arc<Cgroup>,
     /// How the calls of processes from outside are judged from the start.
     seccomp: Mode,
     init: Mutex<Option<Arc<ThreadGroup>>>,
@@ -52,22 +63,29 @@ pub type OnExit = Box<dyn FnOnce(ExitStatus) + Send>;
 impl Container {
     /// Builds the mount tree and loads the first process, which does not run yet.
     /// `on_exit` hears of its end; all other processes of the container are killed then.
+    /// Namespaces are new, except those that are `shared`.
     pub fn create(
         kernel: &Arc<Kernel>,
         gofer: Arc<gofer::client::Client>,
         spec: ContainerSpec,
+        shared: &Shared,
         on_exit: OnExit,
     ) -> Result<Arc<Container>, BootError> {
         let (host, domain) = (spec.hostname.as_bytes(), spec.domainname.as_bytes());
-        let uts = Arc::new(UtsNamespace::new(kernel.next_ns_ino(), host, domain));
-        let pids = PidNamespace::new(kernel.next_ns_ino());
-        if let Some(max) = spec.pids_limit {
-            pids.set_max(max);
-        }
+        let uts = match &shared.uts {
+            Some(other) => other.uts.clone(),
+            None => Arc::new(UtsNamespace::new(kernel.next_ns_ino(), host, domain)),
+        };
+        let pids = match &shared.pids {
+            Some(other) => other.pids.clone(),
+            None => PidNamespace::new(kernel.next_ns_ino()),
+        };
+        let cgroup = Cgroup::new();
+        cgroup.set_max(spec.pids_limit);
         let mounts = mounts::build(
             kernel,
             &Session::with_kernel(kernel, gofer),
-            (&pids, &uts),
+            (&pids, &uts, &cgroup),
             &spec,
         )?;
         for (name, value) in &spec.sysctls {
@@ -85,11 +103,20 @@ impl Container {
             mounts,
             pids,
             uts,
+            cgroup: cgroup.clone(),
             seccomp,
             init: Mutex::new(None),
             terminals: Mutex::default(),
         });
-        let init = container.launch(spec.process, on_exit, true)?;
+        let (owner, group) = (kernel.clone(), cgroup);
+        let on_exit = Box::new(move |status| {
+            // Where the pid namespace is another's, nobody else ends those left behind.
+            for left in group.groups(&owner) {
+                left.kill();
+            }
+            on_exit(status);
+        });
+        let init = container.launch(spec.process, on_exit)?;
         *container.init.lock() = Some(init);
         Ok(container)
     }
@@ -118,45 +145,50 @@ impl Container {
 
     /// Runs another process in the container; returns its pid in the container.
     pub fn exec(&self, spec: ProcessSpec, on_exit: OnExit) -> Result<i32, BootError> {
-        let group = self.launch(spec, on_exit, false)?;
+        let group = self.launch(spec, on_exit)?;
         group.start();
         Ok(group.pid())
     }
 
-    /// Sends a signal to a process by its pid in the container (1 is the first); `false`
-    /// when there is no such process. `SIGKILL` reaches init too, as from outside.
+    /// Sends a signal to a process by its pid in the container; `false` when there is no
+    /// such process. `SIGKILL` reaches init too, as from outside.
     pub fn signal(&self, pid: i32, signal: Signal) -> bool {
-        let Some(group) = self.pids.group(pid).filter(|g| !g.is_zombie()) else {
-            return false;
-        };
-        if signal == Signal::SIGKILL {
-            group.kill();
-            return true;
-        }
-        send::to_group(&group, info::user(signal, 0, 0), send::Origin::Kernel).is_ok()
+        let group = self.pids.group(pid);
+        group.is_some_and(|g| signal_from_outside(&g, signal))
+    }
+
+    /// Sends a signal to the first process; `false` when it has ended.
+    pub fn signal_init(&self, signal: Signal) -> bool {
+        let init = self.init.lock().clone();
+        init.is_some_and(|g| signal_from_outside(&g, signal))
     }
 
     /// Sends a signal to every process of the container.
     pub fn signal_all(&self, signal: Signal) {
-        for group in self.pids.groups() {
-            self.signal(group.pid(), signal);
+        for group in self.cgroup.groups(&self.kernel) {
+            signal_from_outside(&group, signal);
         }
+    }
+
+    /// Number of the first process in its namespace; 0 when it has not been made.
+    pub fn init_pid(&self) -> i32 {
+        self.init.lock().as_ref().map_or(0, |g| g.pid())
     }
 
     /// Stops all its guest code until [`Container::resume`].
     pub fn pause(&self) {
-        self.pids.freeze();
+        self.cgroup.freeze(&self.kernel);
     }
 
     /// Lets it run on.
     pub fn resume(&self) {
-        self.pids.thaw();
+        self.cgroup.thaw(&self.kernel);
     }
 
     /// Limits the container's threads from now on; `None` for no limit. Those there are
     /// stay, as with `pids.max`.
     pub fn set_pids_limit(&self, max: Option<u64>) {
-        self.pids.set_max(max.unwrap_or(u64::MAX));
+        self.cgroup.set_max(max);
     }
 
     /// Tells the terminal of a process started with one that its window changed.
@@ -168,18 +200,25 @@ impl Container {
 
     /// Its processes, for `ps`.
     pub fn processes(&self) -> Vec<ProcessInfo> {
-        let groups = self.pids.groups();
-        groups
-            .iter()
-            .filter(|g| !g.is_zombie())
-            .map(|g| ProcessInfo::of(g))
-            .collect()
+        let groups = self.cgroup.groups(&self.kernel);
+        groups.iter().map(|g| ProcessInfo::of(g)).collect()
     }
 
     fn context(&self, umask: u32) -> FsContext {
         let root = self.mounts.root();
         FsContext::new(root.clone(), root, umask)
     }
+}
+
+fn signal_from_outside(group: &Arc<ThreadGroup>, signal: Signal) -> bool {
+    if group.is_zombie() {
+        return false;
+    }
+    if signal == Signal::SIGKILL {
+        group.kill();
+        return true;
+    }
+    send::to_group(group, info::user(signal, 0, 0), send::Origin::Kernel).is_ok()
 }
 
 /// A line of `ps`.

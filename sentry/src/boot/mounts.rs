@@ -17,6 +17,7 @@ use crate::fs::vfs::{
 };
 use crate::fs::{dev, proc, sys};
 use crate::kernel::Kernel;
+use crate::task::cgroup::Cgroup;
 use crate::task::pid::PidNamespace;
 use crate::task::uts::UtsNamespace;
 
@@ -57,7 +58,7 @@ fn other(what: impl Into<String>) -> impl FnOnce(Errno) -> BootError {
 pub fn build(
     kernel: &Arc<Kernel>,
     gofer: &Arc<Session>,
-    (pids, uts): (&Arc<PidNamespace>, &Arc<UtsNamespace>),
+    (pids, uts, cgroup): (&Arc<PidNamespace>, &Arc<UtsNamespace>, &Arc<Cgroup>),
     spec: &ContainerSpec,
 ) -> Result<Arc<MountNamespace>, BootError> {
     let root: Arc<dyn FileSystem> = GoferFs::new(gofer, spec.root, true, kernel.fs_types.new_dev())
@@ -74,6 +75,7 @@ pub fn build(
         gofer,
         pids,
         uts,
+        cgroup,
         ns: &ns,
         cx: WalkCx::kernel(ns.root()),
     };
@@ -95,6 +97,7 @@ struct Builder<'a> {
     gofer: &'a Arc<Session>,
     pids: &'a Arc<PidNamespace>,
     uts: &'a Arc<UtsNamespace>,
+    cgroup: &'a Arc<Cgroup>,
     ns: &'a Arc<MountNamespace>,
     cx: WalkCx<'static>,
 }
@@ -170,7 +173,7 @@ impl Builder<'_> {
                 (DevPts::new(k, options), "devpts")
             }
             MountSource::Mqueue => (crate::ipc::mqueue_fs::new(k), "mqueue"),
-            MountSource::Cgroup => (sys::cgroup(k, self.pids, k.fs_types.new_dev()), "cgroup"),
+            MountSource::Cgroup => (sys::cgroup(k, self.cgroup, k.fs_types.new_dev()), "cgroup"),
         })
     }
 

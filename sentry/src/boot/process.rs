@@ -54,7 +54,6 @@ impl Container {
         &self,
         spec: ProcessSpec,
         on_exit: OnExit,
-        init: bool,
     ) -> Result<Arc<ThreadGroup>, BootError> {
         let fs = self.context(spec.umask);
         self.enter_cwd(&fs, &spec)?;
@@ -70,12 +69,9 @@ impl Container {
             files,
             fs: Arc::new(fs),
             uts: self.uts.clone(),
+            cgroup: self.cgroup.clone(),
         };
-        let (kernel, pids) = (&self.kernel, &self.pids);
-        let made = match init {
-            true => kernel.create_init(pids, process),
-            false => kernel.exec_process(pids, process),
-        };
+        let made = self.kernel.create_process(&self.pids, process);
         let group = made.map_err(|errno| match errno {
             Errno::EACCES => BootError::NotExecutable(name),
             errno => BootError::Exec {

@@ -202,7 +202,7 @@ impl Task {
             Some(_) => return Found::Hold,
             None => {}
         }
-        if group.ns.is_frozen() {
+        if group.cgroup.is_frozen() {
             return Found::Stop;
         }
         let traced = self.hooked(Hooks::TRACED);

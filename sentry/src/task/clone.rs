@@ -187,15 +187,7 @@ impl Task {
             let alone = self.thread_group().thread_count() == 1 && Arc::strong_count(&mm) == 2;
             mm.fork(alone.then_some(sp))?
         };
-        let ns = self.pid_ns();
-        let tid = ns.allocate(args.set_tid)?;
-        let child = match self.make_child(args, tid, mm, &regs) {
-            Ok(child) => child,
-            Err(e) => {
-                ns.release(tid);
-                return Err(e.into());
-            }
-        };
+        let (tid, child) = self.numbered_child(args, mm, &regs)?;
         let vfork = args.has(raw::CLONE_VFORK).then(|| {
             let done = Arc::new(VforkDone::default());
             *child.vfork.lock() = Some(done.clone());
@@ -227,6 +219,23 @@ impl Task {
             Some(event) => self.event_stop(event, message, move |t| wait.step(t)),
             None => wait.step(self),
         }
+    }
+
+    /// The child under a number of its own, counted in the control group.
+    fn numbered_child(
+        self: &Arc<Task>,
+        args: &CloneArgs,
+        mm: Arc<Mm>,
+        regs: &Registers,
+    ) -> Result<(i32, Arc<Task>)> {
+        let (ns, cgroup) = (self.pid_ns(), &self.thread_group().cgroup);
+        cgroup.charge()?;
+        let made = ns.allocate(args.set_tid).and_then(|tid| {
+            let child = self.make_child(args, tid, mm, regs);
+            let child = child.inspect_err(|_| ns.release(tid))?;
+            Ok((tid, child))
+        });
+        made.inspect_err(|_| cgroup.uncharge())
     }
 
     /// `RLIMIT_NPROC` for users without the capabilities that lift it.
@@ -302,6 +311,7 @@ impl Task {
         let group = ThreadGroup::new(NewGroup {
             kernel: self.kernel.clone(),
             ns: mine.ns.clone(),
+            cgroup: mine.cgroup.clone(),
             pid,
             parent: parent
                 .as_ref()
@@ -440,7 +450,7 @@ impl Task {
                 child.attention.store(true, Ordering::SeqCst);
             }
         }
-        if ns.is_frozen() {
+        if group.cgroup.is_frozen() {
             child.attention.store(true, Ordering::SeqCst);
         }
         ns.add_task(child.tid(), child);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use abi::Errno;
 use abi::signal::SigSet;
 
+use super::cgroup::Cgroup;
 use super::exec::{self, ExecRequest};
 use super::group::{NewGroup, ThreadGroup};
 use super::limits::Limits;
@@ -39,29 +40,14 @@ pub struct ProcessSpec {
     pub fs: Arc<FsContext>,
     /// Host and domain name.
     pub uts: Arc<UtsNamespace>,
+    /// Control group.
+    pub cgroup: Arc<Cgroup>,
 }
 
 impl Kernel {
-    /// Makes the first process of a namespace (pid 1), which does not run before
-    /// [`ThreadGroup::start`]. Errors are those of `execve(2)`.
-    pub fn create_init(
-        self: &Arc<Kernel>,
-        ns: &Arc<PidNamespace>,
-        spec: ProcessSpec,
-    ) -> Result<Arc<ThreadGroup>> {
-        self.create_process(ns, spec)
-    }
-
-    /// Adds a process to a namespace whose init runs; as [`Kernel::create_init`].
-    pub fn exec_process(
-        self: &Arc<Kernel>,
-        ns: &Arc<PidNamespace>,
-        spec: ProcessSpec,
-    ) -> Result<Arc<ThreadGroup>> {
-        self.create_process(ns, spec)
-    }
-
-    fn create_process(
+    /// Makes a process in a namespace, its init if it is the first (pid 1), which does not
+    /// run before [`ThreadGroup::start`]. Errors are those of `execve(2)`.
+    pub fn create_process(
         self: &Arc<Kernel>,
         ns: &Arc<PidNamespace>,
         spec: ProcessSpec,
@@ -85,6 +71,7 @@ impl Kernel {
         let group = ThreadGroup::new(NewGroup {
             kernel: self.clone(),
             ns: ns.clone(),
+            cgroup: spec.cgroup,
             pid,
             parent: Weak::new(),
             pgrp: pgrp.clone(),
@@ -147,13 +134,14 @@ impl Kernel {
         pgrp.join(&group);
         group.threads.lock().tasks.push(task.clone());
         ns.add_group(&group);
+        group.cgroup.enter();
         ns.add_task(pid, &task);
         Ok(group)
     }
 }
 
 impl ThreadGroup {
-    /// Lets a process made by [`Kernel::create_init`] or [`Kernel::exec_process`] run.
+    /// Lets a process made by [`Kernel::create_process`] run.
     pub fn start(&self) {
         if let Some(task) = self.main_task() {
             task.start();

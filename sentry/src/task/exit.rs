@@ -112,6 +112,7 @@ impl Task {
             life.own = life.own.plus(self.cpu_times());
         }
         group.ns.remove_task(self.tid());
+        group.cgroup.uncharge();
         if last {
             let status = group.signals.lock().exit.unwrap_or(status);
             end_process(self, &group, status, tree);

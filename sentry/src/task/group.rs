@@ -13,6 +13,7 @@ use abi::Errno;
 use abi::signal::{SigAction, SigInfo, SigSet, Signal};
 
 use super::Task;
+use super::cgroup::Cgroup;
 use super::limits::{Limits, RLimit, Resource};
 use super::pid::PidNamespace;
 use super::session::{ProcessGroup, Session};
@@ -67,6 +68,8 @@ pub struct ThreadGroup {
     pub kernel: Arc<Kernel>,
     /// Its pid namespace.
     pub ns: Arc<PidNamespace>,
+    /// Its control group.
+    pub cgroup: Arc<Cgroup>,
     pid: i32,
     pub(crate) threads: Mutex<Threads>,
     pub(crate) rel: Mutex<Relations>,
@@ -114,6 +117,7 @@ pub type ExitHook = Box<dyn FnOnce(WaitStatus) + Send>;
 pub(crate) struct NewGroup {
     pub(crate) kernel: Arc<Kernel>,
     pub(crate) ns: Arc<PidNamespace>,
+    pub(crate) cgroup: Arc<Cgroup>,
     pub(crate) pid: i32,
     pub(crate) parent: Weak<ThreadGroup>,
     pub(crate) pgrp: Arc<ProcessGroup>,
@@ -135,6 +139,7 @@ impl ThreadGroup {
             start: new.kernel.clock.boottime(),
             kernel: new.kernel,
             ns: new.ns,
+            cgroup: new.cgroup,
             pid: new.pid,
             threads: Mutex::default(),
             rel: Mutex::new(Relations {

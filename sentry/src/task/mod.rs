@@ -6,6 +6,7 @@
 
 mod access;
 pub mod account;
+pub mod cgroup;
 pub mod clone;
 pub mod create;
 pub mod exec;

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use abi::Errno;
@@ -53,12 +52,6 @@ pub struct PidNamespace {
     /// Serialises changes of the process tree: fork, exit, wait, setpgid, setsid.
     tree: Mutex<()>,
     tables: Mutex<Tables>,
-    /// Threads that exist.
-    count: AtomicUsize,
-    /// Most threads that may exist (`pids.max`).
-    max: AtomicU64,
-    /// No guest code of it runs.
-    frozen: AtomicBool,
 }
 
 impl fmt::Debug for PidNamespace {
@@ -74,9 +67,6 @@ impl PidNamespace {
             ino,
             tree: Mutex::new(()),
             tables: Mutex::default(),
-            count: AtomicUsize::new(0),
-            max: AtomicU64::new(u64::MAX),
-            frozen: AtomicBool::new(false),
         })
     }
 
@@ -85,42 +75,9 @@ impl PidNamespace {
         self.tree.lock()
     }
 
-    /// Limits the number of threads (`pids.max`).
-    pub fn set_max(&self, max: u64) {
-        self.max.store(max, Ordering::Relaxed);
-    }
-
-    /// The limit set by [`PidNamespace::set_max`].
-    pub fn max(&self) -> u64 {
-        self.max.load(Ordering::Relaxed)
-    }
-
     /// Threads that exist now.
     pub fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
-    }
-
-    /// Stops all guest code of the namespace until [`PidNamespace::thaw`]; it can still be
-    /// killed.
-    pub fn freeze(&self) {
-        self.frozen.store(true, Ordering::SeqCst);
-        self.kick_all();
-    }
-
-    /// Lets it run on.
-    pub fn thaw(&self) {
-        self.frozen.store(false, Ordering::SeqCst);
-        self.kick_all();
-    }
-
-    /// Whether it is frozen.
-    pub fn is_frozen(&self) -> bool {
-        self.frozen.load(Ordering::SeqCst)
-    }
-
-    fn kick_all(&self) {
-        let tasks: Vec<_> = self.tables.lock().tasks.values().cloned().collect();
-        tasks.iter().for_each(|t| t.kick());
+        self.tables.lock().tasks.len()
     }
 
     /// The number given last (`/proc/loadavg`).
@@ -162,13 +119,10 @@ impl PidNamespace {
             .and_then(Weak::upgrade)
     }
 
-    /// Reserves a number: `want` exactly (`EEXIST`), or the next free one. `EAGAIN` at the
-    /// limit, `ENOMEM` once init is gone. A task is added under it, or it is
+    /// Reserves a number: `want` exactly (`EEXIST`), or the next free one (`EAGAIN` when there
+    /// is none); `ENOMEM` once init is gone. A task is added under it, or it is
     /// [`PidNamespace::release`]d.
     pub(crate) fn allocate(&self, want: Option<i32>) -> Result<i32> {
-        if self.count() as u64 >= self.max() {
-            return Err(Errno::EAGAIN);
-        }
         let mut tables = self.tables.lock();
         if tables.dead {
             return Err(Errno::ENOMEM);
@@ -204,7 +158,6 @@ impl PidNamespace {
     }
 
     pub(crate) fn add_task(&self, tid: i32, task: &Arc<Task>) {
-        self.count.fetch_add(1, Ordering::Relaxed);
         let mut tables = self.tables.lock();
         tables.reserved.remove(&tid);
         tables.tasks.insert(tid, task.clone());
@@ -212,9 +165,7 @@ impl PidNamespace {
 
     pub(crate) fn remove_task(&self, tid: i32) {
         let gone = self.tables.lock().tasks.remove(&tid);
-        if gone.is_some() {
-            self.count.fetch_sub(1, Ordering::Relaxed);
-        }
+        drop(gone);
     }
 
     /// `execve` by a thread that was not the leader: it takes the leader's number.
@@ -223,9 +174,7 @@ impl PidNamespace {
         let moved = tables.tasks.remove(&from);
         let replaced = moved.and_then(|t| tables.tasks.insert(to, t));
         drop(tables);
-        if replaced.is_some() {
-            self.count.fetch_sub(1, Ordering::Relaxed);
-        }
+        drop(replaced);
     }
 
     pub(crate) fn add_group(&self, group: &Arc<ThreadGroup>) {

@@ -6,7 +6,7 @@ use super::pseudo::{Dir, Node, PseudoFs, Static, Text};
 use super::vfs::{Inode, Owner};
 use crate::kernel::Kernel;
 use crate::task::Task;
-use crate::task::pid::PidNamespace;
+use crate::task::cgroup::Cgroup;
 use abi::Errno;
 
 /// `SYSFS_MAGIC`.
@@ -26,6 +26,14 @@ struct Builder {
 
 impl Builder {
     fn file(&self, place: &str, make: Make) -> Arc<dyn Inode> {
+        self.file_of(place, make)
+    }
+
+    fn file_of(
+        &self,
+        place: &str,
+        make: impl Fn(&Kernel) -> String + Send + Sync + 'static,
+    ) -> Arc<dyn Inode> {
         let kernel = self.kernel.clone();
         Text::new(
             Node::new(self.dev, &place, 0o444, ROOT),
@@ -138,17 +146,14 @@ pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Arc<PseudoFs> {
 }
 
 /// The `cgroup2` tree as the container sees it: its own group as the root.
-pub fn cgroup(kernel: &Arc<Kernel>, pids: &Arc<PidNamespace>, dev: u64) -> Arc<PseudoFs> {
+pub fn cgroup(kernel: &Arc<Kernel>, group: &Arc<Cgroup>, dev: u64) -> Arc<PseudoFs> {
     let b = Builder {
         kernel: Arc::downgrade(kernel),
         dev,
     };
-    let of_pids = |place: &str, make: fn(&PidNamespace) -> String| -> Arc<dyn Inode> {
-        let pids = pids.clone();
-        Text::new(
-            Node::new(dev, &place, 0o444, ROOT),
-            move |_: Option<&Arc<Task>>| Ok(format!("{}\n", make(&pids)).into_bytes()),
-        )
+    let of_group = |place: &str, make: fn(&Kernel, &Arc<Cgroup>) -> String| {
+        let group = group.clone();
+        b.file_of(place, move |k| make(k, &group))
     };
     let root = Dir::new(
         Node::root(dev),
@@ -157,7 +162,7 @@ pub fn cgroup(kernel: &Arc<Kernel>, pids: &Arc<PidNamespace>, dev: u64) -> Arc<P
                 "cgroup.controllers",
                 b.file("controllers", |_| "memory pids".to_owned()),
             ),
-            ("cgroup.procs", of_pids("procs", procs)),
+            ("cgroup.procs", of_group("procs", procs)),
             ("cgroup.type", b.file("type", |_| "domain".to_owned())),
             (
                 "memory.current",
@@ -166,16 +171,17 @@ pub fn cgroup(kernel: &Arc<Kernel>, pids: &Arc<PidNamespace>, dev: u64) -> Arc<P
             ("memory.max", b.file("memory.max", memory_max)),
             (
                 "pids.current",
-                of_pids("pids.current", |p| p.count().to_string()),
+                of_group("pids.current", |_, g| g.count().to_string()),
             ),
-            ("pids.max", of_pids("pids.max", pids_max)),
+            ("pids.max", of_group("pids.max", pids_max)),
         ]),
     );
     PseudoFs::new("cgroup2", CGROUP2_MAGIC, dev, root)
 }
 
-fn procs(pids: &PidNamespace) -> String {
-    pids.groups()
+fn procs(kernel: &Kernel, group: &Arc<Cgroup>) -> String {
+    group
+        .groups(kernel)
         .iter()
         .map(|g| g.pid().to_string())
         .collect::<Vec<_>>()
@@ -188,9 +194,8 @@ fn memory_max(k: &Kernel) -> String {
         .map_or_else(|| "max".to_owned(), |n| n.to_string())
 }
 
-fn pids_max(pids: &PidNamespace) -> String {
-    match pids.max() {
-        u64::MAX => "max".to_owned(),
-        n => n.to_string(),
-    }
+fn pids_max(_: &Kernel, group: &Arc<Cgroup>) -> String {
+    group
+        .max()
+        .map_or_else(|| "max".to_owned(), |n| n.to_string())
 }
