@@ -353,7 +353,7 @@ rows! {
     306 syncfs Full io::offset::syncfs;
     307 sendmmsg Full net::send::sendmmsg;
     308 setns Partial("mount and uts namespaces; of the others there is one each") process::setns::setns;
-    309 getcpu Partial("the first allowed CPU") sched::affinity::getcpu;
+    309 getcpu Partial("the first allowed CPU, where the thread has no rseq area") sched::affinity::getcpu;
     310 process_vm_readv Full process::process_vm::process_vm_readv;
     311 process_vm_writev Full process::process_vm::process_vm_writev;
     312 kcmp Full process::kcmp::kcmp;
@@ -378,7 +378,7 @@ rows! {
     331 pkey_free Partial("no protection keys") mm::mprotect::pkey_free;
     332 statx Full fs::stat::statx;
     333 io_pgetevents Full io::aio::io_pgetevents;
-    334 rseq Missing(ENOSYS);
+    334 rseq Full sched::rseq::rseq;
     424 pidfd_send_signal Partial("no PIDFD_SIGNAL_THREAD") process::pidfd::pidfd_send_signal;
     425 io_uring_setup Missing(ENOSYS);
     426 io_uring_enter Missing(ENOSYS);

@@ -161,7 +161,12 @@ fn write_text(text: &Window, layout: &Layout, trap: &[u32]) -> Result<(), Platfo
     let programs = [
         (
             l::CONST_GUEST_PROG,
-            filter::guest(trap, base + entries.sigreturn_ip, ready),
+            filter::guest(
+                trap,
+                base + entries.sigreturn_ip,
+                base + entries.rseq_ip,
+                ready,
+            ),
         ),
         (l::CONST_MAPPER_PROG, filter::mapper()),
     ];
@@ -302,6 +307,7 @@ fn make_core(config: &Config, base: u64) -> Result<(Arc<Core>, Vec<Piece>), Plat
         ended: AtomicBool::new(false),
         pool: OnceLock::new(),
         by_socket: AtomicBool::new(false),
+        rseq: raw::has_rseq(),
         watchdog: Watchdog::default(),
         threads: RwLock::new(Slab::default()),
         stubs: RwLock::new(Slab::default()),
