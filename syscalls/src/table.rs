@@ -368,7 +368,7 @@ rows! {
     321 bpf Missing(ENOSYS);
     322 execveat Partial("file capabilities") process::execve::execveat;
     323 userfaultfd Missing(ENOSYS);
-    324 membarrier Partial("no MEMBARRIER_CMD_FLAG_CPU") sched::membarrier::membarrier;
+    324 membarrier Full sched::membarrier::membarrier;
     325 mlock2 Partial("does not keep the host from swapping") mm::mlock::mlock2;
     326 copy_file_range Full io::copy::copy_file_range;
     327 preadv2 Full io::rw::preadv2;
