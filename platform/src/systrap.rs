@@ -217,9 +217,7 @@ impl Platform for Systrap {
     }
 
     fn cpus(&self) -> u64 {
-        let bit = |n: usize| u32::try_from(n).ok().and_then(|n| 1u64.checked_shl(n));
-        let bits = raw::cpus_of(&self.core.cpus).into_iter().map(bit);
-        bits.reduce(|a, b| Some(a? | b?)).flatten().unwrap_or(0)
+        self.core.cpu_mask
     }
 
     fn passes_rseq(&self) -> bool {
