@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+use crate::Result;
+use crate::filecap::FileCaps;
+
 /// A capability set: bit n stands for capability n.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CapSet(pub u64);
@@ -121,38 +124,45 @@ impl Creds {
     }
 
     /// What `execve(2)` leaves, with the owner of a set-user-id and the group of a
-    /// set-group-id file (`capabilities(7)`, "Transformation of capabilities").
-    #[must_use]
-    pub fn after_exec(&self, set_uid: Option<u32>, set_gid: Option<u32>) -> Creds {
+    /// set-group-id file, and what the file gives (`capabilities(7)`, "Transformation of
+    /// capabilities"). `EPERM` when it cannot give all it has to.
+    pub fn after_exec(
+        &self,
+        set_uid: Option<u32>,
+        set_gid: Option<u32>,
+        file: Option<FileCaps>,
+    ) -> Result<Creds> {
         let mut new = self.clone();
         new.euid = set_uid.unwrap_or(self.euid);
         new.egid = set_gid.unwrap_or(self.egid);
         let privileged = new.euid != self.euid || new.egid != self.egid;
         (new.suid, new.fsuid) = (new.euid, new.euid);
         (new.sgid, new.fsgid) = (new.egid, new.egid);
-        if privileged {
+        if privileged || file.is_some() {
             new.ambient = CapSet::default();
         }
-        let (mut file_permitted, mut file_inheritable) = (CapSet::default(), CapSet::default());
-        let mut file_effective = false;
-        if self.securebits & SECBIT_NOROOT == 0 {
+        let mut permitted = file.map_or(Ok(CapSet::default()), |f| f.permits(self))?;
+        let mut effective = file.is_some_and(|f| f.is_effective());
+        // A set-user-id root program with capabilities of its own gets only those.
+        let own = file.is_some() && new.euid == 0 && new.uid != 0;
+        if self.securebits & SECBIT_NOROOT == 0 && !own {
             if new.uid == 0 || new.euid == 0 {
-                (file_permitted, file_inheritable) = (CapSet::ALL, CapSet::ALL);
+                permitted = CapSet(self.bounding.0 | self.inheritable.0);
             }
-            file_effective = new.euid == 0;
+            effective |= new.euid == 0;
         }
-        let permitted = (self.inheritable.0 & file_inheritable.0)
-            | (file_permitted.0 & self.bounding.0)
-            | new.ambient.0;
-        new.permitted = CapSet(permitted);
-        new.effective = if file_effective {
+        if self.no_new_privs && permitted.0 & !self.permitted.0 != 0 {
+            permitted.0 &= self.permitted.0;
+        }
+        new.permitted = CapSet(permitted.0 | new.ambient.0);
+        new.effective = if effective {
             new.permitted
         } else {
             new.ambient
         };
         // SECBIT_KEEP_CAPS does not outlive a program.
         new.securebits &= !SECBIT_KEEP_CAPS;
-        new
+        Ok(new)
     }
 
     /// The rules for capabilities when user ids change (`capabilities(7)`, "Effect of user

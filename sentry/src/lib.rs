@@ -13,6 +13,7 @@ pub mod aio;
 pub mod boot;
 pub mod coredump;
 pub mod creds;
+pub mod filecap;
 pub mod fs;
 pub mod futex;
 pub mod io;

@@ -103,7 +103,7 @@ rows! {
     56 clone Partial("namespaces other than mount and uts") process::clone::clone;
     57 fork Full process::clone::fork;
     58 vfork Full process::clone::vfork;
-    59 execve Partial("file capabilities") process::execve::execve;
+    59 execve Full process::execve::execve;
     60 exit Full process::exit::exit;
     61 wait4 Partial("no fault counts in rusage; __WNOTHREAD is ignored") process::wait4::wait4;
     62 kill Full signal::kill::kill;
@@ -366,7 +366,7 @@ rows! {
     319 memfd_create Partial("MFD_HUGETLB") fs::memfd::memfd_create;
     320 kexec_file_load Partial("EPERM or ENOSYS") sys::privileged::kexec_file_load;
     321 bpf Missing(ENOSYS);
-    322 execveat Partial("file capabilities") process::execve::execveat;
+    322 execveat Full process::execve::execveat;
     323 userfaultfd Missing(ENOSYS);
     324 membarrier Full sched::membarrier::membarrier;
     325 mlock2 Partial("does not keep the host from swapping") mm::mlock::mlock2;
@@ -417,7 +417,7 @@ rows! {
     459 lsm_get_self_attr Missing(ENOSYS);
     460 lsm_set_self_attr Missing(ENOSYS);
     461 lsm_list_modules Missing(ENOSYS);
-    462 mseal Missing(ENOSYS);
+    462 mseal Full mm::mseal::mseal;
     463 setxattrat Missing(ENOSYS);
     464 getxattrat Missing(ENOSYS);
     465 listxattrat Missing(ENOSYS);

@@ -63,6 +63,7 @@ impl Mm {
         for v in &parts {
             let (s, e) = (v.start.max(addr), v.end.min(end));
             result = match advice {
+                _ if super::seal::forbids(v, advice) => Err(Errno::EPERM),
                 Advice::Remove => removable(v).map(|()| discards.push((v.clone(), s, e))),
                 _ => self.advise_part(state, v, (s, e), advice, &mut batch),
             };

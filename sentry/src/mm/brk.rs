@@ -33,6 +33,9 @@ impl Mm {
             return state.brk;
         };
         if new < old {
+            if state.check_seals(new, old).is_err() {
+                return state.brk;
+            }
             self.unmap_range(state, new, old, &mut batch);
         } else if new > old {
             if !self.heap_may_grow(state, old, new, limits) {

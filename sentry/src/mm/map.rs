@@ -96,6 +96,7 @@ impl Mm {
         let mut guard = self.state.write();
         let state = &mut *guard;
         let start = self.place(state, request.place, len)?;
+        state.check_seals(start, start.saturating_add(len))?;
         let flags = request.flags | state.lock_future;
         let vma = Vma {
             start,
@@ -293,6 +294,7 @@ impl Mm {
         if splits && state.vmas.count() >= MAX_MAP_COUNT {
             return Err(Errno::ENOMEM);
         }
+        state.check_seals(addr, end)?;
         self.unmap_range(&mut state, addr, end, &mut batch);
         let made = commit(&state, end, &mut batch);
         drop(state);

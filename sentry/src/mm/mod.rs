@@ -23,6 +23,7 @@ pub mod protect;
 pub mod remap;
 pub mod report;
 mod rseq;
+mod seal;
 mod spans;
 pub mod state;
 mod user;

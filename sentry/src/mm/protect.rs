@@ -116,6 +116,9 @@ fn check(
     limits: &MmLimits,
 ) -> Result<()> {
     let write = prot.contains(MapProt::WRITE);
+    if v.flags.contains(VmaFlags::SEALED) {
+        return Err(Errno::EPERM);
+    }
     if v.shared() && write && !v.flags.contains(VmaFlags::MAYWRITE) {
         return Err(Errno::EACCES);
     }

@@ -102,10 +102,12 @@ impl Mm {
     ) -> Result<u64> {
         let old_len = old_end - addr;
         let vma = state.vmas.find(addr).cloned().ok_or(Errno::EFAULT)?;
+        state.check_seals(addr, addr.saturating_add(1))?;
         if old_len == 0 && !vma.shared() {
             return Err(Errno::EINVAL);
         }
         if new_len < old_len && how.fixed.is_none() {
+            state.check_seals(addr + new_len, old_end)?;
             self.unmap_range(state, addr + new_len, old_end, batch);
             return Ok(addr);
         }
@@ -140,6 +142,7 @@ impl Mm {
         }
         let place = how.fixed.map_or(Placement::Hint(0), Placement::Fixed);
         let to = self.place(state, place, new_len)?;
+        state.check_seals(to, to.saturating_add(new_len))?;
         self.unmap_range(state, to, to + new_len, batch);
         let kept = new_len.min(old_len);
         if old_len > kept {

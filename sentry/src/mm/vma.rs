@@ -79,6 +79,8 @@ bitflags::bitflags! {
         const MERGEABLE = 1 << 14;
         /// Ours, not the guest's: code that patched call sites jump to.
         const HIDDEN = 1 << 15;
+        /// `mseal(2)`
+        const SEALED = 1 << 16;
     }
 }
 

@@ -12,6 +12,7 @@ use super::Task;
 use super::limits::{Limits, Resource};
 use crate::Result;
 use crate::creds::{Cap, Creds};
+use crate::filecap::{self, FileCaps};
 use crate::fs::File;
 use crate::fs::vfs::walk::WalkCx;
 use crate::fs::vfs::{MountFlags, Path};
@@ -140,8 +141,13 @@ fn creds_for(old: &Creds, file: &Arc<File>) -> Result<(Creds, bool)> {
     let set_uid = (honour && attr.perm & 0o4000 != 0).then_some(attr.uid);
     // Set-group-id without group execute was mandatory locking, not a privilege.
     let set_gid = (honour && attr.perm & 0o2010 == 0o2010).then_some(attr.gid);
-    let new = old.after_exec(set_uid, set_gid);
-    let secure = new.euid != old.uid || new.egid != old.gid;
+    let caps = match inode.get_xattr(filecap::NAME) {
+        Ok(value) if !nosuid => FileCaps::parse(&value)?,
+        _ => None,
+    };
+    let new = old.after_exec(set_uid, set_gid, caps)?;
+    let more = caps.is_some_and(|c| c.is_effective()) || new.permitted.0 & !new.ambient.0 != 0;
+    let secure = new.euid != old.uid || new.egid != old.gid || new.uid != 0 && more;
     Ok((new, secure))
 }
 
@@ -306,7 +312,9 @@ impl Task {
         group.did_exec.store(true, Ordering::Relaxed);
         let changed = {
             let old = self.creds();
-            old.euid != loaded.creds.euid || old.egid != loaded.creds.egid
+            old.euid != loaded.creds.euid
+                || old.egid != loaded.creds.egid
+                || loaded.creds.permitted.0 & !old.permitted.0 != 0
         };
         if changed {
             self.pdeathsig.store(0, Ordering::Relaxed);

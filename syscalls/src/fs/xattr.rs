@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use abi::Errno;
 use sentry::creds::Cap;
+use sentry::filecap::{self, FileCaps};
 use sentry::fs::inotify::{self, Mask};
 use sentry::fs::vfs::{Access, FileType, Path, perm};
 use sentry::{Result, SysResult, Task};
@@ -35,15 +36,13 @@ fn permitted(t: &Arc<Task>, path: &Path, name: &[u8], write: bool) -> Result<()>
     let creds = t.creds();
     let inode = path.inode()?;
     if name.starts_with(b"security.") || name.starts_with(b"system.") {
-        if write && name.starts_with(b"security.") && !creds.capable(Cap::SysAdmin) {
-            let capability = name == b"security.capability" && creds.capable(Cap::Setfcap);
-            return if capability {
-                Ok(())
-            } else {
-                Err(Errno::EPERM)
-            };
-        }
-        return Ok(());
+        let cap = if name == filecap::NAME {
+            Cap::Setfcap
+        } else {
+            Cap::SysAdmin
+        };
+        let allowed = !write || !name.starts_with(b"security.") || creds.capable(cap);
+        return if allowed { Ok(()) } else { Err(Errno::EPERM) };
     }
     let denied = if write { Errno::EPERM } else { Errno::ENODATA };
     if name.starts_with(b"trusted.") {
@@ -103,6 +102,9 @@ impl New {
     }
 
     fn set(&self, t: &Arc<Task>, path: &Path) -> Result<()> {
+        if self.name == filecap::NAME && !FileCaps::may_be_set(&self.value) {
+            return Err(Errno::EINVAL);
+        }
         permitted(t, path, &self.name, true)?;
         let inode = path.inode()?;
         inode.set_xattr(&self.name, &self.value, self.flags)?;

@@ -9,4 +9,5 @@ pub mod mlock;
 pub mod mmap;
 pub mod mprotect;
 pub mod mremap;
+pub mod mseal;
 pub mod msync;

@@ -151,6 +151,10 @@ impl TmpInode {
         let mut meta = self.meta.lock();
         meta.mtime = now;
         meta.ctime = now;
+        if !meta.xattrs.is_empty() {
+            // What the program could do was given to what it was.
+            meta.xattrs.remove(crate::filecap::NAME);
+        }
     }
 
     /// The data was read through `file`.
@@ -305,6 +309,9 @@ impl Inode for TmpInode {
         meta.atime = set.atime.map_or(meta.atime, time);
         meta.mtime = set.mtime.map_or(meta.mtime, time);
         meta.ctime = now;
+        if set.size.is_some() {
+            meta.xattrs.remove(crate::filecap::NAME);
+        }
         Ok(())
     }
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
