@@ -94,6 +94,29 @@ int main(void)
 	C(SYS_fremovexattr, -1, BAD);
 	C(SYS_listxattr, "f", KBAD, 128);
 
+	/* where the numbers go comes before what is made */
+	C(SYS_socketpair, 99, SOCK_STREAM, 0, 8);
+	C(SYS_socketpair, AF_UNIX, SOCK_STREAM, 77, 8);
+	C(SYS_socketpair, AF_UNIX, 77, 0, 8);
+	C(SYS_socketpair, AF_INET, SOCK_STREAM, 0, b);
+	C(SYS_mremap, 0xffff800000000000, 4096, 4096, 1, 0);
+	C(SYS_mremap, TOP, 4096, 2048, 0, 0);
+	C(SYS_mremap, TOP, 4096, 8192, 0, 0);
+	C(SYS_sched_get_priority_max, 7);
+	C(SYS_sched_get_priority_max, 8);
+	/* directories of proc */
+	int proc = open("/proc", O_RDONLY);
+	C(SYS_lseek, proc, 0, SEEK_END);
+	C(SYS_lseek, proc, 5, SEEK_END);
+	C(SYS_lseek, proc, -1l, SEEK_SET);
+	C(SYS_lseek, proc, 0, SEEK_DATA);
+	C(SYS_lseek, proc, 0, SEEK_HOLE);
+	R(chown("/proc/uptime", 0, 0));
+	R(chmod("/proc/uptime", 0444));
+	R(chmod("/proc/self/stat", 0444));
+	stat("/proc/sys", &st);
+	P("%d", st.st_mtime > 1000000000);
+
 	/* attributes of what has no name */
 	R(fchmod(p[0], 0640));
 	fstat(p[1], &st);

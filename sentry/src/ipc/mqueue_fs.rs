@@ -77,7 +77,7 @@ impl Inode for QueueInode {
 /// An instance that shows the queues of `kernel`.
 pub fn new(kernel: &Arc<Kernel>) -> Arc<dyn FileSystem> {
     let dev = kernel.fs_types.new_dev();
-    let mut node = Node::root(dev);
+    let mut node = Node::root(dev).since(kernel.clock.realtime());
     node.perm = 0o1777;
     let root = Root {
         kernel: Arc::downgrade(kernel),

@@ -43,13 +43,18 @@ impl Mm {
         if new_len > self.range.1 {
             return Err(Errno::EINVAL);
         }
-        let shrinks = new_len <= old_len;
-        let bad = if shrinks {
-            Errno::EINVAL
-        } else {
-            Errno::EFAULT
+        // A mapping that shrinks is found first, and then what is cut off is too much.
+        let there = || self.state.read().vmas.find(addr).is_some();
+        let bad = |e| {
+            if new_len <= old_len && there() {
+                Errno::EINVAL
+            } else {
+                e
+            }
         };
-        let old_end = self.check_range(addr, old_len, bad)?;
+        let old_end = self
+            .check_range(addr, old_len, Errno::EFAULT)
+            .map_err(bad)?;
         if let Some(to) = how.fixed {
             self.check_fixed(addr, old_end, to, new_len)?;
         }

@@ -46,6 +46,12 @@ pub fn socketpair(
     fds: UserPtr<[i32; 2], Out>,
 ) -> SysResult<()> {
     let (kind, flags) = split(kind)?;
+    // Linux notes the numbers before it makes anything: a bad place is told first.
+    let mut place = [0; 8];
+    t.mm()
+        .copy_in(fds.addr(), &mut place)
+        .map_err(Errno::from)?;
+    t.mm().copy_out(fds.addr(), &place).map_err(Errno::from)?;
     match u16::try_from(domain) {
         Ok(AF_UNIX) => {}
         Ok(net::AF_INET | net::AF_INET6 | net::AF_NETLINK) => {

@@ -89,7 +89,8 @@ pub fn sched_getparam(t: &Arc<Task>, tid: i32, param: UserPtr<i32, Out>) -> SysR
 pub fn sched_get_priority_max(_t: &Arc<Task>, policy: i32) -> SysResult<i32> {
     match policy {
         FIFO | RR => Ok(99),
-        0 | BATCH | IDLE | 6 => Ok(0),
+        // Deadline, and a policy by BPF, which this kernel could know.
+        0 | BATCH | IDLE | 6 | 7 => Ok(0),
         _ => Err(Errno::EINVAL.into()),
     }
 }

@@ -107,7 +107,7 @@ impl DevPts {
                 fs: me.clone(),
                 ptmx,
             };
-            let mut node = Node::root(dev);
+            let mut node = Node::root(dev).since(kernel.clock.realtime());
             node.perm = 0o755;
             DevPts {
                 me: me.clone(),

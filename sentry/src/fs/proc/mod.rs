@@ -12,6 +12,7 @@ mod root;
 mod sysctl;
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 pub use pid::process_of;
 
@@ -44,6 +45,8 @@ struct Proc {
     pids: Arc<PidNamespace>,
     uts: Arc<UtsNamespace>,
     dev: u64,
+    /// When it was mounted, since the epoch.
+    since: Duration,
 }
 
 impl Proc {
@@ -59,7 +62,7 @@ impl Proc {
 
     /// A node for the file called `place`.
     fn node(&self, place: &str, perm: u32) -> Node {
-        Node::new(self.dev, &place, perm, ROOT)
+        Node::new(self.dev, &place, perm, ROOT).since(self.since)
     }
 }
 
@@ -75,8 +78,10 @@ pub fn new(
         pids: pids.clone(),
         uts: uts.clone(),
         dev,
+        since: kernel.clock.realtime(),
     };
-    let root = Dir::new(Node::root(dev), root::Root::new(proc));
+    let node = Node::root(dev).since(proc.since);
+    let root = Dir::new(node, root::Root::new(proc));
     PseudoFs::new("proc", MAGIC, dev, root)
 }
 

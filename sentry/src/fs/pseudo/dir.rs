@@ -2,14 +2,13 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
 
 use abi::Errno;
 
 use super::Node;
 use crate::Result;
 use crate::fs::file::{FileOps, IoCx, OpenFlags, Whence};
-use crate::fs::vfs::{Attr, DirEntry, DirSink, FileType, Inode, InodeExtra};
+use crate::fs::vfs::{Attr, DirEntry, DirSink, FileType, Inode, InodeExtra, SetAttr};
 use crate::sync::Mutex;
 use crate::task::Task;
 
@@ -22,10 +21,6 @@ pub trait Tree: Send + Sync + 'static {
     /// Whether what it shows still exists.
     fn alive(&self) -> bool {
         true
-    }
-    /// Modification time shown.
-    fn time(&self) -> Duration {
-        Duration::ZERO
     }
 }
 
@@ -55,7 +50,10 @@ impl<T: Tree> Inode for Dir<T> {
         FileType::Directory
     }
     fn attr(&self) -> Result<Attr> {
-        Ok(self.node.attr(FileType::Directory, 2, 0, self.tree.time()))
+        Ok(self.node.attr(FileType::Directory, 2, 0))
+    }
+    fn set_attr(&self, set: &SetAttr) -> Result<()> {
+        self.node.keeps(set)
     }
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
         self.tree.child(name)
@@ -101,7 +99,12 @@ impl<T: Tree> FileOps for OpenDir<T> {
         true
     }
     fn seek(&self, _cx: &IoCx<'_>, cur: u64, offset: i64, whence: Whence) -> Result<u64> {
-        super::seek(cur, offset, whence)
+        // Its size is 0, and it has neither data nor holes.
+        match whence {
+            Whence::End => super::seek(0, offset, Whence::Set),
+            Whence::Data | Whence::Hole => Err(Errno::ENXIO),
+            Whence::Set | Whence::Cur => super::seek(cur, offset, whence),
+        }
     }
     fn read_dir(&self, _cx: &IoCx<'_>, pos: &mut u64, sink: &mut dyn DirSink) -> Result<()> {
         if *pos == 0 {

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Node;
 use crate::Result;
@@ -38,7 +37,7 @@ impl Inode for Link {
         FileType::Symlink
     }
     fn attr(&self) -> Result<Attr> {
-        Ok(self.node.attr(FileType::Symlink, 1, 0, Duration::ZERO))
+        Ok(self.node.attr(FileType::Symlink, 1, 0))
     }
     fn readlink(&self, t: Option<&Arc<Task>>) -> Result<Symlink> {
         (self.text)(t).map(Symlink::Target)
@@ -86,7 +85,7 @@ impl Inode for Jump {
         FileType::Symlink
     }
     fn attr(&self) -> Result<Attr> {
-        Ok(self.node.attr(FileType::Symlink, 1, 64, Duration::ZERO))
+        Ok(self.node.attr(FileType::Symlink, 1, 64))
     }
     fn readlink(&self, _t: Option<&Arc<Task>>) -> Result<Symlink> {
         (self.place)()

@@ -12,7 +12,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::vfs::{Attr, FileSystem, FileType, Inode, InodeExtra, StatFs};
+use super::vfs::{Attr, FileSystem, FileType, Inode, InodeExtra, SetAttr, StatFs};
 use abi::Errno;
 
 use crate::Result;
@@ -33,6 +33,10 @@ pub struct Node {
     pub perm: u32,
     /// Owner.
     pub owner: Owner,
+    /// Its times, since the epoch: when the file system was mounted.
+    pub since: Duration,
+    /// It tells of a process: its mode cannot be set at all.
+    process: bool,
     extra: InodeExtra,
 }
 
@@ -48,6 +52,8 @@ impl Node {
             ino,
             perm,
             owner,
+            since: Duration::ZERO,
+            process: false,
             extra: InodeExtra::default(),
         }
     }
@@ -59,7 +65,24 @@ impl Node {
             ino: 1,
             perm: 0o555,
             owner: Owner { uid: 0, gid: 0 },
+            since: Duration::ZERO,
+            process: false,
             extra: InodeExtra::default(),
+        }
+    }
+
+    /// The same with these times.
+    #[must_use]
+    pub fn since(self, since: Duration) -> Node {
+        Node { since, ..self }
+    }
+
+    /// The same as one that tells of a process.
+    #[must_use]
+    pub fn of_process(self) -> Node {
+        Node {
+            process: true,
+            ..self
         }
     }
 
@@ -68,8 +91,24 @@ impl Node {
         &self.extra
     }
 
+    /// A change that leaves owner and mode as they are succeeds; others are refused.
+    fn keeps(&self, set: &SetAttr) -> Result<()> {
+        let same = SetAttr {
+            perm: set.perm.filter(|p| !self.process && *p == self.perm),
+            uid: set.uid.filter(|u| *u == self.owner.uid),
+            gid: set.gid.filter(|g| *g == self.owner.gid),
+            ..SetAttr::default()
+        };
+        if *set == same {
+            Ok(())
+        } else {
+            Err(Errno::EPERM)
+        }
+    }
+
     /// Attributes with these varying ones.
-    pub fn attr(&self, kind: FileType, nlink: u64, size: u64, now: Duration) -> Attr {
+    pub fn attr(&self, kind: FileType, nlink: u64, size: u64) -> Attr {
+        let now = self.since;
         Attr {
             dev: self.dev,
             ino: self.ino,

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
 
 use abi::Errno;
 
@@ -73,20 +72,14 @@ impl<S: TextSource> Inode for Text<S> {
         FileType::Regular
     }
     fn attr(&self) -> Result<Attr> {
-        Ok(self.node.attr(FileType::Regular, 1, 0, Duration::ZERO))
+        Ok(self.node.attr(FileType::Regular, 1, 0))
     }
     fn set_attr(&self, set: &SetAttr) -> Result<()> {
         // Truncation by `O_TRUNC` is accepted and means nothing, as in proc and sysfs.
-        if *set
-            == (SetAttr {
-                size: set.size,
-                ..SetAttr::default()
-            })
-        {
-            Ok(())
-        } else {
-            Err(Errno::EPERM)
-        }
+        self.node.keeps(&SetAttr {
+            size: None,
+            ..set.clone()
+        })
     }
     fn open(
         self: Arc<Self>,

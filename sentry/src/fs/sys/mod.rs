@@ -1,6 +1,7 @@
 //! The `sysfs` file system, `/sys`, as far as programs look into it, and the `cgroup2` tree.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use super::pseudo::{Dir, Node, PseudoFs, Static, Text};
 use super::vfs::{Inode, Owner};
@@ -22,6 +23,8 @@ type Make = fn(&Kernel) -> String;
 struct Builder {
     kernel: Weak<Kernel>,
     dev: u64,
+    /// When it was mounted, since the epoch.
+    since: Duration,
 }
 
 impl Builder {
@@ -36,7 +39,7 @@ impl Builder {
     ) -> Arc<dyn Inode> {
         let kernel = self.kernel.clone();
         Text::new(
-            Node::new(self.dev, &place, 0o444, ROOT),
+            Node::new(self.dev, &place, 0o444, ROOT).since(self.since),
             move |_: Option<&Arc<Task>>| {
                 let kernel = kernel.upgrade().ok_or(Errno::EIO)?;
                 let mut text = make(&kernel);
@@ -48,7 +51,7 @@ impl Builder {
 
     fn dir(&self, place: &str, children: Vec<(&'static str, Arc<dyn Inode>)>) -> Arc<dyn Inode> {
         Dir::new(
-            Node::new(self.dev, &place, 0o755, ROOT),
+            Node::new(self.dev, &place, 0o755, ROOT).since(self.since),
             Static::new(children),
         )
     }
@@ -66,6 +69,7 @@ pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Arc<PseudoFs> {
     let b = Builder {
         kernel: Arc::downgrade(kernel),
         dev,
+        since: kernel.clock.realtime(),
     };
     let empty = |place| b.dir(place, Vec::new());
     let cpu = b.dir(
@@ -128,7 +132,7 @@ pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Arc<PseudoFs> {
     let lo = b.dir("lo", lo);
     let class = b.dir("class", vec![("net", b.dir("net", vec![("lo", lo)]))]);
     let root = Dir::new(
-        Node::root(dev),
+        Node::root(dev).since(b.since),
         Static::new(vec![
             ("block", empty("block")),
             ("bus", empty("bus")),
@@ -150,13 +154,14 @@ pub fn cgroup(kernel: &Arc<Kernel>, group: &Arc<Cgroup>, dev: u64) -> Arc<Pseudo
     let b = Builder {
         kernel: Arc::downgrade(kernel),
         dev,
+        since: kernel.clock.realtime(),
     };
     let of_group = |place: &str, make: fn(&Kernel, &Arc<Cgroup>) -> String| {
         let group = group.clone();
         b.file_of(place, move |k| make(k, &group))
     };
     let root = Dir::new(
-        Node::root(dev),
+        Node::root(dev).since(b.since),
         Static::new(vec![
             (
                 "cgroup.controllers",

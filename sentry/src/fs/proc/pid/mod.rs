@@ -60,7 +60,10 @@ impl Subject {
             uid: owner.0,
             gid: owner.1,
         };
-        Node::new(self.proc.dev, &(self.pid, self.tid, name), perm, owner)
+        let place = (self.pid, self.tid, name);
+        Node::new(self.proc.dev, &place, perm, owner)
+            .since(self.proc.since)
+            .of_process()
     }
 }
 

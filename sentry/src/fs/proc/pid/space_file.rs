@@ -5,7 +5,6 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{Subject, may_look};
 use crate::Result;
@@ -43,7 +42,7 @@ impl Inode for SpaceFile {
         FileType::Regular
     }
     fn attr(&self) -> Result<Attr> {
-        Ok(self.node.attr(FileType::Regular, 1, 0, Duration::ZERO))
+        Ok(self.node.attr(FileType::Regular, 1, 0))
     }
     fn open(self: Arc<Self>, _flags: OpenFlags, t: Option<&Arc<Task>>) -> Result<Arc<dyn FileOps>> {
         let task = self.subject.task()?;
