@@ -76,10 +76,7 @@ impl<S: TextSource> Inode for Text<S> {
     }
     fn set_attr(&self, set: &SetAttr) -> Result<()> {
         // Truncation by `O_TRUNC` is accepted and means nothing, as in proc and sysfs.
-        self.node.keeps(&SetAttr {
-            size: None,
-            ..set.clone()
-        })
+        self.node.keeps(&SetAttr { size: None, ..*set })
     }
     fn open(
         self: Arc<Self>,
