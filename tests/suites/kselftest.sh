@@ -1,6 +1,6 @@
 # The selftests of Linux 6.1: programs that check what the kernel promises, a case each.
 # Run with all capabilities; programs that change the host (huge pages, clocks) are left out.
-LIMIT=60
+LIMIT=100
 export WORLD_CAPS=all
 cases() { grep -v -e hugetlbfs -e rtcpie "$root/suite/kselftest/kselftest-list.txt" | tr : /; }
 quick_cases() {

@@ -83,6 +83,9 @@ impl Mm {
             .is_some_and(|(file, _)| file.anonymous())
         {
             request.file = None;
+            if !request.flags.contains(VmaFlags::SHARED) {
+                request.name = VmaName::Zeroes;
+            }
         }
         let object = self.object_of(&request, len)?;
         let offset = request.file.as_ref().map_or(0, |(_, offset)| *offset);
@@ -302,6 +305,8 @@ impl Mm {
     /// Takes everything out of `start..end`.
     pub(super) fn unmap_range(&self, state: &mut State, start: u64, end: u64, batch: &mut Batch) {
         self.forget_patches(state, start, end, batch);
+        let covers = |(at, len): (u64, u64)| start <= at && at.saturating_add(len) <= end;
+        state.vdso_gone |= self.space.vdso().is_some_and(covers);
         let dead = state.vmas.remove(start, end);
         for v in &dead {
             if !v.prot.is_empty() {

@@ -112,6 +112,8 @@ pub enum VmaName {
     Heap,
     /// `[stack]`
     Stack,
+    /// Private memory that was mapped through `/dev/zero`.
+    Zeroes,
 }
 
 /// A mapping: `start..end`, page multiples.

@@ -5,6 +5,7 @@
 
 mod fds;
 mod links;
+mod map_files;
 mod maps;
 mod mem;
 mod mounts;
@@ -138,8 +139,8 @@ const ENTRIES: [Entry; 26] = [
 /// Writable text files.
 const WRITABLE: [&str; 4] = ["comm", "coredump_filter", "oom_score_adj", "timerslack_ns"];
 
-/// Sub-directories of a process; a thread has all but `task`.
-const DIRS: [&str; 5] = ["fd", "fdinfo", "net", "ns", "task"];
+/// Sub-directories of a process; a thread has all but `map_files` and `task`.
+const DIRS: [&str; 6] = ["fd", "fdinfo", "map_files", "net", "ns", "task"];
 
 /// The directory of a process.
 pub fn process_dir(proc: &Proc, group: &Arc<ThreadGroup>) -> Arc<dyn Inode> {
@@ -171,6 +172,10 @@ impl Process {
                 };
                 if entry.guarded {
                     may_look(reader, &task)?;
+                }
+                let own = reader.is_some_and(|r| std::ptr::eq(&**r, &*task));
+                if own && entry.name == "syscall" {
+                    return stat::own_syscall(&task);
                 }
                 (entry.make)(&task)
             },
@@ -205,6 +210,7 @@ impl Tree for Process {
             "mem" => Ok(SpaceFile::new(s, "mem", 0o600, mem::open)),
             "pagemap" => Ok(SpaceFile::new(s, "pagemap", 0o400, pagemap::open)),
             "fdinfo" => Ok(fds::fdinfo_dir(s)),
+            "map_files" if s.tid.is_none() => Ok(map_files::dir(s)),
             "net" => Ok(net::dir(&s.proc, s.node("net", 0o555))),
             "ns" => Ok(links::ns_dir(s)),
             "task" if s.tid.is_none() => Ok(Dir::new(s.node("task", 0o555), Tasks(s.clone()))),
@@ -221,7 +227,7 @@ impl Tree for Process {
             .collect();
         let dirs = DIRS
             .iter()
-            .filter(|d| self.subject.tid.is_none() || **d != "task");
+            .filter(|d| self.subject.tid.is_none() || !matches!(**d, "map_files" | "task"));
         all.extend(dirs.map(|d| (d.as_bytes().to_vec(), FileType::Directory)));
         all.push((b"mem".to_vec(), FileType::Regular));
         all.push((b"pagemap".to_vec(), FileType::Regular));
