@@ -10,7 +10,7 @@ RUNSC := target/release/runsc
 all: build
 
 build:
-	scripts/need gcc=gcc
+	scripts/need gcc=gcc /usr/include/stdio.h=libc6-dev
 	$(CARGO) build --release -p runsc
 
 # A container from a real bundle, with an output to believe.

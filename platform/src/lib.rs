@@ -130,6 +130,17 @@ pub enum Resume {
     Passthrough,
 }
 
+/// What `rseq(2)` registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RseqArea {
+    /// Address of the area.
+    pub addr: u64,
+    /// Its length in bytes.
+    pub len: u32,
+    /// What stands before each abort handler.
+    pub sig: u32,
+}
+
 /// A guest thread.
 ///
 /// Between an [`Event`] of a context and the next `resume` it is *held*: it executes
@@ -158,11 +169,23 @@ pub trait Context: Send + Sync {
     fn entrust(&self, _op: &MapOp) -> bool {
         false
     }
+    /// Has a new thread, not resumed yet, register this area for restartable sequences with
+    /// the host before its first instruction, as one does that executes `rseq(2)`; whether it
+    /// will. The area must be writable memory until it is unregistered, or the host kills.
+    fn inherit_rseq(&self, _area: &RseqArea) -> bool {
+        false
+    }
     /// Ends the guest thread for good. A held context is not resumed any more; no event
     /// but [`Exit::Gone`] (delivered at most once) follows.
     fn kill(&self);
+    /// The same, and it executes nothing any more afterwards.
+    fn kill_now(&self) {
+        self.kill();
+    }
     /// The host's CPU time of this guest thread.
     fn cpu_time(&self) -> Duration;
+    /// Keeps it on these of [`Platform::cpus`], from now on or from its first instruction.
+    fn set_affinity(&self, _cpus: u64) {}
     /// Hints that this context should be served by `worker` from its next event on.
     fn set_worker(&self, worker: WorkerId);
 }
@@ -245,6 +268,15 @@ pub trait Platform: Send + Sync {
     /// memory is free now. Called in a loop by one thread; at once back where the platform
     /// was not made for it.
     fn keep(&self) {}
+    /// The numbers of the CPUs that guest code runs on, as a mask; 0 where they are not known
+    /// or some do not fit.
+    fn cpus(&self) -> u64 {
+        0
+    }
+    /// Whether `rseq(2)` of a guest may be resumed by [`Resume::Passthrough`].
+    fn passes_rseq(&self) -> bool {
+        false
+    }
     /// How many workers it was made for.
     fn workers(&self) -> usize;
 }

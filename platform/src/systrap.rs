@@ -98,6 +98,7 @@ pub const HOST_SYSCALLS: &[(i64, &str)] = &[
         "take a listener where it cannot be fetched",
     ),
     (libc::SYS_clock_gettime, "CPU time of stubs"),
+    (libc::SYS_rseq, "whether the host has it"),
     (libc::SYS_fallocate, "zero a control chunk"),
     (
         libc::SYS_getcpu,
@@ -213,6 +214,14 @@ impl Platform for Systrap {
 
     fn new_address_space(&self) -> Result<Arc<dyn AddressSpace>, PlatformError> {
         Ok(Arc::new(space::Space(self.pool.take()?)))
+    }
+
+    fn cpus(&self) -> u64 {
+        self.core.cpu_mask
+    }
+
+    fn passes_rseq(&self) -> bool {
+        self.core.rseq
     }
 
     fn guest_range(&self) -> (u64, u64) {

@@ -353,7 +353,7 @@ rows! {
     306 syncfs Full io::offset::syncfs;
     307 sendmmsg Full net::send::sendmmsg;
     308 setns Partial("mount and uts namespaces; of the others there is one each") process::setns::setns;
-    309 getcpu Partial("the first allowed CPU") sched::affinity::getcpu;
+    309 getcpu Partial("the first allowed CPU, where the thread has no rseq area") sched::affinity::getcpu;
     310 process_vm_readv Full process::process_vm::process_vm_readv;
     311 process_vm_writev Full process::process_vm::process_vm_writev;
     312 kcmp Full process::kcmp::kcmp;
@@ -368,7 +368,7 @@ rows! {
     321 bpf Missing(ENOSYS);
     322 execveat Partial("file capabilities") process::execve::execveat;
     323 userfaultfd Missing(ENOSYS);
-    324 membarrier Partial("no MEMBARRIER_CMD_FLAG_CPU") sched::membarrier::membarrier;
+    324 membarrier Full sched::membarrier::membarrier;
     325 mlock2 Partial("does not keep the host from swapping") mm::mlock::mlock2;
     326 copy_file_range Full io::copy::copy_file_range;
     327 preadv2 Full io::rw::preadv2;
@@ -378,7 +378,7 @@ rows! {
     331 pkey_free Partial("no protection keys") mm::mprotect::pkey_free;
     332 statx Full fs::stat::statx;
     333 io_pgetevents Full io::aio::io_pgetevents;
-    334 rseq Missing(ENOSYS);
+    334 rseq Full sched::rseq::rseq;
     424 pidfd_send_signal Partial("no PIDFD_SIGNAL_THREAD") process::pidfd::pidfd_send_signal;
     425 io_uring_setup Missing(ENOSYS);
     426 io_uring_enter Missing(ENOSYS);

@@ -253,7 +253,31 @@ case_ignore_cgroups() {
 
 case_namespaces() {
     config /bin/true; edit 'c["linux"]["namespaces"] = [dict(n, path="/proc/self/ns/pid") if n["type"] == "pid" else n for n in c["linux"]["namespaces"]]'
-    like "$(rs run --bundle "$w" a 2>&1)" 'pid namespace.*not supported'
+    like "$(rs run --bundle "$w" a 2>&1)" 'is not the pid namespace of a container'
+}
+
+# A second container among the processes of the first: one kernel, two of everything else.
+case_joins() {
+    config /bin/sh -c 'hostname; exec sleep 300'; edit 'c["hostname"] = "first"'
+    rs run --detach --bundle "$w" a > "$w/o" 2>&1; is $? 0
+    local pid b
+    pid=$(rs state a | python3 -c 'import json,sys; print(json.load(sys.stdin)["pid"])')
+    config /bin/sh -c 'echo $$ > /number; exec sleep 200'
+    edit 'c["hostname"] = "second"; c["linux"]["cgroupsPath"] += "-b"; c["linux"]["namespaces"] = [dict(n, path="/proc/'"$pid"'/ns/pid") if n["type"] == "pid" else n for n in c["linux"]["namespaces"]]'
+    rs run --detach --bundle "$w" --pid-file "$w/pid" b > "$w/p" 2>&1; is $? 0
+    is_status b running
+    is "$(rs exec b hostname)" second
+    like "$(rs exec b ps -o args | tr '\n' ' ')" 'sleep 300.*sleep 200'
+    like "$(rs ps b | tr '\n' ' ')" 'sleep'
+    [ "$(rs ps b | grep -c sleep)" = 1 ] || fail "it counts the other's"
+    b=$(cat "$w/pid")
+    rs exec a kill -TERM "$(cat "$w/root/number")"; until_ is_status b stopped
+    is_status a running
+    rs delete b; is $? 0
+    rs run --detach --bundle "$w" c > "$w/p" 2>&1; is $? 0
+    rs kill a KILL; until_ is_status a stopped; until_ is_status c stopped
+    rs delete a; rs delete c; is $? 0
+    [ ! -e "/proc/$b" ] || fail "a holder is left"
 }
 
 case_files() {

@@ -18,12 +18,12 @@ use parking_lot::Mutex;
 
 use super::core::{Core, Key, Source};
 use super::frame::Area;
-use super::layout::{AREA_BIRTH, Op, WAITBELL};
+use super::layout::{AREA_BIRTH, AREA_RSEQ, AREA_RSEQ_LEN, AREA_RSEQ_SIG, Op, WAITBELL};
 use super::raw::{self, Notif};
 use super::space::Stub;
 use crate::{
     Access, Context, Cookie, Event, Exit, FaultKind, MapOp, PlatformError, Registers, Resume,
-    WorkerId,
+    RseqArea, WorkerId,
 };
 
 pub use post::{Look, Session};
@@ -94,6 +94,8 @@ struct State {
     exiting: bool,
     reported: bool,
     posting: post::Posting,
+    /// The CPUs it is to be kept on, before it has a thread id.
+    cpus: Option<libc::cpu_set_t>,
     /// A change of the space that the host is to make by the call in hand.
     entrusted: Entrusted,
 }
@@ -161,6 +163,7 @@ impl Thread {
             exiting: false,
             reported: false,
             posting: post::Posting::default(),
+            cpus: None,
             entrusted: Entrusted::No,
         };
         Arc::new(Self {
@@ -340,7 +343,8 @@ impl Thread {
     fn born(&self, state: &mut State, notif: &Notif, go: bool) {
         state.tid = notif.pid.cast_signed();
         // The mapper's binding to one CPU was inherited.
-        let _ = raw::set_affinity(state.tid, &self.core.cpus);
+        let cpus = state.cpus.take();
+        let _ = raw::set_affinity(state.tid, cpus.as_ref().unwrap_or(&self.core.cpus));
         let (id, at) = (notif.id, AREA_BIRTH);
         self.set_phase(state, Phase::HeldFrame { id, at });
         if state.exiting {
@@ -623,6 +627,20 @@ impl Context for Handle {
         self.0.interrupt();
     }
 
+    fn inherit_rseq(&self, area: &RseqArea) -> bool {
+        let thread = &self.0;
+        let state = thread.state.lock();
+        if state.phase.frame() != Some(AREA_BIRTH) {
+            return false;
+        }
+        let window = thread.core.control.window();
+        let at = thread.area.offset;
+        window.set32(at + AREA_RSEQ_LEN, area.len);
+        window.set32(at + AREA_RSEQ_SIG, area.sig);
+        window.set64(at + AREA_RSEQ, area.addr);
+        true
+    }
+
     fn entrust(&self, op: &MapOp) -> bool {
         self.0.stub.entrust(&self.0, op)
     }
@@ -642,9 +660,40 @@ impl Context for Handle {
         }
     }
 
+    fn kill_now(&self) {
+        self.kill();
+        // The last reference to its filter is gone with it.
+        let until = Instant::now() + SETTLE_LIMIT;
+        while !self.0.stub.is_killed() && Instant::now() < until {
+            match raw::poll(self.0.listener.as_fd(), 0, SETTLE_STEP) {
+                Ok(events) if events & libc::POLLHUP == 0 => {}
+                _ => return,
+            }
+        }
+    }
+
     fn cpu_time(&self) -> Duration {
         let tid = self.0.state.lock().tid;
         self.0.stub.cpu_time(tid)
+    }
+
+    fn set_affinity(&self, cpus: u64) {
+        let core = &self.0.core;
+        let known = raw::cpus_of(&core.cpus).into_iter();
+        let wanted = known
+            .filter(|n| *n < 64 && cpus >> n & 1 == 1)
+            .collect::<Vec<_>>();
+        if wanted.is_empty() {
+            return;
+        }
+        let set = raw::cpu_set(&wanted);
+        let mut state = self.0.state.lock();
+        if state.tid == 0 {
+            state.cpus = Some(set);
+        } else {
+            // One that is gone needs none.
+            let _ = raw::set_affinity(state.tid, &set);
+        }
     }
 
     fn set_worker(&self, worker: WorkerId) {

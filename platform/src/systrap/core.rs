@@ -332,6 +332,10 @@ pub struct Core {
     pub pool: OnceLock<Weak<Pool>>,
     /// Listeners come over the stub's socket: the host does not let us fetch them.
     pub by_socket: AtomicBool,
+    /// See [`crate::Platform::cpus`].
+    pub cpu_mask: u64,
+    /// The host has restartable sequences.
+    pub rseq: bool,
     /// Interrupts not answered yet.
     pub watchdog: Watchdog,
     /// Guest threads.

@@ -2,8 +2,9 @@
 //!
 //! Whatever the guest program lets through must be harmless with any arguments from any
 //! address: that is `rt_sigreturn` (it changes the caller's own registers, mask and
-//! alternate stack; the address test only chooses between it and the guest's own) and the
-//! wake-up of one futex word in the stub's scratch page. See seccomp(2).
+//! alternate stack; the address test only chooses between it and the guest's own), the
+//! wake-up of one futex word in the stub's scratch page, and `rseq` from one place (it has
+//! the host write to the guest's own memory, with the guest's rights). See seccomp(2).
 
 use super::layout::DOORBELL;
 
@@ -79,10 +80,10 @@ fn high(value: u64) -> u32 {
 }
 
 /// The guest threads' program. `trap` are the numbers that arrive with full registers,
-/// `sigreturn_ip` the only place whose `rt_sigreturn` is let through, `ready` the futex word
-/// that may be woken.
+/// `sigreturn_ip` and `rseq_ip` the only places whose `rt_sigreturn` and `rseq` are let
+/// through, `ready` the futex word that may be woken.
 #[must_use]
-pub fn guest(trap: &[u32], sigreturn_ip: u64, ready: u64) -> Vec<Insn> {
+pub fn guest(trap: &[u32], sigreturn_ip: u64, rseq_ip: u64, ready: u64) -> Vec<Insn> {
     let trap: Vec<u32> = trap
         .iter()
         .copied()
@@ -95,10 +96,11 @@ pub fn guest(trap: &[u32], sigreturn_ip: u64, ready: u64) -> Vec<Insn> {
         Insn::jeq(AUDIT_ARCH_X86_64, 1, 0),
         Insn::ret(RET_TRAP),
         Insn::load(OFF_NR),
-        // Distances: past this and the next test, the list, and two verdicts.
-        Insn::jeq(libc::SYS_rt_sigreturn as u32, count + 3, 0),
-        // The distance is set below, where the place is known.
+        // Distances: past this and the next two tests, the list, and two verdicts.
+        Insn::jeq(libc::SYS_rt_sigreturn as u32, count + 4, 0),
+        // These distances are set below, where the places are known.
         Insn::jeq(libc::SYS_futex as u32, 0, 0),
+        Insn::jeq(libc::SYS_rseq as u32, 0, 0),
     ];
     for (index, nr) in trap.iter().enumerate() {
         let left = count.saturating_sub(u8::try_from(index).unwrap_or(0));
@@ -115,10 +117,7 @@ pub fn guest(trap: &[u32], sigreturn_ip: u64, ready: u64) -> Vec<Insn> {
         Insn::ret(RET_TRAP),
         Insn::ret(RET_ALLOW),
     ]);
-    let futex_at = program.len();
-    if let Some(test) = program.get_mut(5) {
-        test.jt = u8::try_from(futex_at.saturating_sub(6)).unwrap_or(0);
-    }
+    jump_here(&mut program, 5);
     program.extend([
         Insn::load(OFF_ARG1),
         Insn::jeq(libc::FUTEX_WAKE.cast_unsigned(), 0, 5),
@@ -129,7 +128,24 @@ pub fn guest(trap: &[u32], sigreturn_ip: u64, ready: u64) -> Vec<Insn> {
         Insn::ret(RET_ALLOW),
         Insn::ret(RET_USER_NOTIF),
     ]);
+    jump_here(&mut program, 6);
+    program.extend([
+        Insn::load(OFF_IP),
+        Insn::jeq(low(rseq_ip), 0, 3),
+        Insn::load(OFF_IP + 4),
+        Insn::jeq(high(rseq_ip), 0, 1),
+        Insn::ret(RET_ALLOW),
+        Insn::ret(RET_USER_NOTIF),
+    ]);
     program
+}
+
+/// Has the test at `index` lead to what follows when it succeeds.
+fn jump_here(program: &mut [Insn], index: usize) {
+    let distance = program.len().saturating_sub(index.saturating_add(1));
+    if let Some(test) = program.get_mut(index) {
+        test.jt = u8::try_from(distance).unwrap_or(0);
+    }
 }
 
 /// What the mapper is let do. Guest threads inherit this program, so its default must give
@@ -152,6 +168,7 @@ const MAPPER_CALLS: &[i64] = &[
     libc::SYS_exit,
     libc::SYS_exit_group,
     libc::SYS_clock_gettime,
+    libc::SYS_rseq,
 ];
 
 /// The mapper's program.
@@ -200,7 +217,8 @@ mod tests {
     #[test]
     fn guest_verdicts() {
         let (ip, ready) = (0x7fff_c000_0123, 0x7fff_c004_3000);
-        let p = guest(&[56, 15, 59], ip, ready);
+        let rseq_ip = 0x7fff_c000_0456;
+        let p = guest(&[56, 15, 59], ip, rseq_ip, ready);
         let x = AUDIT_ARCH_X86_64;
         assert_eq!(run(&p, &data(39, x, 1, 0, 0)), RET_USER_NOTIF);
         assert_eq!(run(&p, &data(56, x, 1, 0, 0)), RET_TRAP);
@@ -217,7 +235,11 @@ mod tests {
         );
         assert_eq!(run(&p, &data(20, 0x4000_0003, ip, 0, 0)), RET_TRAP);
         assert_eq!(run(&p, &data(DOORBELL, x, 1, 0, 0)), RET_USER_NOTIF);
-        let p = guest(&[], ip, ready);
+        assert_eq!(run(&p, &data(334, x, rseq_ip, 0, 0)), RET_ALLOW);
+        assert_eq!(run(&p, &data(334, x, ip, 0, 0)), RET_USER_NOTIF);
+        let elsewhere = rseq_ip ^ (1 << 40);
+        assert_eq!(run(&p, &data(334, x, elsewhere, 0, 0)), RET_USER_NOTIF);
+        let p = guest(&[], ip, rseq_ip, ready);
         assert_eq!(run(&p, &data(15, x, ip, 0, 0)), RET_ALLOW);
         assert_eq!(run(&p, &data(202, x, 1, ready, 1)), RET_ALLOW);
         assert_eq!(run(&p, &data(56, x, 1, 0, 0)), RET_USER_NOTIF);

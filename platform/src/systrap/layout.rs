@@ -109,6 +109,12 @@ pub mod post {
 pub const AREA_FS: u64 = 0;
 /// See [`AREA_FS`].
 pub const AREA_GS: u64 = 8;
+/// Thread area: address of the `rseq` area that a new thread registers, 0 for none.
+pub const AREA_RSEQ: u64 = 16;
+/// Thread area: its length (`u32`).
+pub const AREA_RSEQ_LEN: u64 = 24;
+/// Thread area: its signature (`u32`).
+pub const AREA_RSEQ_SIG: u64 = 28;
 /// Thread area: where the alternate signal stack starts.
 pub const AREA_STACK: u64 = 64;
 /// Thread area: the `ucontext` a new thread starts from.

@@ -335,6 +335,14 @@ pub fn current_cpu() -> usize {
     usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0)
 }
 
+/// Whether the host has `rseq(2)`: it finds fault with these arguments.
+#[must_use]
+pub fn has_rseq() -> bool {
+    // SAFETY: no memory is passed, and nothing is registered under such a flag.
+    let result = unsafe { libc::syscall(libc::SYS_rseq, 0, 0, !0u32, 0) };
+    check(result) == Err(libc::EINVAL)
+}
+
 /// The CPU time of a whole process.
 pub fn process_cpu_time(pid: i32) -> Result<Duration, i32> {
     let mut time = libc::timespec {

@@ -161,7 +161,12 @@ fn write_text(text: &Window, layout: &Layout, trap: &[u32]) -> Result<(), Platfo
     let programs = [
         (
             l::CONST_GUEST_PROG,
-            filter::guest(trap, base + entries.sigreturn_ip, ready),
+            filter::guest(
+                trap,
+                base + entries.sigreturn_ip,
+                base + entries.rseq_ip,
+                ready,
+            ),
         ),
         (l::CONST_MAPPER_PROG, filter::mapper()),
     ];
@@ -285,6 +290,8 @@ fn make_core(config: &Config, base: u64) -> Result<(Arc<Core>, Vec<Piece>), Plat
     }
     let keeper = config.keeper.then(|| Worker::new(None)).transpose();
     let keeper = keeper.map_err(failed("making the keeper's wait set"))?;
+    let bit = |n: &usize| u32::try_from(*n).ok().and_then(|n| 1u64.checked_shl(n));
+    let mask = numbers.iter().map(bit).reduce(|a, b| Some(a? | b?));
     let core = Core {
         control: Control::new()?,
         layout: Layout { base, area },
@@ -302,6 +309,8 @@ fn make_core(config: &Config, base: u64) -> Result<(Arc<Core>, Vec<Piece>), Plat
         ended: AtomicBool::new(false),
         pool: OnceLock::new(),
         by_socket: AtomicBool::new(false),
+        cpu_mask: mask.flatten().unwrap_or(0),
+        rseq: raw::has_rseq(),
         watchdog: Watchdog::default(),
         threads: RwLock::new(Slab::default()),
         stubs: RwLock::new(Slab::default()),

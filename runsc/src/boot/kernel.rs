@@ -21,7 +21,7 @@ use sentry::time::clock::HostClock;
 use sentry::trace::{LineSink, Tracer};
 
 use super::message::Ended;
-use super::{Plan, Stdio, Trace, control, gofer};
+use super::{Guest, Plan, Stdio, Trace, control, gofer};
 use crate::bundle::mounts::{GuestMount, MountKind};
 use crate::bundle::process::GuestProcess;
 use crate::cli::Failure;
@@ -34,6 +34,7 @@ const MEMORY_FILE: u64 = 1 << 42;
 
 /// A sandbox ready to serve.
 pub struct Sandbox {
+    kernel: Arc<Kernel>,
     container: Arc<Container>,
     gofer_life: std::io::PipeReader,
     resized: Option<(SignalFd, OwnedFd)>,
@@ -72,9 +73,12 @@ pub fn host_info(plan: &Plan) -> HostInfo {
     HostInfo {
         cpuinfo,
         vdso: vdso_image().unwrap_or_default().into(),
-        cpus: plan.cpus.map_or(online, |n| n.clamp(1, online)),
-        memory: plan.memory_limit.map_or(total, |limit| limit.min(total)),
-        memory_limit: plan.memory_limit,
+        cpus: plan.guest.cpus.map_or(online, |n| n.clamp(1, online)),
+        memory: plan
+            .guest
+            .memory_limit
+            .map_or(total, |limit| limit.min(total)),
+        memory_limit: plan.guest.memory_limit,
     }
 }
 
@@ -181,7 +185,7 @@ pub fn make(
     let container = Container::create(
         &kernel,
         Arc::new(client),
-        container_spec(plan),
+        container_spec(plan.guest, plan.stdio, plan.preserved),
         &Shared::default(),
         Box::new(|status| sys::exit_now(ended(status).code())),
     )
@@ -190,6 +194,7 @@ pub fn make(
         container.record_frames(file);
     }
     Ok(Sandbox {
+        kernel,
         container,
         gofer_life: ends.life,
         resized,
@@ -230,12 +235,12 @@ const TRAPPED: &[u32] = &[
 impl Sandbox {
     /// Serves the control socket until the container ends, which ends the process.
     pub fn serve(self, listener: UnixListener, network: Option<Client>) -> ! {
-        let watched = control::Watched {
+        let first = control::Served {
+            container: self.container,
+            listener,
             gofer: self.gofer_life,
-            resized: self.resized,
-            network,
         };
-        control::serve(&self.container, &listener, watched)
+        control::serve(self.kernel, first, self.resized, network)
     }
 }
 
@@ -288,16 +293,17 @@ fn bytes(list: &[String]) -> Vec<Vec<u8>> {
     list.iter().map(|s| s.as_bytes().to_vec()).collect()
 }
 
-fn container_spec(plan: Plan) -> ContainerSpec {
+/// A container as the kernel is told of it.
+pub fn container_spec(guest: Guest, stdio: Stdio, preserved: Vec<OwnedFd>) -> ContainerSpec {
     ContainerSpec {
-        id: plan.id,
-        hostname: plan.hostname,
-        domainname: plan.domainname,
+        id: guest.id,
+        hostname: guest.hostname,
+        domainname: guest.domainname,
         root: 0,
-        root_readonly: plan.root_readonly,
-        root_overlay: plan.overlay,
-        mounts: plan.mounts.iter().map(mount_spec).collect(),
-        devices: plan
+        root_readonly: guest.root_readonly,
+        root_overlay: guest.overlay,
+        mounts: guest.mounts.iter().map(mount_spec).collect(),
+        devices: guest
             .devices
             .iter()
             .map(|d| DeviceSpec {
@@ -310,14 +316,14 @@ fn container_spec(plan: Plan) -> ContainerSpec {
                 gid: d.gid,
             })
             .collect(),
-        masked_paths: bytes(&plan.masked_paths),
-        readonly_paths: bytes(&plan.readonly_paths),
-        sysctls: plan.sysctls,
-        seccomp: plan.seccomp,
-        pids_limit: plan.pids_limit,
-        memory_limit: plan.memory_limit,
-        cpus: plan.cpus,
-        process: process_spec(plan.process, plan.stdio, plan.preserved),
+        masked_paths: bytes(&guest.masked_paths),
+        readonly_paths: bytes(&guest.readonly_paths),
+        sysctls: guest.sysctls,
+        seccomp: guest.seccomp,
+        pids_limit: guest.pids_limit,
+        memory_limit: guest.memory_limit,
+        cpus: guest.cpus,
+        process: process_spec(guest.process, stdio, preserved),
     }
 }
 

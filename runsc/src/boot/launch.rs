@@ -9,19 +9,20 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::Pid;
 
 use super::sync::{Stage, Sync};
-use super::{Plan, client, leader};
+use super::{Plan, client, holder, leader};
 use crate::cli::{Failure, reason};
 use crate::sys;
 
 /// The user and group the Sentry runs as on the host.
 pub const SENTRY_ID: u32 = 65_534;
 
-/// Makes a sandbox and brings it to the point where its first process can start.
+/// Makes a container, in a sandbox of its own or in the one it joins, and brings it to the
+/// point where its first process can start.
 ///
-/// `joined` is called with the leader's pid before it has done anything, and `hooked` once
+/// `joined` is called with the pid of the leader (or holder) before it has done anything, and `hooked` once
 /// its namespaces exist. On a failure the leader is killed and reaped.
 pub fn launch(
-    plan: Plan,
+    mut plan: Plan,
     joined: impl FnOnce(Pid) -> Result<(), Failure>,
     hooked: impl FnOnce(Pid) -> Result<(), Failure>,
 ) -> Result<Pid, Failure> {
@@ -38,7 +39,10 @@ pub fn launch(
     let Some(pid) = forked? else {
         drop(ours);
         drop(home);
-        leader::run(plan, listener, theirs);
+        match plan.join.take() {
+            Some(join) => holder::run(plan, join, listener, theirs),
+            None => leader::run(plan, listener, theirs),
+        }
     };
     drop(theirs);
     let outcome = (|| {

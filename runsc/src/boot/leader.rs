@@ -58,8 +58,8 @@ fn stages(
     let title = format!(
         "runsc-sandbox --root {} {}: {}",
         root.display(),
-        plan.id,
-        plan.process.args.join(" ")
+        plan.guest.id,
+        plan.guest.process.args.join(" ")
     );
     sys::set_command_line(&title);
     if let Stdio::Terminal(tty) = &plan.stdio {
@@ -67,7 +67,7 @@ fn stages(
         let _ = sys::set_controlling_tty(tty.as_fd());
     }
     leave_stdio(plan.log.take())?;
-    namespaces::enter(&plan.namespaces, &plan.hostname)?;
+    namespaces::enter(&plan.namespaces, &plan.guest.hostname)?;
     report(sync, &Stage::Namespaces)?;
 
     let host = kernel::host_info(&plan);

@@ -11,6 +11,7 @@ use nix::cmsg_space;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use serde::{Deserialize, Serialize};
 
+use super::Guest;
 use crate::bundle::process::GuestProcess;
 use crate::sys::{self, WinSize};
 
@@ -24,6 +25,15 @@ const MAX_FDS: usize = 250;
 pub enum Request {
     /// Let the first process run.
     Start,
+    /// Make a further container; descriptors: the session and the life line of its Gofer, its
+    /// listening control socket, then those of the first process as for `Exec`. It ends
+    /// with this connection.
+    Create {
+        /// What it is made from.
+        guest: Box<Guest>,
+        /// Whose namespaces it shares.
+        share: Share,
+    },
     /// Send a signal to the first process, or to all.
     Kill {
         /// Linux's number.
@@ -58,6 +68,15 @@ pub enum Request {
         /// Most guest tasks; 0 or less for no limit.
         pids_limit: Option<i64>,
     },
+}
+
+/// Ids of containers of the same sandbox whose namespaces are shared.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Share {
+    /// Processes.
+    pub pids: Option<String>,
+    /// Host name.
+    pub uts: Option<String>,
 }
 
 /// A guest process as `ps` shows it.
@@ -103,7 +122,7 @@ pub enum Reply {
     Done,
     /// An exec's process runs, with this number inside.
     Started(i32),
-    /// An exec's process ended; the second message on its connection.
+    /// A process that this connection started ended: the second message that answers it.
     Ended(Ended),
     /// `Ps`.
     Processes(Vec<ProcessRow>),
@@ -201,6 +220,26 @@ fn receive_head(from: &UnixStream, head: &mut [u8; 4]) -> io::Result<(usize, Vec
         }
     }
     Ok((got.bytes, fds))
+}
+
+/// A seccomp program as plain words.
+pub mod program {
+    use sentry::seccomp::bpf::Insn;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// Code, both jumps, operand.
+    type Words = (u16, u8, u8, u32);
+
+    pub fn serialize<S: Serializer>(program: &[Insn], to: S) -> Result<S::Ok, S::Error> {
+        let words = |i: &Insn| -> Words { (i.code, i.jt, i.jf, i.k) };
+        program.iter().map(words).collect::<Vec<_>>().serialize(to)
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Vec<Insn>, D::Error> {
+        let words = Vec::<Words>::deserialize(from)?;
+        let insn = |(code, jt, jf, k)| Insn { code, jt, jf, k };
+        Ok(words.into_iter().map(insn).collect())
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,19 @@
-//! From a plan to a running sandbox.
+//! From a plan to a running container.
 //!
 //! [`launch`] forks the sandbox's [`leader`] and walks it through its stages by [`sync`]:
 //! namespaces, hooks, user ids, boot. The leader forks the [`gofer`], makes the kernel
 //! ([`kernel`]) and serves [`control`], whose messages are in [`message`] and whose other
 //! end is [`client`].
+//!
+//! A container that joins another's sandbox has a [`holder`] in the leader's place: it forks
+//! a gofer too, has the container made over the control socket, and stands for it on the
+//! host. What stands for a guest process forwards signals to it by [`hold`].
 
 pub mod client;
 mod control;
 mod gofer;
+pub mod hold;
+mod holder;
 mod kernel;
 pub mod launch;
 mod leader;
@@ -18,6 +24,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::LinuxNamespace;
+use sentry::seccomp::bpf::Insn;
+use serde::{Deserialize, Serialize};
+
+use self::client::Client;
+use self::message::Share;
 
 use crate::bundle::mounts::{GuestDevice, GuestMount, HostRoot};
 use crate::bundle::process::GuestProcess;
@@ -32,6 +43,17 @@ pub enum Stdio {
     Terminal(OwnedFd),
 }
 
+/// A running sandbox that a container is made in.
+#[derive(Debug)]
+pub struct Join {
+    /// Id of the container that the sandbox was made for.
+    pub id: String,
+    /// Its control socket.
+    pub sandbox: Client,
+    /// Containers in it whose namespaces are shared.
+    pub share: Share,
+}
+
 /// How system calls are traced.
 #[derive(Debug)]
 pub struct Trace {
@@ -41,21 +63,16 @@ pub struct Trace {
     pub output: OwnedFd,
 }
 
-/// Everything a sandbox is made from. Owned, so that the forked leader takes it along.
-#[derive(Debug)]
-pub struct Plan {
+/// What a kernel makes a container from: nothing of the host, so that it can be sent to one
+/// that runs already.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Guest {
     /// Container id.
     pub id: String,
-    /// The state folder.
-    pub folder: PathBuf,
     /// Host name.
     pub hostname: String,
     /// NIS domain name.
     pub domainname: String,
-    /// Namespaces of the configuration.
-    pub namespaces: Vec<LinuxNamespace>,
-    /// What the Gofer serves; 0 is the root.
-    pub roots: Vec<HostRoot>,
     /// Whether the guest sees its root read-only.
     pub root_readonly: bool,
     /// Whether guest writes to the root stay in memory.
@@ -71,7 +88,8 @@ pub struct Plan {
     /// Kernel settings.
     pub sysctls: Vec<(String, String)>,
     /// The seccomp profile as a program; empty for none.
-    pub seccomp: Vec<sentry::seccomp::bpf::Insn>,
+    #[serde(with = "message::program")]
+    pub seccomp: Vec<Insn>,
     /// Most guest tasks.
     pub pids_limit: Option<u64>,
     /// Memory limit in bytes.
@@ -80,7 +98,21 @@ pub struct Plan {
     pub cpus: Option<u32>,
     /// The first process.
     pub process: GuestProcess,
-    /// Its standard descriptors.
+}
+
+/// Everything a container is made from. Owned, so that the forked leader or holder takes it
+/// along.
+#[derive(Debug)]
+pub struct Plan {
+    /// What the kernel is told.
+    pub guest: Guest,
+    /// The state folder.
+    pub folder: PathBuf,
+    /// Namespaces of the configuration.
+    pub namespaces: Vec<LinuxNamespace>,
+    /// What the Gofer serves; 0 is the root.
+    pub roots: Vec<HostRoot>,
+    /// Standard descriptors of the first process.
     pub stdio: Stdio,
     /// Its further descriptors, from 3 on.
     pub preserved: Vec<OwnedFd>,
@@ -94,6 +126,8 @@ pub struct Plan {
     pub network: NetworkMode,
     /// Record of all frames.
     pub pcap: Option<OwnedFd>,
+    /// The sandbox whose kernel it joins; `None` for one of its own.
+    pub join: Option<Join>,
 }
 
 impl Plan {

@@ -135,13 +135,11 @@ fn namespaces(spec: &Spec) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A kernel of one's own has its own processes and users: those of another container
-/// cannot be joined by a host path.
+/// Users are those of the container's own kernel.
 fn joinable(n: &LinuxNamespace) -> Result<(), Failure> {
-    let refused = matches!(n.typ(), LinuxNamespaceType::Pid | LinuxNamespaceType::User);
     let path = n.path().as_ref().filter(|p| !p.as_os_str().is_empty());
     match path {
-        Some(path) if refused => fail(format!(
+        Some(path) if n.typ() == LinuxNamespaceType::User => fail(format!(
             "linux.namespaces: joining the {} namespace {} is not supported",
             n.typ(),
             path.display()

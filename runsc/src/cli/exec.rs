@@ -5,16 +5,15 @@
 //! dies.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 
-use nix::poll::{PollTimeout, poll};
 use oci_spec::runtime::{Capabilities, Capability, Process};
 
 use super::args::ExecArgs;
-use super::run::{Signals, end, input};
+use super::run::end;
 use super::{App, Failure, Outcome, reason};
 use crate::boot::Stdio;
 use crate::boot::client::Client;
+use crate::boot::hold::{self, Signals, Terminal};
 use crate::boot::message::{Reply, Request};
 use crate::bundle::process::{GuestProcess, guest_process};
 use crate::bundle::{self, caps, validate};
@@ -51,11 +50,8 @@ fn inner(app: &App, args: &ExecArgs) -> Outcome {
             lifecycle::write_pid_file(path, std::process::id() as i32)?;
         }
         drop(stdio);
-        return Ok(hold(
-            client.stream(),
-            &signals,
-            raw.as_ref().map(Terminal::Caller),
-        ));
+        let terminal = raw.as_ref().map(Terminal::Caller);
+        return Ok(hold::hold(client.stream(), &signals, terminal));
     }
     detach(args, &state, &client, &signals, stdio)
 }
@@ -235,86 +231,5 @@ fn holder(client: &Client, signals: &Signals, stdio: Stdio) -> ! {
     // A label only.
     let _ = nix::sys::prctl::set_name(c"runsc-exec");
     let _ = nix::unistd::setsid();
-    if let Ok(null) = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-    {
-        let _ = nix::unistd::dup2_stdin(&null);
-        let _ = nix::unistd::dup2_stdout(&null);
-        let _ = nix::unistd::dup2_stderr(&null);
-    }
-    let tty = match stdio {
-        Stdio::Terminal(tty) => Some(tty),
-        Stdio::Files(files) => {
-            drop(files);
-            None
-        }
-    };
-    if let Some(tty) = &tty {
-        // Where it is refused, sizes are not forwarded; the process runs all the same.
-        let _ = sys::set_controlling_tty(tty.as_fd());
-    }
-    end(hold(
-        client.stream(),
-        signals,
-        tty.as_ref().map(Terminal::Own),
-    ))
-}
-
-/// The terminal whose sizes are forwarded.
-enum Terminal<'a> {
-    /// The caller's.
-    Caller(&'a Raw),
-    /// One we made.
-    Own(&'a OwnedFd),
-}
-
-/// Forwards signals and sizes until the process ends; its status as a shell counts it.
-/// A sandbox that ends takes the process with it, as SIGKILL would.
-fn hold(stream: &UnixStream, signals: &Signals, terminal: Option<Terminal<'_>>) -> i32 {
-    use crate::boot::message;
-    const KILLED: i32 = 128 + libc::SIGKILL;
-    loop {
-        let mut fds = [
-            input(stream),
-            nix::poll::PollFd::new(signals.fd(), nix::poll::PollFlags::POLLIN),
-        ];
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) | Err(nix::Error::EINTR) => {}
-            Err(_) => return KILLED,
-        }
-        let answered = fds
-            .first()
-            .and_then(nix::poll::PollFd::any)
-            .unwrap_or(false);
-        while let Some(signal) = signals.next() {
-            let request = match (signal, &terminal) {
-                (libc::SIGCHLD | libc::SIGURG, _) => continue,
-                (libc::SIGHUP, Some(Terminal::Own(_))) => Request::Signal { signal },
-                (libc::SIGWINCH, Some(terminal)) => {
-                    let size = match terminal {
-                        Terminal::Caller(raw) => raw.size(),
-                        Terminal::Own(tty) => sys::window_size(tty.as_fd()).ok(),
-                    };
-                    match size {
-                        Some(size) => Request::Resize { size },
-                        None => continue,
-                    }
-                }
-                _ => Request::Signal { signal },
-            };
-            if message::send(stream, &request, &[]).is_err() {
-                return KILLED;
-            }
-        }
-        if answered {
-            match message::receive::<Reply>(stream) {
-                Ok(Some((Reply::Ended(ended), _))) => return ended.code(),
-                // The answer to a forwarded signal.
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => return KILLED,
-            }
-        }
-    }
+    end(hold::stay(client.stream(), signals, stdio))
 }

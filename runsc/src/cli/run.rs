@@ -1,10 +1,6 @@
 //! `run`: create and start, then stay with the container unless detached.
 
-use std::os::fd::AsFd;
-
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -12,6 +8,7 @@ use super::args::RunArgs;
 use super::{App, Failure, Outcome, create};
 use crate::boot::Stdio;
 use crate::boot::client::Client;
+use crate::boot::hold::Signals;
 use crate::boot::message::Request;
 use crate::bundle::Bundle;
 use crate::console::Raw;
@@ -119,39 +116,6 @@ pub fn attached(
     Ok(code)
 }
 
-/// Signals as a descriptor: all that can be caught.
-pub struct Signals(SignalFd);
-
-impl Signals {
-    /// Blocks them. Children that are no sandbox get them unblocked by `Command`.
-    pub fn block() -> Result<Signals, Failure> {
-        let mut mask = SigSet::all();
-        // Faults of our own must end us.
-        for fault in [
-            Signal::SIGSEGV,
-            Signal::SIGBUS,
-            Signal::SIGILL,
-            Signal::SIGFPE,
-        ] {
-            mask.remove(fault);
-        }
-        mask.thread_block()?;
-        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        Ok(Signals(SignalFd::with_flags(&mask, flags)?))
-    }
-
-    /// The next pending one.
-    pub fn next(&self) -> Option<i32> {
-        let info = self.0.read_signal().ok()??;
-        i32::try_from(info.ssi_signo).ok()
-    }
-
-    /// To be polled.
-    pub fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
 /// Forwards signals and sizes until the leader ends; its status as a shell counts it.
 fn stay(
     leader: Pid,
@@ -191,11 +155,6 @@ fn stay(
             }
         }
     }
-}
-
-/// Marks `fd` polled for input.
-pub fn input<'a>(fd: &'a impl AsFd) -> PollFd<'a> {
-    PollFd::new(fd.as_fd(), PollFlags::POLLIN)
 }
 
 /// Ends a forked child with a status as a shell counts it.

@@ -10,12 +10,14 @@ use nix::unistd::Pid;
 use oci_spec::runtime::{Hook, LinuxResources, Spec};
 
 use super::hooks;
+use super::join;
 use super::state::{Phase, State};
 use super::status::{self, Status};
 use super::store::Folder;
 use crate::boot::client::Client;
 use crate::boot::message::{Reply, Request};
-use crate::boot::{Plan, Stdio, Trace, launch};
+use crate::boot::{Guest, Plan, Stdio, Trace, launch};
+use crate::bundle::mounts::GuestMount;
 use crate::bundle::{Bundle, mounts, process};
 use crate::cgroup::{self, limits};
 use crate::cli::{App, Failure, reason};
@@ -98,6 +100,7 @@ fn new_state(id: &str, bundle: &Bundle) -> State {
         oci_version: spec.version().clone(),
         id: id.to_string(),
         process: None,
+        sandbox: None,
         phase: Phase::Creating,
         bundle: bundle.dir.clone(),
         rootfs: bundle.rootfs.clone(),
@@ -153,6 +156,7 @@ fn build(
     state: &mut State,
 ) -> Result<Pid, Failure> {
     let plan = plan(app, bundle, surroundings, folder, state)?;
+    state.sandbox = plan.join.as_ref().map(|join| join.id.clone());
     if !app.global.ignore_cgroups {
         limit(app, bundle, folder, state)?;
     }
@@ -217,6 +221,33 @@ fn plan(
         // even in a root that the guest sees read-only: that is the Sentry's to keep.
         root.readonly = surroundings.overlay;
     }
+    let linux = spec.linux().as_ref();
+    Ok(Plan {
+        guest: guest(bundle, state, mounts, surroundings.overlay)?,
+        folder: folder.path().to_path_buf(),
+        namespaces: linux
+            .and_then(|l| l.namespaces().clone())
+            .unwrap_or_default(),
+        roots,
+        stdio: surroundings.stdio,
+        preserved: surroundings.preserved,
+        trace: trace(app, surroundings.foreground)?,
+        log: log_fd(app, surroundings.foreground)?,
+        debug: app.global.debug,
+        network: app.global.network,
+        pcap: pcap(app)?,
+        join: join::find(app, bundle)?,
+    })
+}
+
+/// What the kernel is told of the container.
+fn guest(
+    bundle: &Bundle,
+    state: &State,
+    mounts: Vec<GuestMount>,
+    overlay: bool,
+) -> Result<Guest, Failure> {
+    let spec = &bundle.spec;
     let oci = spec
         .process()
         .as_ref()
@@ -228,17 +259,12 @@ fn plan(
         .as_ref()
         .is_some_and(|r| r.readonly().unwrap_or(false));
     let positive = |n: i64| u64::try_from(n).ok().filter(|n| *n > 0);
-    Ok(Plan {
+    Ok(Guest {
         id: state.id.clone(),
-        folder: folder.path().to_path_buf(),
         hostname: spec.hostname().clone().unwrap_or_default(),
         domainname: spec.domainname().clone().unwrap_or_default(),
-        namespaces: linux
-            .and_then(|l| l.namespaces().clone())
-            .unwrap_or_default(),
-        roots,
         root_readonly,
-        overlay: surroundings.overlay,
+        overlay,
         mounts,
         devices: mounts::guest_devices(spec),
         masked_paths: linux
@@ -263,13 +289,6 @@ fn plan(
             .and_then(positive),
         cpus: limits::cpus(resources),
         process: process::guest_process(oci, Some(&bundle.rootfs)),
-        stdio: surroundings.stdio,
-        preserved: surroundings.preserved,
-        trace: trace(app, surroundings.foreground)?,
-        log: log_fd(app, surroundings.foreground)?,
-        debug: app.global.debug,
-        network: app.global.network,
-        pcap: pcap(app)?,
     })
 }
 

@@ -37,8 +37,11 @@ pub struct State {
     pub oci_version: String,
     /// Container id.
     pub id: String,
-    /// The sandbox's leader.
+    /// The process that stands for it: the sandbox's leader, or a holder.
     pub process: Option<HostProcess>,
+    /// The container whose sandbox it lives in; `None` for one of its own.
+    #[serde(default)]
+    pub sandbox: Option<String>,
     /// Where its life stands.
     pub phase: Phase,
     /// Absolute path of the bundle.

@@ -13,6 +13,7 @@ use abi::Errno;
 use abi::signal::Signal;
 
 use crate::fs::FsContext;
+use crate::fs::devpts::DevPts;
 use crate::fs::gofer::Session;
 use crate::fs::vfs::MountNamespace;
 use crate::kernel::Kernel;
@@ -42,6 +43,7 @@ pub struct Container {
     /// Its id.
     pub id: String,
     mounts: Arc<MountNamespace>,
+    devpts: Arc<DevPts>,
     pids: Arc<PidNamespace>,
     uts: Arc<UtsNamespace>,
     cgroup: Arc<Cgroup>,
@@ -82,7 +84,7 @@ impl Container {
         };
         let cgroup = Cgroup::new();
         cgroup.set_max(spec.pids_limit);
-        let mounts = mounts::build(
+        let tree = mounts::build(
             kernel,
             &Session::with_kernel(kernel, gofer),
             (&pids, &uts, &cgroup),
@@ -100,7 +102,8 @@ impl Container {
         let container = Arc::new(Container {
             kernel: kernel.clone(),
             id: spec.id,
-            mounts,
+            mounts: tree.ns,
+            devpts: tree.devpts,
             pids,
             uts,
             cgroup: cgroup.clone(),

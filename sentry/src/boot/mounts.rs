@@ -1,5 +1,6 @@
 //! The mount tree of a container: root, mounts, devices, masked and read-only paths.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use abi::Errno;
@@ -60,7 +61,7 @@ pub fn build(
     gofer: &Arc<Session>,
     (pids, uts, cgroup): (&Arc<PidNamespace>, &Arc<UtsNamespace>, &Arc<Cgroup>),
     spec: &ContainerSpec,
-) -> Result<Arc<MountNamespace>, BootError> {
+) -> Result<Tree, BootError> {
     let root: Arc<dyn FileSystem> = GoferFs::new(gofer, spec.root, true, kernel.fs_types.new_dev())
         .map_err(other("opening the root file system"))?;
     let root: Arc<dyn FileSystem> = if spec.root_overlay {
@@ -76,6 +77,7 @@ pub fn build(
         pids,
         uts,
         cgroup,
+        devpts: OnceCell::new(),
         ns: &ns,
         cx: WalkCx::kernel(ns.root()),
     };
@@ -89,7 +91,17 @@ pub fn build(
         let root = &ns.root().mount;
         root.set_flags(root.flags() | MountFlags::RDONLY);
     }
-    Ok(ns)
+    let devpts = tree.devpts.into_inner();
+    let devpts = devpts.unwrap_or_else(|| DevPts::first(kernel));
+    Ok(Tree { ns, devpts })
+}
+
+/// What was built.
+pub struct Tree {
+    /// All mounts.
+    pub ns: Arc<MountNamespace>,
+    /// Where terminals of the container are made.
+    pub devpts: Arc<DevPts>,
 }
 
 struct Builder<'a> {
@@ -98,6 +110,7 @@ struct Builder<'a> {
     pids: &'a Arc<PidNamespace>,
     uts: &'a Arc<UtsNamespace>,
     cgroup: &'a Arc<Cgroup>,
+    devpts: OnceCell<Arc<DevPts>>,
     ns: &'a Arc<MountNamespace>,
     cx: WalkCx<'static>,
 }
@@ -170,7 +183,9 @@ impl Builder<'_> {
                     uid: None,
                     gid: *gid,
                 };
-                (DevPts::new(k, options), "devpts")
+                let devpts = DevPts::new(k, options);
+                self.devpts.get_or_init(|| devpts.clone());
+                (devpts, "devpts")
             }
             MountSource::Mqueue => (crate::ipc::mqueue_fs::new(k), "mqueue"),
             MountSource::Cgroup => (sys::cgroup(k, self.cgroup, k.fs_types.new_dev()), "cgroup"),

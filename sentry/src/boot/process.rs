@@ -9,7 +9,6 @@ use abi::Errno;
 use super::spec::{BootError, ExitStatus, ProcessSpec, Stdio};
 use super::{Container, OnExit};
 use crate::creds::Creds;
-use crate::fs::devpts::DevPts;
 use crate::fs::host_file::HostFile;
 use crate::fs::tty::console::Console;
 use crate::fs::tty::termios::WinSize;
@@ -145,8 +144,8 @@ impl Container {
                     uid: creds.uid,
                     gid: creds.gid,
                 };
-                let devpts = DevPts::first(&self.kernel);
-                let (file, console) = devpts
+                let (file, console) = self
+                    .devpts
                     .open_console(fd, size, owner)
                     .map_err(other("making the terminal"))?;
                 for _ in 0..3 {

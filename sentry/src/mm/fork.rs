@@ -32,6 +32,9 @@ struct Hot {
     copy: FrameRange,
     /// The parent keeps its memory to itself, and the right to write it.
     own: bool,
+    /// Where it is still to be copied from: once nothing else can be written any more, so
+    /// that no thread's later write is in the copy without its earlier ones.
+    late: Option<u64>,
 }
 
 impl Mm {
@@ -42,10 +45,13 @@ impl Mm {
     pub fn fork(&self, alone: Option<u64>) -> Result<Arc<Mm>> {
         let mut guard = self.state.write();
         let state = &mut *guard;
-        let hot = alone.map_or_else(Vec::new, |sp| self.copy_ahead(state, sp));
+        let mut hot = alone.map_or_else(Vec::new, |sp| self.copy_ahead(state, sp));
+        self.keep_areas(state, &mut hot)?;
+        hot.sort_unstable_by_key(|h| h.start);
         let mut batch = Batch::default();
         self.write_protect(state, &hot, &mut batch);
         self.commit(state, &mut batch);
+        self.copy_late(&hot)?;
         let pieces = state.vmas.count().saturating_add(state.pmas.iter().count());
         let spare = (pieces <= REBUILD).then(|| self.space.spare()).flatten();
         let anew = spare.is_some();
@@ -81,6 +87,22 @@ impl Mm {
         Ok(child)
     }
 
+    /// Copies what was left to be copied.
+    fn copy_late(&self, hot: &[Hot]) -> Result<()> {
+        let file = self.frames.file();
+        for h in hot {
+            let Some(from) = h.late else { continue };
+            if file
+                .copy_sparse(from, h.copy.offset, h.end - h.start)
+                .is_err()
+            {
+                hot.iter().for_each(|h| self.frames.release(h.copy));
+                return Err(Errno::ENOMEM);
+            }
+        }
+        Ok(())
+    }
+
     /// The child over `space`: it shares all memory but what was copied.
     fn with_copies(&self, space: Arc<dyn AddressSpace>, state: &State, hot: &[Hot]) -> Arc<Mm> {
         let mut child = State {
@@ -100,6 +122,33 @@ impl Mm {
         }
         let frames = Arc::clone(&self.frames);
         Mm::with_state(space, frames, self.range, child, Some(self))
+    }
+
+    /// Gives the child pages of its own for areas of restartable sequences, as far as `hot`
+    /// does not hold them.
+    fn keep_areas(&self, state: &State, hot: &mut Vec<Hot>) -> Result<()> {
+        for page in self.area_pages() {
+            let Some(p) = Self::own_page(state, page) else {
+                continue;
+            };
+            if hot.iter().any(|h| h.start < p.end && p.start < h.end) {
+                continue;
+            }
+            match self.frames.alloc(p.end - p.start) {
+                Ok(copy) => hot.push(Hot {
+                    start: p.start,
+                    end: p.end,
+                    copy,
+                    own: true,
+                    late: Some(p.offset),
+                }),
+                Err(e) => {
+                    hot.iter().for_each(|h| self.frames.release(h.copy));
+                    return Err(e);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Copies memory that was written since the last fork, and so will be soon: small
@@ -128,6 +177,7 @@ impl Mm {
                         end: p.end,
                         copy,
                         own: true,
+                        late: None,
                     });
                 }
             }
@@ -154,6 +204,7 @@ impl Mm {
                         end: p.end,
                         copy,
                         own: false,
+                        late: None,
                     });
                 }
             }

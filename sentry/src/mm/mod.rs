@@ -22,6 +22,7 @@ pub mod policy;
 pub mod protect;
 pub mod remap;
 pub mod report;
+mod rseq;
 mod spans;
 pub mod state;
 mod user;

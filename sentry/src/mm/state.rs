@@ -1,5 +1,6 @@
 //! [`Mm`]: an address space; its state, and how a change of it reaches the host.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -177,6 +178,8 @@ pub struct Mm {
     /// What patched call sites are told.
     pub(super) answers: super::patch::Answers,
     pub(super) state: RwLock<State>,
+    /// Pages with areas of restartable sequences, by the thread whose they are.
+    pub(super) areas: Mutex<BTreeMap<u64, u64>>,
     /// Contexts of asynchronous I/O.
     pub aio: crate::aio::AioContexts,
 }
@@ -233,6 +236,7 @@ impl Mm {
             hot: super::patch::Hot::default(),
             answers: super::patch::Answers::default(),
             state: RwLock::new(state),
+            areas: Mutex::default(),
             aio: crate::aio::AioContexts::default(),
         })
     }
@@ -368,12 +372,16 @@ impl Mm {
         }
     }
 
-    /// Unmaps everything the guest can see, and everything `ops` was about.
+    /// Unmaps everything the guest can see but what the host writes, and everything `ops` was
+    /// about.
     fn drop_host_mappings(&self, state: &State, ops: &[MapOp]) {
         self.dropped.store(true, Ordering::Relaxed);
         let mut all = Batch::default();
+        let areas = self.area_pages();
         for v in state.vmas.iter() {
-            all.unmap(v.start, v.end);
+            for (s, e) in super::rseq::around(v.start, v.end, &areas) {
+                all.unmap(s, e);
+            }
         }
         for op in ops {
             if let MapOp::Unmap { addr, len } = *op {

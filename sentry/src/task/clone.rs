@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use abi::Errno;
 use abi::fs::PollEvents;
 use abi::raw::general as raw;
-use abi::signal::StackT;
+use abi::signal::{Signal, StackT};
 use platform::{Context, Registers};
 
 use super::group::{NewGroup, ThreadGroup};
@@ -17,7 +17,7 @@ use crate::creds::Cap;
 use crate::fs::file::OpenFlags;
 use crate::mm::Mm;
 use crate::ptrace::Event;
-use crate::signal::SS_DISABLE;
+use crate::signal::{SS_DISABLE, info, send};
 use crate::task::gate::Hooks;
 use crate::task::limits::Resource;
 use crate::wait::{OnSignal, Operation, Pollee, Registration, Share, Stop, SysResult};
@@ -277,13 +277,24 @@ impl Task {
             .space()
             .new_context(regs, child.cookie(), self.kernel.deal_near())
             .map_err(|_| Errno::EAGAIN)
-            .and_then(|ctx| self.admit(&child, args, ctx));
-        if let Err(e) = made {
-            if let Some(ctx) = child.set_context(None) {
-                ctx.kill();
+            .and_then(|ctx| {
+                let kept = args.has(raw::CLONE_VM) || self.pass_rseq(&child, &mm, &*ctx);
+                self.admit(&child, args, ctx)?;
+                Ok(kept)
+            });
+        match made {
+            Ok(true) => {}
+            Ok(false) => {
+                let info = info::fault(Signal::SIGSEGV, info::SI_KERNEL, 0);
+                send::force_fatal(&child, info);
             }
-            self.kernel.remove_cookie(child.cookie());
-            return Err(e);
+            Err(e) => {
+                if let Some(ctx) = child.set_context(None) {
+                    ctx.kill();
+                }
+                self.kernel.remove_cookie(child.cookie());
+                return Err(e);
+            }
         }
         Ok(child)
     }
@@ -396,6 +407,7 @@ impl Task {
         ctx: Arc<dyn Context>,
     ) -> Result<()> {
         child.set_context(Some(ctx));
+        child.bind_new();
         let (tid, group) = (child.tid(), child.thread_group());
         let tid_word = u32::try_from(tid).unwrap_or(0).to_ne_bytes();
         if args.has(raw::CLONE_PIDFD) {

@@ -283,11 +283,13 @@ impl Task {
             }
         }
         let old_cookie = self.cookie();
+        self.forget_rseq(old_cookie);
         self.set_cookie(cookie);
         if let Some(old) = self.set_context(Some(ctx)) {
             self.add_earlier_cpu(old.cpu_time());
             old.kill();
         }
+        self.bind_new();
         self.kernel.remove_cookie(old_cookie);
 
         self.streak.store(0, Ordering::Relaxed);

@@ -57,10 +57,24 @@ impl Task {
         if self.thread_group().thread_count() == 1 {
             self.thread_group().max_rss();
         }
+        self.end_rseq();
         self.clear_tid();
         self.release_vfork();
         // Closing files runs their release; nothing is locked here.
         self.set_files(FdTable::new());
+        self.drop_context(false);
+        drop(self.park.take());
+        *self.stopped_next.lock() = None;
+        drop(self.trace_after.lock().take());
+        self.end_tracing(status);
+        if let Some(tracer) = &self.kernel.tracer {
+            tracer.exit(self.tid(), status.0);
+        }
+        self.leave_group(status);
+    }
+
+    /// Ends the guest thread; with `wait` it has ended afterwards.
+    pub(super) fn drop_context(self: &Arc<Task>, wait: bool) {
         // From here on nobody is told that the guest thread has died.
         self.kernel.remove_cookie(self.cookie());
         if let Some(ctx) = self.set_context(None) {
@@ -70,16 +84,8 @@ impl Task {
             if self.thread_group().thread_count() == 1 && Arc::strong_count(&mm) == 2 {
                 mm.space().kill();
             }
-            ctx.kill();
+            if wait { ctx.kill_now() } else { ctx.kill() }
         }
-        drop(self.park.take());
-        *self.stopped_next.lock() = None;
-        drop(self.trace_after.lock().take());
-        self.end_tracing(status);
-        if let Some(tracer) = &self.kernel.tracer {
-            tracer.exit(self.tid(), status.0);
-        }
-        self.leave_group(status);
     }
 
     /// `CLONE_CHILD_CLEARTID`: clears the word and wakes one waiter, while others still

@@ -21,6 +21,7 @@ mod patched;
 pub mod pid;
 pub mod pidfd;
 pub mod reap;
+mod rseq;
 pub mod run;
 pub mod sched;
 pub mod session;
@@ -76,6 +77,8 @@ pub const ON_HOST_THREAD: &[u32] = &[
     abi::nr::mremap,
     abi::nr::madvise,
     abi::nr::brk,
+    abi::nr::membarrier,
+    abi::nr::rseq,
 ];
 
 /// Longest name of a thread in bytes, without its NUL (`TASK_COMM_LEN`).
@@ -132,6 +135,8 @@ pub struct Task {
     pub clear_child_tid: AtomicU64,
     /// Head of the robust futex list (`set_robust_list(2)`); 0 for none.
     pub robust_list: AtomicU64,
+    /// Area for restartable sequences.
+    rseq: Mutex<Option<platform::RseqArea>>,
     pub(crate) vfork: Mutex<Option<Arc<clone::VforkDone>>>,
     /// Scheduling attributes.
     pub sched: Mutex<Sched>,
@@ -213,6 +218,7 @@ impl Task {
             exe: RwLock::new(new.exe),
             clear_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
+            rseq: Mutex::new(None),
             vfork: Mutex::new(None),
             sched: Mutex::new(new.sched),
             personality: AtomicU32::new(new.personality),

@@ -59,3 +59,28 @@ pub fn all(cpus: usize) -> u64 {
         _ => u64::MAX,
     }
 }
+
+impl super::Task {
+    /// Whether the CPUs the guest is told of are the host's, by number.
+    pub fn cpus_are_real(&self) -> bool {
+        let told = all(usize::try_from(self.kernel.host.cpus.max(1)).unwrap_or(1));
+        self.kernel.platform.cpus() == told
+    }
+
+    /// Keeps the thread on the CPUs of its affinity, where the host can.
+    pub fn bind_cpus(&self) {
+        let mask = self.sched.lock().affinity;
+        if let Ok(ctx) = self.context()
+            && self.cpus_are_real()
+        {
+            ctx.set_affinity(mask);
+        }
+    }
+
+    /// The same for a new guest thread, which may run anywhere so far.
+    pub(super) fn bind_new(&self) {
+        if self.sched.lock().affinity != self.kernel.platform.cpus() {
+            self.bind_cpus();
+        }
+    }
+}

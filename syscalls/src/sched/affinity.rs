@@ -27,6 +27,7 @@ pub fn sched_setaffinity(t: &Arc<Task>, tid: i32, len: usize, mask: UserBuf) -> 
         return Err(Errno::EINVAL.into());
     }
     task.sched.lock().affinity = mask;
+    task.bind_cpus();
     Ok(())
 }
 
@@ -46,7 +47,8 @@ pub fn sched_yield(_t: &Arc<Task>) -> SysResult<()> {
     Ok(())
 }
 
-/// `getcpu(2)`: the guest's first allowed CPU on node 0.
+/// `getcpu(2)`: the CPU as the host notes it in the thread's `rseq(2)` area; without one the
+/// first allowed CPU. Node 0.
 pub fn getcpu(
     t: &Arc<Task>,
     cpu: UserPtr<u32, Out>,
@@ -54,6 +56,11 @@ pub fn getcpu(
     _cache: UserAddr,
 ) -> SysResult<()> {
     let first = t.sched.lock().affinity.trailing_zeros();
-    cpu.write_opt(t, &if first < 64 { first } else { 0 })?;
+    let mut noted = [0; 4];
+    let area = t
+        .rseq()
+        .filter(|a| t.mm().copy_in(a.addr, &mut noted).is_ok());
+    let noted = area.map(|_| u32::from_ne_bytes(noted)).filter(|n| *n < 64);
+    cpu.write_opt(t, &noted.unwrap_or(if first < 64 { first } else { 0 }))?;
     Ok(node.write_opt(t, &0)?)
 }

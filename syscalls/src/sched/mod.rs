@@ -4,6 +4,7 @@ pub mod affinity;
 pub mod membarrier;
 pub mod policy;
 pub mod priority;
+pub mod rseq;
 
 use std::sync::Arc;
 

@@ -142,6 +142,20 @@ global_asm!(
     "systrap_stub_born_ip:",
     "test eax, eax",
     "jnz 60f",
+    "mov rcx, rsp",
+    "and rcx, [rip + systrap_stub_start + {area_mask}]",
+    "mov rdi, [rcx + {area_rseq}]",
+    "test rdi, rdi",
+    "jz 50f",
+    "mov esi, [rcx + {area_rseq_len}]",
+    "xor edx, edx",
+    "mov r10d, [rcx + {area_rseq_sig}]",
+    "mov eax, 334",
+    "syscall",
+    ".globl systrap_stub_rseq_ip",
+    "systrap_stub_rseq_ip:",
+    "test eax, eax",
+    "jnz 60f",
     "jmp 50f",
     // ---- A new stub: its own pipe, socket and chunk, then the mapper loop.
     "40:",
@@ -363,6 +377,9 @@ global_asm!(
     area_mask = const l::CONST_AREA_MASK,
     area_fs = const l::AREA_FS,
     area_gs = const l::AREA_GS,
+    area_rseq = const l::AREA_RSEQ,
+    area_rseq_len = const l::AREA_RSEQ_LEN,
+    area_rseq_sig = const l::AREA_RSEQ_SIG,
     ready = const l::CHUNK0 + l::READY,
     first_tid = const l::CHUNK0 + l::FIRST_TID,
     fd_reply = const l::FD_REPLY,
@@ -399,6 +416,7 @@ unsafe extern "C" {
     safe static systrap_stub_sigreturn_ip: u8;
     safe static systrap_stub_doorbell_ip: u8;
     safe static systrap_stub_born_ip: u8;
+    safe static systrap_stub_rseq_ip: u8;
     safe static systrap_stub_post: u8;
     safe static systrap_stub_posting: u8;
     safe static systrap_stub_wait_ip: u8;
@@ -422,6 +440,8 @@ pub struct Entries {
     pub doorbell_ip: u64,
     /// The instruction after a new thread's doorbell.
     pub born_ip: u64,
+    /// The instruction after the only `rseq` that is let through.
+    pub rseq_ip: u64,
     /// Where a call is posted.
     pub post: u64,
     /// Number and return address of the call are noted; rax is not its number any more from
@@ -452,6 +472,7 @@ pub fn entries() -> Entries {
         sigreturn_ip: offset(&systrap_stub_sigreturn_ip),
         doorbell_ip: offset(&systrap_stub_doorbell_ip),
         born_ip: offset(&systrap_stub_born_ip),
+        rseq_ip: offset(&systrap_stub_rseq_ip),
         post: offset(&systrap_stub_post),
         posting: offset(&systrap_stub_posting),
         wait_ip: offset(&systrap_stub_wait_ip),
