@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use abi::PAGE_SIZE;
+
 use crate::Result;
 use crate::mm::report::MapLine;
 use crate::mm::{MapProt, VmaFlags};
@@ -140,6 +142,13 @@ fn flag_names(l: &MapLine) -> String {
     set.map(|(_, name)| format!("{name} ")).collect()
 }
 
+/// `maps`.
+pub fn maps(t: &Task) -> Result<Vec<u8>> {
+    let mut text = t.mm().maps_text();
+    text.extend_from_slice(t.kernel.host.vsyscall.as_bytes());
+    Ok(text)
+}
+
 /// `smaps`.
 pub fn smaps(t: &Task) -> Result<Vec<u8>> {
     let mut out = Vec::new();
@@ -151,6 +160,15 @@ pub fn smaps(t: &Task) -> Result<Vec<u8>> {
             "THPeligible:           0\nVmFlags: {}",
             flag_names(&line)
         );
+    }
+    if !t.kernel.host.vsyscall.is_empty() {
+        out.extend_from_slice(t.kernel.host.vsyscall.as_bytes());
+        let size = Sizes {
+            size: PAGE_SIZE,
+            ..Sizes::default()
+        };
+        size.write(&mut out, true);
+        out.extend_from_slice(b"THPeligible:           0\nVmFlags: ex \n");
     }
     Ok(out)
 }

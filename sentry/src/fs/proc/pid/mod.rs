@@ -114,7 +114,7 @@ const ENTRIES: [Entry; 26] = [
     guarded("io", 0o400, stat::io),
     open("limits", status::limits),
     open("loginuid", |_| Ok(b"4294967295".to_vec())),
-    guarded("maps", 0o444, |t| Ok(t.mm().maps_text())),
+    guarded("maps", 0o444, maps::maps),
     open("mountinfo", mounts::mountinfo),
     open("mounts", mounts::mounts),
     open("mountstats", mounts::mountstats),
