@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use abi::Errno;
 use abi::signal::{SigAction, SigSet, Signal};
 
-use super::action::{self, Default, SA_IMMUTABLE, SA_NODEFER, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IGN};
+use super::action::{
+    self, Default, SA_IMMUTABLE, SA_NODEFER, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IGN,
+};
 use super::{JobEvent, Taken, WaitStatus, frame, info, send};
 use crate::ptrace::{Event, Report};
 use crate::task::Task;

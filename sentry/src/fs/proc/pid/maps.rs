@@ -180,11 +180,11 @@ pub fn smaps_rollup(t: &Task) -> Result<Vec<u8>> {
         return Ok(Vec::new());
     };
     let mut out = Vec::new();
-    let _ = writeln!(
-        out,
-        "{:08x}-{:08x} ---p 00000000 00:00 0                          [rollup]",
+    let head = format!(
+        "{:08x}-{:08x} ---p 00000000 00:00 0 ",
         first.start, last.end
     );
+    let _ = writeln!(out, "{head:<73}[rollup]");
     let all = lines.iter().map(Sizes::of);
     all.fold(Sizes::default(), Sizes::plus)
         .write(&mut out, false);
