@@ -126,7 +126,8 @@ static void child(const char *root, const char *cwd, char **argv)
 	must(syscall(SYS_pivot_root, ".", "."), "pivot_root");
 	must(umount2(".", MNT_DETACH), "umount");
 	must(chdir("/"), "chdir /");
-	limit(RLIMIT_NOFILE, 1024);
+	const char *nofile = getenv("WORLD_NOFILE");
+	limit(RLIMIT_NOFILE, nofile ? strtoul(nofile, NULL, 10) : 1024);
 	limit(RLIMIT_CORE, 0);
 	limit(RLIMIT_NPROC, 4096);
 	limit(RLIMIT_MEMLOCK, 8 << 20);

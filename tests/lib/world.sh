@@ -49,7 +49,7 @@ bundle() {
  "process": {"terminal": false, "user": {"uid": 0, "gid": 0}, "args": [$args], "cwd": "$cwd",
   "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C"],
   "capabilities": {"bounding": $caps, "effective": $caps, "permitted": $caps},
-  "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}, {"type": "RLIMIT_CORE", "hard": 0, "soft": 0},
+  "rlimits": [{"type": "RLIMIT_NOFILE", "hard": ${WORLD_NOFILE:-1024}, "soft": ${WORLD_NOFILE:-1024}}, {"type": "RLIMIT_CORE", "hard": 0, "soft": 0},
    {"type": "RLIMIT_NPROC", "hard": 4096, "soft": 4096}, {"type": "RLIMIT_MEMLOCK", "hard": 8388608, "soft": 8388608}],
   "noNewPrivileges": false},
  "root": {"path": "root", "readonly": false},

@@ -4,9 +4,9 @@ LIMIT=100
 export WORLD_CAPS=all
 cases() { grep -v -e hugetlbfs -e rtcpie "$root/suite/kselftest/kselftest-list.txt" | tr : /; }
 quick_cases() {
-    printf '%s\n' clone3/clone3 core/close_range_test exec/null-argv kcmp/kcmp_test memfd/memfd_test \
-        openat2/openat2_test pidfd/pidfd_test proc/proc-self-syscall ptrace/get_syscall_info \
-        sigaltstack/sas splice/short_splice_read.sh syscall_user_dispatch/sud_test timers/posix_timers \
+    printf '%s\n' clone3/clone3_clear_sighand core/close_range_test exec/null-argv kcmp/kcmp_test ipc/msgque mqueue/mq_open_tests \
+        openat2/openat2_test pidfd/pidfd_open_test proc/proc-self-syscall ptrace/get_syscall_info \
+        sigaltstack/sas syscall_user_dispatch/sud_test \
         tmpfs/bug-link-o-tmpfile vDSO/vdso_test_abi
 }
 case_command() { echo "cd /suite/kselftest/${1%/*} && ./${1#*/}"; }
