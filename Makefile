@@ -1,5 +1,6 @@
 # Targets: run, test, build, lint, fmt, docker-check, clean-demo, and suite-libuv,
-# suite-libevent, suite-cpython, suite-go, suite-sqlite.
+# suite-libevent, suite-cpython, suite-go, suite-sqlite,
+# suite-kselftest, suite-pjdfstest.
 # Each installs what it needs by apt-get where it is missing (see scripts/need).
 
 CARGO ?= cargo

@@ -33,6 +33,8 @@ use crate::worker::Workers;
 pub struct HostInfo {
     /// `/proc/cpuinfo` of the host.
     pub cpuinfo: Vec<u8>,
+    /// The line of the vsyscall page in `/proc/PID/maps` of the host; empty without one.
+    pub vsyscall: String,
     /// The image of the host's vDSO, which is the guest's too.
     pub vdso: Arc<[u8]>,
     /// CPUs the sandbox may use.

@@ -143,6 +143,9 @@ int main(void)
 	R(msgsnd(q, &m, 4, 0));
 	R(msgctl(q, IPC_STAT, &qd));
 	P("messages %lu bytes max %lu", (unsigned long)qd.msg_qnum, (unsigned long)qd.msg_qbytes);
+	R(msgrcv(q, &r, 64, 0, 040000));
+	R(msgrcv(q, &r, 64, 0, 040000 | IPC_NOWAIT));
+	R(msgrcv(q, &r, 64, 9, 040000 | IPC_NOWAIT));
 	R(msgrcv(q, &r, 64, 2, 0));
 	P("%ld %s", r.type, r.text);
 	R(msgrcv(q, &r, 64, -3, 0));

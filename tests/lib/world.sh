@@ -24,12 +24,21 @@ compile() {
     fi
 }
 
+# All capabilities but CAP_SYS_RESOURCE, which hosts may lack: WORLD_CAPS=all.
+all_caps=$(printf '"CAP_%s",' CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP \
+    LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE \
+    SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_TIME SYS_TTY_CONFIG \
+    MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM \
+    BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE)
+export all_caps="[${all_caps%,}]"
+
 # bundle DIR CWD ARG...: write DIR/config.json for the root DIR/root. Capabilities and
 # limits are those that tests/lib/native.c gives.
 bundle() {
     local dir=$1 cwd=$2 args='' a
     local caps='["CAP_CHOWN","CAP_DAC_OVERRIDE","CAP_FSETID","CAP_FOWNER","CAP_MKNOD","CAP_NET_RAW","CAP_SETGID","CAP_SETUID","CAP_SETFCAP","CAP_SETPCAP","CAP_NET_BIND_SERVICE","CAP_SYS_CHROOT","CAP_KILL","CAP_AUDIT_WRITE"]'
     shift 2
+    [ "${WORLD_CAPS:-}" != all ] || caps=$all_caps
     for a in "$@"; do
         a=${a//\\/\\\\}
         a=${a//\"/\\\"}
@@ -40,7 +49,7 @@ bundle() {
  "process": {"terminal": false, "user": {"uid": 0, "gid": 0}, "args": [$args], "cwd": "$cwd",
   "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C"],
   "capabilities": {"bounding": $caps, "effective": $caps, "permitted": $caps},
-  "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}, {"type": "RLIMIT_CORE", "hard": 0, "soft": 0},
+  "rlimits": [{"type": "RLIMIT_NOFILE", "hard": ${WORLD_NOFILE:-1024}, "soft": ${WORLD_NOFILE:-1024}}, {"type": "RLIMIT_CORE", "hard": 0, "soft": 0},
    {"type": "RLIMIT_NPROC", "hard": 4096, "soft": 4096}, {"type": "RLIMIT_MEMLOCK", "hard": 8388608, "soft": 8388608}],
   "noNewPrivileges": false},
  "root": {"path": "root", "readonly": false},

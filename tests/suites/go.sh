@@ -1,5 +1,6 @@
 # Go 1.19: packages of its standard library that lean on the operating system.
 LIMIT=400
+export WORLD_CAPS=all WORLD_NOFILE=4096
 cases() {
     printf '%s\n' os os/exec os/signal os/user syscall io io/fs io/ioutil net net/http net/rpc \
         net/textproto net/mail net/url net/netip time runtime runtime/debug runtime/pprof sync \

@@ -9,6 +9,7 @@
 #
 #   -n     natively, in a chroot of the same root: what the host kernel makes of it
 #   -q     only the quick selection
+#   -e     only if the root is there already; else says so and ends with 77
 #   -u     write the outcome to SUITE.expect instead of comparing
 #   -j N   N cases at a time (default 2)
 #
@@ -20,12 +21,13 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 build=$top/target/diff
-world=sandbox update= quick= jobs=2
-while getopts nuqj:h o; do
+world=sandbox update= quick= jobs=2 present=
+while getopts nuqej:h o; do
     case $o in
         n) world=native ;;
         u) update=1 ;;
         q) quick=1 ;;
+        e) present=--present ;;
         j) jobs=$OPTARG ;;
         *) sed -n '2,/^set -/s/^# \{0,1\}//p' "$0" | sed '/^set -/d'; exit 2 ;;
     esac
@@ -38,7 +40,10 @@ shift
 find_runsc
 need_runsc
 compile "$build/native" "$top/tests/lib/native.c" || exit 2
-root=$("$top/scripts/make-suite-root") || exit 2
+if ! root=$("$top/scripts/make-suite-root" $present); then
+    [ -z "$present" ] || { echo "SKIP $suite: no root of suites (scripts/make-suite-root)"; exit 77; }
+    exit 2
+fi
 logs=$top/target/suites/$suite.$world
 mkdir -p "$logs"
 

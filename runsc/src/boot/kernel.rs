@@ -72,6 +72,7 @@ pub fn host_info(plan: &Plan) -> HostInfo {
         .map_or(1 << 30, |kib| kib.saturating_mul(1024));
     HostInfo {
         cpuinfo,
+        vsyscall: vsyscall_line(),
         vdso: vdso_image().unwrap_or_default().into(),
         cpus: plan.guest.cpus.map_or(online, |n| n.clamp(1, online)),
         memory: plan
@@ -80,6 +81,13 @@ pub fn host_info(plan: &Plan) -> HostInfo {
             .map_or(total, |limit| limit.min(total)),
         memory_limit: plan.guest.memory_limit,
     }
+}
+
+/// The line of the vsyscall page, which guests reach as any program of the host does.
+fn vsyscall_line() -> String {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let line = maps.lines().find(|l| l.ends_with("[vsyscall]"));
+    line.map(|l| format!("{l}\n")).unwrap_or_default()
 }
 
 /// The host's vDSO as debuggers read it.

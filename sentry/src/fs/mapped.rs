@@ -40,6 +40,9 @@ impl Mappable for Named {
             ..self.data.identity()
         }
     }
+    fn place(&self) -> Option<Path> {
+        Some(self.path.clone())
+    }
     fn mapped(&self, delta: i32, shared_write: bool) {
         self.data.mapped(delta, shared_write);
     }

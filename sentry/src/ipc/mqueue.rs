@@ -10,6 +10,8 @@ use abi::signal::{SigInfo, Signal};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::table::Perm;
+use crate::creds::Cap;
+use crate::fs::proc::sysctl_number;
 use crate::fs::vfs::{Attr, FileType};
 use crate::fs::{File, FileOps, IoCx, OpenFlags};
 use crate::io::IoDst;
@@ -17,20 +19,18 @@ use crate::retry::{Attempt, Registrations, watch_one};
 use crate::signal::info::SI_MESGQ;
 use crate::sync::Mutex;
 use crate::task::Task;
+use crate::task::limits::Resource;
 use crate::wait::{Pollee, SysResult, Waker};
 use crate::{Kernel, Result};
 
-/// Most queues (`/proc/sys/fs/mqueue/queues_max`).
-const QUEUES_MAX: usize = 256;
-/// Limits without `CAP_SYS_RESOURCE`, and with.
-const MSG_MAX: i64 = 10;
-const MSGSIZE_MAX: i64 = 8192;
+/// Limits with `CAP_SYS_RESOURCE`.
 const HARD_MSG_MAX: i64 = 65_536;
-const HARD_MSGSIZE_MAX: i64 = 1 << 20;
+const HARD_MSGSIZE_MAX: i64 = 16 << 20;
+/// Bytes a message costs besides its text, and a priority in use.
+const MSG_COST: i64 = 48;
+const NODE_COST: i64 = 48;
 /// Highest priority plus one.
 const PRIO_MAX: u32 = 32_768;
-/// Most bytes of one queue.
-const BYTES_MAX: i64 = 16 << 20;
 
 /// `struct mq_attr`.
 #[derive(
@@ -70,14 +70,55 @@ struct State {
 pub struct MQueue {
     maxmsg: i64,
     msgsize: i64,
+    _charge: Charge,
     ino: u64,
     state: Mutex<State>,
     pollee: Pollee,
 }
 
+/// Bytes that each user's queues could hold (`RLIMIT_MSGQUEUE`). Lock rank: leaf.
+type Charged = Arc<Mutex<BTreeMap<u32, u64>>>;
+
+/// What one queue counts for, until it is gone.
+struct Charge {
+    all: Charged,
+    uid: u32,
+    bytes: u64,
+}
+
+impl Charge {
+    /// Counts `bytes` for the task's user; `EMFILE` when that is more than its limit.
+    fn new(t: &Arc<Task>, all: &Charged, bytes: u64) -> Result<Charge> {
+        let uid = t.creds().uid;
+        let limit = t.limit(Resource::Msgqueue);
+        let mut sums = all.lock();
+        let sum = sums.get(&uid).copied().unwrap_or(0).checked_add(bytes);
+        let sum = sum.filter(|s| *s <= limit).ok_or(Errno::EMFILE)?;
+        sums.insert(uid, sum);
+        let all = all.clone();
+        Ok(Charge { all, uid, bytes })
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let mut sums = self.all.lock();
+        let left = sums
+            .get(&self.uid)
+            .map_or(0, |s| s.saturating_sub(self.bytes));
+        match left {
+            0 => drop(sums.remove(&self.uid)),
+            n => drop(sums.insert(self.uid, n)),
+        }
+    }
+}
+
 /// Queues by name.
 #[derive(Default)]
-pub struct Names(Mutex<BTreeMap<Vec<u8>, Arc<MQueue>>>);
+pub struct Names {
+    queues: Mutex<BTreeMap<Vec<u8>, Arc<MQueue>>>,
+    charged: Charged,
+}
 
 /// A queue as an open description.
 pub struct MqFile(pub Arc<MQueue>);
@@ -88,20 +129,35 @@ pub fn of_file(file: &Arc<File>) -> Result<Arc<MQueue>> {
     Ok(q.0.clone())
 }
 
-fn check_attr(t: &Arc<Task>, attr: &MqAttr) -> Result<()> {
-    let big = t.creds().capable(crate::creds::Cap::SysResource);
-    let (max, size) = if big {
-        (HARD_MSG_MAX, HARD_MSGSIZE_MAX)
-    } else {
-        (MSG_MAX, MSGSIZE_MAX)
+/// A setting under `/proc/sys/fs/mqueue`.
+fn setting(t: &Arc<Task>, name: &str) -> i64 {
+    sysctl_number(&t.kernel, &format!("fs/mqueue/{name}")).unwrap_or(0)
+}
+
+/// Capacity of a new queue, and the bytes it counts for; `EINVAL`.
+fn size_up(t: &Arc<Task>, asked: Option<MqAttr>) -> Result<(i64, i64, u64)> {
+    let (max, size) = (setting(t, "msg_max"), setting(t, "msgsize_max"));
+    let (maxmsg, msgsize) = match asked {
+        None => (
+            setting(t, "msg_default").min(max),
+            setting(t, "msgsize_default").min(size),
+        ),
+        Some(a) => {
+            let big = t.creds().capable(Cap::SysResource);
+            let (max, size) = match big {
+                true => (HARD_MSG_MAX, HARD_MSGSIZE_MAX),
+                false => (max, size),
+            };
+            if !(1..=max).contains(&a.maxmsg) || !(1..=size).contains(&a.msgsize) {
+                return Err(Errno::EINVAL);
+            }
+            (a.maxmsg, a.msgsize)
+        }
     };
-    if !(1..=max).contains(&attr.maxmsg) || !(1..=size).contains(&attr.msgsize) {
-        return Err(Errno::EINVAL);
-    }
-    match attr.maxmsg.checked_mul(attr.msgsize) {
-        Some(n) if n <= BYTES_MAX => Ok(()),
-        _ => Err(Errno::EMFILE),
-    }
+    let nodes = maxmsg.min(i64::from(PRIO_MAX)).saturating_mul(NODE_COST);
+    let each = msgsize.saturating_add(MSG_COST);
+    let bytes = maxmsg.saturating_mul(each).saturating_add(nodes);
+    Ok((maxmsg, msgsize, bytes.unsigned_abs()))
 }
 
 impl Names {
@@ -114,7 +170,7 @@ impl Names {
         mode: u32,
         attr: Option<MqAttr>,
     ) -> Result<Arc<File>> {
-        let mut names = self.0.lock();
+        let mut names = self.queues.lock();
         let queue = match names.get(name) {
             Some(_) if flags.contains(OpenFlags::CREAT | OpenFlags::EXCL) => {
                 return Err(Errno::EEXIST);
@@ -125,24 +181,24 @@ impl Names {
                 want |= if flags.writable() { 2 } else { 0 };
                 let perm = q.state.lock().perm;
                 let creds = t.creds();
-                if !creds.capable(crate::creds::Cap::DacOverride) {
+                if !creds.capable(Cap::DacOverride) {
                     perm.check(&creds, want)?;
                 }
                 q.clone()
             }
             None if !flags.contains(OpenFlags::CREAT) => return Err(Errno::ENOENT),
-            None if names.len() >= QUEUES_MAX => return Err(Errno::ENOSPC),
             None => {
-                let attr = attr.unwrap_or(MqAttr {
-                    maxmsg: MSG_MAX,
-                    msgsize: MSGSIZE_MAX,
-                    ..MqAttr::default()
-                });
-                check_attr(t, &attr)?;
+                let (maxmsg, msgsize, bytes) = size_up(t, attr)?;
+                let room = i64::try_from(names.len()).is_ok_and(|n| n < setting(t, "queues_max"));
+                if !room && !t.creds().capable(Cap::SysResource) {
+                    return Err(Errno::ENOSPC);
+                }
+                let charge = Charge::new(t, &self.charged, bytes)?;
                 let kernel: &Kernel = &t.kernel;
                 let queue = Arc::new(MQueue {
-                    maxmsg: attr.maxmsg,
-                    msgsize: attr.msgsize,
+                    maxmsg,
+                    msgsize,
+                    _charge: charge,
                     ino: kernel.next_anon_ino(),
                     state: Mutex::new(State {
                         queue: BTreeMap::new(),
@@ -164,21 +220,21 @@ impl Names {
 
     /// A queue by name.
     pub fn find(&self, name: &[u8]) -> Option<Arc<MQueue>> {
-        self.0.lock().get(name).cloned()
+        self.queues.lock().get(name).cloned()
     }
 
     /// All names.
     pub fn list(&self) -> Vec<Vec<u8>> {
-        self.0.lock().keys().cloned().collect()
+        self.queues.lock().keys().cloned().collect()
     }
 
     /// `mq_unlink(2)`.
     pub fn unlink(&self, t: &Arc<Task>, name: &[u8]) -> Result<()> {
-        let mut names = self.0.lock();
+        let mut names = self.queues.lock();
         let queue = names.get(name).ok_or(Errno::ENOENT)?;
         let perm = queue.state.lock().perm;
         let creds = t.creds();
-        let own = creds.fsuid == perm.uid || creds.capable(crate::creds::Cap::Fowner);
+        let own = creds.fsuid == perm.uid || creds.capable(Cap::Fowner);
         if !own {
             return Err(Errno::EACCES);
         }

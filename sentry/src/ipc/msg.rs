@@ -24,7 +24,9 @@ const MSGMNB: u64 = 16_384;
 /// `MSG_NOERROR`.
 const MSG_NOERROR: u32 = 0o10000;
 /// `MSG_EXCEPT`.
-const MSG_EXCEPT: u32 = 0o20000;
+pub const MSG_EXCEPT: u32 = 0o20000;
+/// `MSG_COPY`: the message at a place is copied and stays.
+pub const MSG_COPY: u32 = 0o40000;
 
 /// `struct msqid64_ds`.
 #[derive(
@@ -45,6 +47,7 @@ pub struct MsgDs {
     unused: [u64; 2],
 }
 
+#[derive(Clone)]
 struct Message {
     kind: i64,
     data: Vec<u8>,
@@ -63,6 +66,7 @@ pub struct Queue {
 }
 
 impl Object for Queue {
+    const NEXT_ID: &'static str = "kernel/msg_next_id";
     fn perm(&self) -> Perm {
         self.state.lock().ds.perm
     }
@@ -181,6 +185,10 @@ impl MsgReceive {
     /// Where the message to take stands.
     fn select(&self, queue: &VecDeque<Message>) -> Option<usize> {
         match self.kind {
+            k if self.flags & MSG_COPY != 0 => {
+                let at = usize::try_from(k).ok()?;
+                (at < queue.len()).then_some(at)
+            }
             0 => (!queue.is_empty()).then_some(0),
             k if k < 0 => {
                 let limit = k.saturating_neg();
@@ -190,6 +198,18 @@ impl MsgReceive {
             k if self.flags & MSG_EXCEPT != 0 => queue.iter().position(|m| m.kind != k),
             k => queue.iter().position(|m| m.kind == k),
         }
+    }
+
+    /// Gives a message to the guest; its length there.
+    fn put(&self, t: &Arc<Task>, message: &Message) -> Result<i64> {
+        let n = message.data.len().min(self.room);
+        let mm = t.mm();
+        mm.copy_out(self.buf, &message.kind.to_ne_bytes())
+            .map_err(Errno::from)?;
+        let body = message.data.get(..n).unwrap_or_default();
+        mm.copy_out(self.buf.wrapping_add(8), body)
+            .map_err(Errno::from)?;
+        Ok(i64::try_from(n).unwrap_or(0))
     }
 
     /// Whether it fails rather than waits.
@@ -211,6 +231,11 @@ impl Attempt for MsgReceive {
         if too_long && self.flags & MSG_NOERROR == 0 {
             return Err(Errno::E2BIG.into());
         }
+        if self.flags & MSG_COPY != 0 {
+            let copy = s.queue.get(at).cloned().ok_or(Errno::EAGAIN)?;
+            drop(s);
+            return Ok(self.put(t, &copy)?);
+        }
         let message = s.queue.remove(at).ok_or(Errno::EAGAIN)?;
         s.ds.cbytes = s.ds.cbytes.saturating_sub(message.data.len() as u64);
         s.ds.qnum = s.ds.qnum.saturating_sub(1);
@@ -218,14 +243,7 @@ impl Attempt for MsgReceive {
         s.ds.lrpid = t.pid();
         drop(s);
         self.queue.pollee.notify(PollEvents::OUT);
-        let n = message.data.len().min(self.room);
-        let mm = t.mm();
-        mm.copy_out(self.buf, &message.kind.to_ne_bytes())
-            .map_err(Errno::from)?;
-        let body = message.data.get(..n).unwrap_or_default();
-        mm.copy_out(self.buf.wrapping_add(8), body)
-            .map_err(Errno::from)?;
-        Ok(i64::try_from(n).unwrap_or(0))
+        Ok(self.put(t, &message)?)
     }
     fn watch(&self, waker: Waker) -> Registrations {
         watch_one(&self.queue.pollee, PollEvents::IN, waker)

@@ -80,6 +80,7 @@ pub struct Set {
 }
 
 impl Object for Set {
+    const NEXT_ID: &'static str = "kernel/sem_next_id";
     fn perm(&self) -> Perm {
         self.state.lock().ds.perm
     }

@@ -57,6 +57,7 @@ pub struct Segment {
 }
 
 impl Object for Segment {
+    const NEXT_ID: &'static str = "kernel/shm_next_id";
     fn perm(&self) -> Perm {
         self.ds.lock().perm
     }

@@ -8,6 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::Result;
 use crate::creds::{Cap, Creds};
+use crate::fs::proc::sysctl_number;
 use crate::sync::Mutex;
 use crate::task::Task;
 
@@ -98,6 +99,8 @@ impl Perm {
 pub trait Object: Send + Sync {
     /// Its permissions now.
     fn perm(&self) -> Perm;
+    /// The setting that names the next identifier, if it is not -1.
+    const NEXT_ID: &'static str;
 }
 
 struct Inner<T> {
@@ -154,10 +157,24 @@ impl<T: Object> Table<T> {
         if inner.by_id.len() >= max {
             return Err(Errno::ENOSPC);
         }
-        let index = (0..SEQ).find(|i| !inner.by_id.keys().any(|id| id % SEQ == *i));
+        let asked = sysctl_number(&t.kernel, T::NEXT_ID);
+        let asked = asked
+            .and_then(|n| i32::try_from(n).ok())
+            .filter(|n| *n >= 0);
+        let from = asked.map_or(0, |id| id % SEQ);
+        let index = (from..SEQ).find(|i| !inner.by_id.keys().any(|id| id % SEQ == *i));
         let index = index.ok_or(Errno::ENOSPC)?;
-        let seq = inner.seq;
-        inner.seq = (seq + 1) % SEQ;
+        let seq = match asked {
+            Some(id) => {
+                t.kernel.set_sysctl(T::NEXT_ID, "-1");
+                id / SEQ
+            }
+            None => {
+                let seq = inner.seq;
+                inner.seq = (seq + 1) % SEQ;
+                seq
+            }
+        };
         let id = seq.saturating_mul(SEQ).saturating_add(index);
         let mut perm = Perm::new(t, key, flags);
         perm.seq = u16::try_from(seq).unwrap_or(0);

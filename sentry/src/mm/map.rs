@@ -49,6 +49,9 @@ pub struct MapRequest {
     pub name: VmaName,
 }
 
+/// One past the highest address that a program can name.
+const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+
 impl MapRequest {
     /// Private anonymous memory.
     pub fn anon(place: Placement, len: u64, prot: MapProt) -> MapRequest {
@@ -83,6 +86,9 @@ impl Mm {
             .is_some_and(|(file, _)| file.anonymous())
         {
             request.file = None;
+            if !request.flags.contains(VmaFlags::SHARED) {
+                request.name = VmaName::Zeroes;
+            }
         }
         let object = self.object_of(&request, len)?;
         let offset = request.file.as_ref().map_or(0, |(_, offset)| *offset);
@@ -269,7 +275,9 @@ impl Mm {
     pub fn unmap_by(&self, ctx: &dyn Context, addr: u64, len: u64) -> Result<Made> {
         self.unmap_in(addr, len, |state, end, batch| {
             let len = end - addr;
-            let op = (!batch.ops.is_empty()).then_some(MapOp::Unmap { addr, len });
+            // What reaches beyond is the platform's: the host must not see such a call.
+            let own = end <= self.range.1 && !batch.ops.is_empty();
+            let op = own.then_some(MapOp::Unmap { addr, len });
             self.commit_by(ctx, op, state, batch)
         })
     }
@@ -284,9 +292,13 @@ impl Mm {
             return Err(Errno::EINVAL);
         }
         let len = page_up(len).ok_or(Errno::EINVAL)?;
-        let end = self.check_range(addr, len, Errno::EINVAL)?;
+        let stop = addr.checked_add(len).filter(|e| *e <= TASK_SIZE);
+        let stop = stop.ok_or(Errno::EINVAL)?;
+        let end = stop.min(self.range.1).max(addr);
         let mut batch = Batch::default();
         let mut state = self.state.write();
+        let covers = |(at, len): (u64, u64)| addr <= at && at.saturating_add(len) <= stop;
+        state.vdso_gone |= self.space.vdso().is_some_and(covers);
         let splits = state
             .vmas
             .find(addr)
@@ -296,7 +308,7 @@ impl Mm {
         }
         state.check_seals(addr, end)?;
         self.unmap_range(&mut state, addr, end, &mut batch);
-        let made = commit(&state, end, &mut batch);
+        let made = commit(&state, stop, &mut batch);
         drop(state);
         Ok(made)
     }

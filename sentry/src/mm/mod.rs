@@ -68,6 +68,10 @@ pub trait Mappable: Send + Sync + 'static {
     fn size(&self) -> u64;
     /// Name for `/proc/PID/maps`, device and inode.
     fn identity(&self) -> MapIdentity;
+    /// The place it was opened by, if it was.
+    fn place(&self) -> Option<crate::fs::vfs::Path> {
+        None
+    }
     /// A mapping of it was made or went away (`+1`/`-1`); shared writable ones only when
     /// `shared_write`.
     fn mapped(&self, _delta: i32, _shared_write: bool) {}

@@ -7,6 +7,7 @@ use abi::PAGE_SIZE;
 use super::state::{Mm, State};
 use super::vma::{MapProt, Object, Vma, VmaName};
 use super::{Backing, MapIdentity};
+use crate::fs::vfs::Symlink;
 
 /// Sizes in bytes, as in `/proc/PID/status` and `statm`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,14 +141,14 @@ impl Mm {
                 flags: v.flags,
                 offset: if v.file().is_some() { v.offset } else { 0 },
                 identity: identity(v, heap),
-                is_file: v.file().is_some(),
+                is_file: v.file().is_some() || v.name == VmaName::Zeroes,
                 rss: private.saturating_add(object),
                 private,
             }
         };
         let shown = |v: &&Vma| !v.flags.contains(super::VmaFlags::HIDDEN);
         let mut lines: Vec<MapLine> = state.vmas.iter().filter(shown).map(line).collect();
-        if let Some((start, len)) = self.space.vdso() {
+        if let Some((start, len)) = self.space.vdso().filter(|_| !state.vdso_gone) {
             let at = lines.partition_point(|l| l.start < start);
             lines.insert(at, vdso_line(start, len));
         }
@@ -161,6 +162,25 @@ impl Mm {
             l.write_header(&mut out);
         }
         out
+    }
+}
+
+impl Mm {
+    /// The link of the file mapping that is just `start..end` (`/proc/PID/map_files`), and
+    /// its protection.
+    pub fn file_mapped(&self, start: u64, end: u64) -> Option<(Symlink, MapProt)> {
+        let state = self.state.read();
+        let v = state.vmas.find(start)?;
+        if (v.start, v.end) != (start, end) || v.flags.contains(super::VmaFlags::HIDDEN) {
+            return None;
+        }
+        let named = || Symlink::Target(identity(v, (0, 0)).path);
+        let link = match v.file() {
+            Some(map) => map.file().place().map_or_else(named, Symlink::Jump),
+            None if v.name == VmaName::Zeroes => named(),
+            None => return None,
+        };
+        Some((link, v.prot))
     }
 }
 
@@ -230,6 +250,7 @@ fn identity(v: &Vma, heap: (u64, u64)) -> MapIdentity {
     let name: &[u8] = match v.name {
         VmaName::Stack => b"[stack]",
         VmaName::Heap => b"[heap]",
+        VmaName::Zeroes => b"/dev/zero",
         VmaName::None if heap.0 < heap.1 && v.start < heap.1 && v.end > heap.0 => b"[heap]",
         VmaName::None => b"",
     };

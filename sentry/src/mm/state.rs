@@ -102,6 +102,8 @@ pub(super) struct State {
     pub auxv: Vec<u8>,
     /// Highest `vmas.total()` seen.
     pub peak: u64,
+    /// The guest has taken the vDSO away: it stays where it is, but is not told of.
+    pub vdso_gone: bool,
     /// Patched call sites.
     pub patches: super::patch::Patches,
 }
@@ -195,6 +197,7 @@ impl Mm {
             vmas: VmaSet::default(),
             pmas: Spans::default(),
             reserve: Spans::default(),
+            vdso_gone: false,
             brk_start: 0,
             brk: 0,
             mmap_base: range.1,

@@ -114,6 +114,8 @@ pub enum VmaName {
     Heap,
     /// `[stack]`
     Stack,
+    /// Private memory that was mapped through `/dev/zero`.
+    Zeroes,
 }
 
 /// A mapping: `start..end`, page multiples.

@@ -347,11 +347,12 @@ impl Task {
     }
 
     fn syscall_stop(&self, kind: Kind) -> TraceStop {
-        let good = self
-            .ptrace
-            .lock()
-            .options
-            .contains(super::Options::TRACESYSGOOD);
+        let good = {
+            let mut tr = self.ptrace.lock();
+            // PTRACE_EVENTMSG_SYSCALL_ENTRY, PTRACE_EVENTMSG_SYSCALL_EXIT.
+            tr.message = if kind == Kind::Entry { 1 } else { 2 };
+            tr.options.contains(super::Options::TRACESYSGOOD)
+        };
         let code = i32::from(Signal::SIGTRAP.raw()) | if good { SYSGOOD } else { 0 };
         self.plain_stop(kind, code)
     }

@@ -233,6 +233,6 @@ impl Task {
             Mode::Strict => true,
             Mode::Filter(set) => !set.always_allows(nr),
         };
-        judged || hooks.contains(Hooks::TRACED)
+        judged || hooks.intersects(Hooks::TRACED | Hooks::DISPATCHED)
     }
 }

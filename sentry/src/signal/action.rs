@@ -11,6 +11,8 @@ pub const SIG_DFL: u64 = 0;
 /// Ignored.
 pub const SIG_IGN: u64 = 1;
 
+/// Set with a default action that nobody can keep from being taken, not even a tracer.
+pub const SA_IMMUTABLE: u64 = 0x0080_0000;
 /// `SA_NOCLDSTOP`.
 pub const SA_NOCLDSTOP: u64 = 1;
 /// `SA_NOCLDWAIT`.

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use abi::Errno;
 use abi::signal::{SigAction, SigSet, Signal};
 
-use super::action::{self, Default, SA_NODEFER, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IGN};
+use super::action::{
+    self, Default, SA_IMMUTABLE, SA_NODEFER, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IGN,
+};
 use super::{JobEvent, Taken, WaitStatus, frame, info, send};
 use crate::ptrace::{Event, Report};
 use crate::task::Task;
@@ -236,7 +238,8 @@ impl Task {
             };
             let action = sighand.get(signal);
             let caught = action.handler != SIG_DFL && action.handler != SIG_IGN;
-            if traced && signal != Signal::SIGKILL {
+            let told = signal != Signal::SIGKILL && action.flags & SA_IMMUTABLE == 0;
+            if traced && told {
                 let info = match own {
                     Some(_) => mine.pending.take(signal),
                     None => sig.pending.take(signal),

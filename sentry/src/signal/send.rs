@@ -7,7 +7,7 @@ use abi::Errno;
 use abi::fs::PollEvents;
 use abi::signal::{SigInfo, SigSet, Signal};
 
-use super::action::{self, Default, SIG_DFL, SIG_IGN, STOPS};
+use super::action::{self, Default, SA_IMMUTABLE, SIG_DFL, SIG_IGN, STOPS};
 use super::{GroupSignals, JobEvent, WaitStatus};
 use crate::Result;
 use crate::task::gate::Hooks;
@@ -265,7 +265,10 @@ pub fn force(task: &Arc<Task>, info: SigInfo) {
 /// As [`force`], but the signal's default action is taken whatever the handler is.
 pub(crate) fn force_fatal(task: &Arc<Task>, info: SigInfo) {
     if let Some(signal) = u64::try_from(info.signo).ok().and_then(Signal::new) {
-        let dfl = abi::signal::SigAction::default();
+        let dfl = abi::signal::SigAction {
+            flags: SA_IMMUTABLE,
+            ..abi::signal::SigAction::default()
+        };
         task.thread_group().sighand().set(signal, dfl);
     }
     force(task, info);

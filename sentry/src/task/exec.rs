@@ -305,6 +305,8 @@ impl Task {
         self.sig.lock().altstack = StackT::new(0, SS_DISABLE, 0);
         self.clear_child_tid.store(0, Ordering::SeqCst);
         self.robust_list.store(0, Ordering::SeqCst);
+        // Switching it off cannot fail.
+        let _ = self.set_user_dispatch(None);
         group
             .exit_signal
             .store(i32::from(Signal::SIGCHLD.raw()), Ordering::Relaxed);

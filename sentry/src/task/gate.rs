@@ -1,4 +1,5 @@
-//! What stands between a call and its handler: seccomp filters and a tracer.
+//! What stands between a call and its handler: seccomp filters and a tracer; the program
+//! itself ([`super::user_dispatch`]) comes before both.
 //!
 //! The task loop tests [`Task::hooks`] once a call; everything here is behind that branch.
 
@@ -23,6 +24,8 @@ bitflags::bitflags! {
         const SECCOMP = 1;
         /// A tracer.
         const TRACED = 2;
+        /// Calls go to the program's own handler (`PR_SET_SYSCALL_USER_DISPATCH`).
+        const DISPATCHED = 4;
     }
 }
 
@@ -41,6 +44,9 @@ impl Task {
     pub(super) fn pass_gate(self: &Arc<Task>, call: CallState) {
         if self.pass_next.swap(false, Ordering::SeqCst) {
             return self.serve(call);
+        }
+        if self.hooked(Hooks::DISPATCHED) && self.dispatched(&call) {
+            return;
         }
         if self.hooked(Hooks::TRACED) {
             return self.traced_call(call);
@@ -146,7 +152,7 @@ impl Task {
 }
 
 /// What a SIGSYS tells of a call.
-fn sigsys(call: &CallState, data: u16) -> SigInfo {
+pub(super) fn sigsys(call: &CallState, data: u16) -> SigInfo {
     let mut info = SigInfo::new(Signal::SIGSYS, SYS_SECCOMP);
     info.errno = i32::from(data);
     info.put(0, &call.ip.to_ne_bytes());

@@ -26,6 +26,7 @@ pub mod run;
 pub mod sched;
 pub mod session;
 pub mod times;
+pub mod user_dispatch;
 pub mod uts;
 
 use std::fmt;
@@ -123,6 +124,8 @@ pub struct Task {
     /// The next call goes to the host as it is.
     pub(crate) pass_next: AtomicBool,
     pub(crate) seccomp: RwLock<crate::seccomp::Mode>,
+    /// Which calls go to the program's own handler.
+    pub(super) user_dispatch: Mutex<user_dispatch::UserDispatch>,
     pub(crate) ptrace: Mutex<Trace>,
     /// How it goes on after a stop for its tracer.
     pub(crate) trace_after: Mutex<Option<After>>,
@@ -208,6 +211,7 @@ impl Task {
             hooks: AtomicU8::new(0),
             pass_next: AtomicBool::new(false),
             seccomp: RwLock::default(),
+            user_dispatch: Mutex::default(),
             ptrace: Mutex::default(),
             trace_after: Mutex::new(None),
             comm: Mutex::new(new.comm),

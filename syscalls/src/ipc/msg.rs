@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use abi::Errno;
-use sentry::ipc::msg::{self, MSGMAX, MSGMNI, MsgDs, MsgReceive, MsgSend};
+use sentry::ipc::msg::{self, MSG_COPY, MSG_EXCEPT, MSGMAX, MSGMNI, MsgDs, MsgReceive, MsgSend};
 use sentry::ipc::table::{IPC_NOWAIT, Object, READ};
 use sentry::retry::retry;
 use sentry::{SysResult, Task};
@@ -37,13 +37,12 @@ pub fn msgrcv(
     kind: i64,
     flags: u32,
 ) -> SysResult<i64> {
-    const MSG_COPY: u32 = 0o40000;
     let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
     if id < 0 {
         return Err(Errno::EINVAL.into());
     }
-    if flags & MSG_COPY != 0 {
-        return Err(Errno::ENOSYS.into());
+    if flags & MSG_COPY != 0 && (flags & MSG_EXCEPT != 0 || flags & IPC_NOWAIT == 0) {
+        return Err(Errno::EINVAL.into());
     }
     let receive = MsgReceive::new(t, id, buf.0, room, kind, flags)?;
     let now = t.kernel.clock.monotonic();

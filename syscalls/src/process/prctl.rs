@@ -7,12 +7,16 @@ use abi::Errno;
 use abi::raw::prctl as raw;
 use abi::signal::Signal;
 use sentry::creds::{Cap, CapSet, SECBIT_KEEP_CAPS, SECBIT_NO_CAP_AMBIENT_RAISE};
+use sentry::task::user_dispatch::UserDispatch;
 use sentry::{SysResult, Task};
 
 use crate::arg::{Out, UserBuf, UserCStr, UserPtr};
 
 /// Default timer slack in ns.
 const DEFAULT_SLACK: u64 = 50_000;
+
+/// Newer than the list of constants.
+const PR_SET_SYSCALL_USER_DISPATCH: u32 = 59;
 
 /// `prctl(2)`.
 pub fn prctl(t: &Arc<Task>, option: u32, a2: u64, a3: u64, a4: u64, a5: u64) -> SysResult<i64> {
@@ -73,8 +77,27 @@ pub fn prctl(t: &Arc<Task>, option: u32, a2: u64, a3: u64, a4: u64, a5: u64) -> 
             UserPtr::<u64, Out>::at(a2).write(t, &at)?;
             Ok(0)
         }
+        PR_SET_SYSCALL_USER_DISPATCH => user_dispatch(t, a2, [a3, a4, a5]),
         _ => credentials(t, option, a2, a3, (a4, a5)),
     }
+}
+
+/// `PR_SET_SYSCALL_USER_DISPATCH`.
+fn user_dispatch(t: &Arc<Task>, mode: u64, args: [u64; 3]) -> SysResult<i64> {
+    const OFF: u64 = 0;
+    const ON: u64 = 1;
+    let [offset, len, selector] = args;
+    let wanted = match mode {
+        OFF if args == [0; 3] => None,
+        ON => Some(UserDispatch {
+            offset,
+            len,
+            selector,
+        }),
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    t.set_user_dispatch(wanted)?;
+    Ok(0)
 }
 
 fn put(t: &Arc<Task>, at: u64, value: i32) -> SysResult<i64> {

@@ -42,8 +42,10 @@ pub fn busy(k: &View) -> CpuTimes {
 
 /// Idle time over all CPUs.
 fn idle(k: &View, up: Duration) -> Duration {
-    up.saturating_mul(k.kernel.host.cpus.max(1))
-        .saturating_sub(busy(k).total())
+    let idle = up
+        .saturating_mul(k.kernel.host.cpus.max(1))
+        .saturating_sub(busy(k).total());
+    k.kernel.load.lock().idle(idle)
 }
 
 /// How many threads run and how many are blocked.

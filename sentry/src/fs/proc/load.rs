@@ -12,9 +12,16 @@ pub struct LoadAverage {
     averages: [f64; 3],
     at: Duration,
     used: Duration,
+    idle: Duration,
 }
 
 impl LoadAverage {
+    /// The idle time, of which `idle` is an estimate: it never shrinks.
+    pub fn idle(&mut self, idle: Duration) -> Duration {
+        self.idle = self.idle.max(idle);
+        self.idle
+    }
+
     /// Looks at the CPU time `used` by all at time `now`; the averages.
     pub fn look(&mut self, now: Duration, used: Duration) -> [f64; 3] {
         let span = now.saturating_sub(self.at).as_secs_f64();

@@ -90,6 +90,11 @@ pub fn set_sysctl(kernel: &Kernel, path: &str, text: &str) -> Result<()> {
     sysctl::set_stored(kernel, path, text)
 }
 
+/// The number that a writable setting under `/proc/sys` says; `None` if it is none.
+pub fn sysctl_number(kernel: &Kernel, path: &str) -> Option<i64> {
+    sysctl::number(kernel, path)
+}
+
 /// A random UUID (version 4) in text.
 pub fn uuid() -> String {
     let mut b = [0u8; 16];

@@ -27,7 +27,7 @@ enum Value {
 use Value::{Fixed, Of, Stored};
 
 /// Every setting, by path under `/proc/sys`, sorted.
-const SETTINGS: [(&str, Value); 64] = [
+const SETTINGS: [(&str, Value); 67] = [
     ("fs/aio-max-nr", Fixed("65536")),
     ("fs/aio-nr", Fixed("0")),
     ("fs/file-max", Fixed("9223372036854775807")),
@@ -40,11 +40,11 @@ const SETTINGS: [(&str, Value); 64] = [
     ("fs/inotify/max_user_watches", Fixed("65536")),
     ("fs/lease-break-time", Fixed("45")),
     ("fs/mount-max", Fixed("100000")),
-    ("fs/mqueue/msg_default", Fixed("10")),
-    ("fs/mqueue/msg_max", Fixed("10")),
-    ("fs/mqueue/msgsize_default", Fixed("8192")),
-    ("fs/mqueue/msgsize_max", Fixed("8192")),
-    ("fs/mqueue/queues_max", Fixed("256")),
+    ("fs/mqueue/msg_default", Stored("10")),
+    ("fs/mqueue/msg_max", Stored("10")),
+    ("fs/mqueue/msgsize_default", Stored("8192")),
+    ("fs/mqueue/msgsize_max", Stored("8192")),
+    ("fs/mqueue/queues_max", Stored("256")),
     ("fs/nr_open", Fixed("1048576")),
     ("fs/overflowgid", Fixed("65534")),
     ("fs/overflowuid", Fixed("65534")),
@@ -69,6 +69,7 @@ const SETTINGS: [(&str, Value); 64] = [
         Of(|k| String::from_utf8_lossy(&k.uts.hostname()).into_owned()),
     ),
     ("kernel/kptr_restrict", Fixed("1")),
+    ("kernel/msg_next_id", Stored("-1")),
     ("kernel/msgmax", Stored("8192")),
     ("kernel/msgmnb", Stored("16384")),
     ("kernel/msgmni", Stored("32000")),
@@ -84,11 +85,13 @@ const SETTINGS: [(&str, Value); 64] = [
     ("kernel/random/poolsize", Fixed("256")),
     ("kernel/random/uuid", Of(|_| crate::fs::proc::uuid())),
     ("kernel/randomize_va_space", Fixed("2")),
+    ("kernel/sem_next_id", Stored("-1")),
     ("kernel/sem", Stored("32000\t1024000000\t500\t32000")),
     (
         "kernel/seccomp/actions_avail",
         Fixed("kill_process kill_thread trap errno user_notif trace log allow"),
     ),
+    ("kernel/shm_next_id", Stored("-1")),
     ("kernel/shm_rmid_forced", Stored("0")),
     ("kernel/shmall", Stored("18446744073692774399")),
     ("kernel/shmmax", Stored("18446744073692774399")),
@@ -186,12 +189,36 @@ pub fn set_stored(k: &Kernel, path: &str, text: &str) -> Result<()> {
     match value {
         // Core files are written here; programs that take them are not started.
         Stored(_) if *name == "kernel/core_pattern" && text.starts_with('|') => Err(Errno::EINVAL),
+        Stored(_) if !in_range(name, text) => Err(Errno::EINVAL),
         Stored(_) => {
             k.set_sysctl(name, text);
             Ok(())
         }
         _ => Err(Errno::EACCES),
     }
+}
+
+/// Whether a number is one that the setting takes; settings without limits take any text.
+fn in_range(name: &str, text: &str) -> bool {
+    let max = i64::from(i32::MAX);
+    let range = match name {
+        "fs/mqueue/msg_default" | "fs/mqueue/msg_max" => 1..=65_536,
+        "fs/mqueue/msgsize_default" | "fs/mqueue/msgsize_max" => 128..=(16 << 20),
+        "fs/mqueue/queues_max" => -max..=max,
+        "kernel/msg_next_id" | "kernel/sem_next_id" | "kernel/shm_next_id" => 0..=max,
+        _ => return true,
+    };
+    text.trim().parse::<i64>().is_ok_and(|n| range.contains(&n))
+}
+
+/// The number a setting says now; `None` if it is no number.
+pub fn number(k: &Kernel, path: &str) -> Option<i64> {
+    let (path, value) = SETTINGS.iter().find(|(p, _)| *p == path)?;
+    let text = match value {
+        Stored(default) => k.sysctl(path).unwrap_or_else(|| (*default).to_owned()),
+        _ => return None,
+    };
+    text.trim().parse().ok()
 }
 
 /// As [`set_stored`], but writing what a fixed one already says is no change.

@@ -12,9 +12,14 @@ use crate::fs::pseudo::{Dir, Jump, Text, Tree};
 use crate::fs::vfs::{FileType, Inode, Symlink, anon};
 use crate::task::Task;
 
+/// The descriptor a name means: only its canonical spelling does.
 fn parse(name: &[u8]) -> Result<i32> {
     let name = std::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
-    name.parse::<i32>().map_err(|_| Errno::ENOENT)
+    let fd = name.parse::<i32>().map_err(|_| Errno::ENOENT)?;
+    if fd < 0 || fd.to_string() != name {
+        return Err(Errno::ENOENT);
+    }
+    Ok(fd)
 }
 
 /// The file behind descriptor `fd` of the subject; `ENOENT`.

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use abi::PAGE_SIZE;
+
 use crate::Result;
 use crate::mm::report::MapLine;
 use crate::mm::{MapProt, VmaFlags};
@@ -140,6 +142,13 @@ fn flag_names(l: &MapLine) -> String {
     set.map(|(_, name)| format!("{name} ")).collect()
 }
 
+/// `maps`.
+pub fn maps(t: &Task) -> Result<Vec<u8>> {
+    let mut text = t.mm().maps_text();
+    text.extend_from_slice(t.kernel.host.vsyscall.as_bytes());
+    Ok(text)
+}
+
 /// `smaps`.
 pub fn smaps(t: &Task) -> Result<Vec<u8>> {
     let mut out = Vec::new();
@@ -152,6 +161,15 @@ pub fn smaps(t: &Task) -> Result<Vec<u8>> {
             flag_names(&line)
         );
     }
+    if !t.kernel.host.vsyscall.is_empty() {
+        out.extend_from_slice(t.kernel.host.vsyscall.as_bytes());
+        let size = Sizes {
+            size: PAGE_SIZE,
+            ..Sizes::default()
+        };
+        size.write(&mut out, true);
+        out.extend_from_slice(b"THPeligible:           0\nVmFlags: ex \n");
+    }
     Ok(out)
 }
 
@@ -162,11 +180,11 @@ pub fn smaps_rollup(t: &Task) -> Result<Vec<u8>> {
         return Ok(Vec::new());
     };
     let mut out = Vec::new();
-    let _ = writeln!(
-        out,
-        "{:08x}-{:08x} ---p 00000000 00:00 0                          [rollup]",
+    let head = format!(
+        "{:08x}-{:08x} ---p 00000000 00:00 0 ",
         first.start, last.end
     );
+    let _ = writeln!(out, "{head:<73}[rollup]");
     let all = lines.iter().map(Sizes::of);
     all.fold(Sizes::default(), Sizes::plus)
         .write(&mut out, false);

@@ -5,6 +5,7 @@
 
 mod fds;
 mod links;
+mod map_files;
 mod maps;
 mod mem;
 mod mounts;
@@ -116,7 +117,7 @@ const ENTRIES: [Entry; 26] = [
     guarded("io", 0o400, stat::io),
     open("limits", status::limits),
     open("loginuid", |_| Ok(b"4294967295".to_vec())),
-    guarded("maps", 0o444, |t| Ok(t.mm().maps_text())),
+    guarded("maps", 0o444, maps::maps),
     open("mountinfo", mounts::mountinfo),
     open("mounts", mounts::mounts),
     open("mountstats", mounts::mountstats),
@@ -141,8 +142,8 @@ const ENTRIES: [Entry; 26] = [
 /// Writable text files.
 const WRITABLE: [&str; 4] = ["comm", "coredump_filter", "oom_score_adj", "timerslack_ns"];
 
-/// Sub-directories of a process; a thread has all but `task`.
-const DIRS: [&str; 5] = ["fd", "fdinfo", "net", "ns", "task"];
+/// Sub-directories of a process; a thread has all but `map_files` and `task`.
+const DIRS: [&str; 6] = ["fd", "fdinfo", "map_files", "net", "ns", "task"];
 
 /// The directory of a process.
 pub fn process_dir(proc: &Proc, group: &Arc<ThreadGroup>) -> Arc<dyn Inode> {
@@ -174,6 +175,10 @@ impl Process {
                 };
                 if entry.guarded {
                     may_look(reader, &task)?;
+                }
+                let own = reader.is_some_and(|r| std::ptr::eq(&**r, &*task));
+                if own && entry.name == "syscall" {
+                    return stat::own_syscall(&task);
                 }
                 (entry.make)(&task)
             },
@@ -208,6 +213,7 @@ impl Tree for Process {
             "mem" => Ok(SpaceFile::new(s, "mem", 0o600, mem::open)),
             "pagemap" => Ok(SpaceFile::new(s, "pagemap", 0o400, pagemap::open)),
             "fdinfo" => Ok(fds::fdinfo_dir(s)),
+            "map_files" if s.tid.is_none() => Ok(map_files::dir(s)),
             "net" => Ok(net::dir(&s.proc, s.node("net", 0o555))),
             "ns" => Ok(links::ns_dir(s)),
             "task" if s.tid.is_none() => Ok(Dir::new(s.node("task", 0o555), Tasks(s.clone()))),
@@ -224,7 +230,7 @@ impl Tree for Process {
             .collect();
         let dirs = DIRS
             .iter()
-            .filter(|d| self.subject.tid.is_none() || **d != "task");
+            .filter(|d| self.subject.tid.is_none() || !matches!(**d, "map_files" | "task"));
         all.extend(dirs.map(|d| (d.as_bytes().to_vec(), FileType::Directory)));
         all.push((b"mem".to_vec(), FileType::Regular));
         all.push((b"pagemap".to_vec(), FileType::Regular));
