@@ -339,7 +339,7 @@ impl Arg for UserIoVec {
 /// Linux's `access_ok`: the range must lie in the user half of the address space.
 fn check_range(addr: u64, len: usize) -> Result<()> {
     match addr.checked_add(len as u64) {
-        Some(end) if end <= 0x7fff_ffff_f000 => Ok(()),
+        Some(end) if end <= abi::TASK_SIZE => Ok(()),
         _ => Err(Errno::EFAULT),
     }
 }

@@ -37,7 +37,7 @@ impl Key {
         if !addr.is_multiple_of(4) {
             return Err(Errno::EINVAL);
         }
-        if addr >= 0x7fff_ffff_f000 {
+        if addr >= abi::TASK_SIZE {
             return Err(Errno::EFAULT);
         }
         let mm = t.mm();

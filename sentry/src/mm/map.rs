@@ -49,9 +49,6 @@ pub struct MapRequest {
     pub name: VmaName,
 }
 
-/// One past the highest address that a program can name.
-const TASK_SIZE: u64 = 0x7fff_ffff_f000;
-
 impl MapRequest {
     /// Private anonymous memory.
     pub fn anon(place: Placement, len: u64, prot: MapProt) -> MapRequest {
@@ -292,7 +289,7 @@ impl Mm {
             return Err(Errno::EINVAL);
         }
         let len = page_up(len).ok_or(Errno::EINVAL)?;
-        let stop = addr.checked_add(len).filter(|e| *e <= TASK_SIZE);
+        let stop = addr.checked_add(len).filter(|e| *e <= abi::TASK_SIZE);
         let stop = stop.ok_or(Errno::EINVAL)?;
         let end = stop.min(self.range.1).max(addr);
         let mut batch = Batch::default();

@@ -34,8 +34,6 @@ const LEGACY: usize = 512;
 const SW_RESERVED: usize = 464;
 /// More extended state than any CPU has.
 const XSTATE_MAX: usize = 16 << 10;
-/// One past the highest user address.
-const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 
 /// `struct sigcontext` (64-bit).
 #[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -183,7 +181,7 @@ fn place(regs: &Registers, stack: &StackT, action: &SigAction) -> Result<(u64, u
         // The alternate stack has run over.
         return Err(Errno::EFAULT);
     }
-    if sp >= TASK_SIZE || fpstate >= TASK_SIZE {
+    if sp >= abi::TASK_SIZE || fpstate >= abi::TASK_SIZE {
         return Err(Errno::EFAULT);
     }
     Ok((sp, fpstate))

@@ -173,7 +173,7 @@ impl Task {
             regs.gp.rsp = args.stack;
         }
         if args.has(raw::CLONE_SETTLS) {
-            if args.tls >= 0x7fff_ffff_f000 {
+            if args.tls >= abi::TASK_SIZE {
                 return Err(Errno::EPERM.into());
             }
             regs.gp.fs_base = args.tls;

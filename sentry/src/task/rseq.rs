@@ -15,8 +15,6 @@ use super::Task;
 use crate::Result;
 use crate::mm::Mm;
 
-/// End of user addresses.
-const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 /// Length of the area at first (`ORIG_RSEQ_SIZE`), and its alignment.
 const SIZE: u32 = 32;
 
@@ -36,7 +34,7 @@ impl Task {
             return Err(Errno::EINVAL);
         }
         let end = area.addr.checked_add(u64::from(area.len));
-        end.filter(|e| *e <= TASK_SIZE).ok_or(Errno::EFAULT)?;
+        end.filter(|e| *e <= abi::TASK_SIZE).ok_or(Errno::EFAULT)?;
         self.mm().keep_area(self.cookie(), area.addr)?;
         *mine = Some(area);
         Ok(())

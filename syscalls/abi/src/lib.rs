@@ -17,6 +17,8 @@ pub use linux_raw_sys as raw;
 
 /// Size of a page in bytes; the only page size the guest sees.
 pub const PAGE_SIZE: u64 = 4096;
+/// One past the highest address a program can name (`TASK_SIZE_MAX`).
+pub const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 /// Longest path in bytes with its NUL (`<linux/limits.h>`).
 pub const PATH_MAX: usize = 4096;
 /// Longest name of a directory entry in bytes.

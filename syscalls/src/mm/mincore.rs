@@ -16,7 +16,7 @@ pub fn mincore(t: &Arc<Task>, addr: UserAddr, len: u64, vec: UserBuf) -> SysResu
         return Err(Errno::EINVAL.into());
     }
     let mm = t.mm();
-    let user = |e: &u64| *e <= 0x7fff_ffff_f000;
+    let user = |e: &u64| *e <= abi::TASK_SIZE;
     let end = addr.0.checked_add(len).filter(user);
     let end = end.and_then(|e| e.checked_next_multiple_of(PAGE_SIZE));
     let end = end.ok_or(Errno::ENOMEM)?;

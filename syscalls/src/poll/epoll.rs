@@ -128,7 +128,7 @@ fn wait(
     let bytes = u64::from(max.unsigned_abs()) * size_of::<EpollEvent>() as u64;
     if events
         .checked_add(bytes)
-        .is_none_or(|end| end > 0x7fff_ffff_f000)
+        .is_none_or(|end| end > abi::TASK_SIZE)
     {
         return Err(Errno::EFAULT.into());
     }

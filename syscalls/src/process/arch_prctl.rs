@@ -18,7 +18,7 @@ pub fn arch_prctl(t: &Arc<Task>, code: u32, addr: u64) -> SysResult<i64> {
     let ctx = t.context()?;
     match code {
         ARCH_SET_GS | ARCH_SET_FS => {
-            if addr >= 0x7fff_ffff_f000 {
+            if addr >= abi::TASK_SIZE {
                 return Err(Errno::EPERM.into());
             }
             let mut regs = ctx.regs().ok_or(Errno::EINVAL)?;
