@@ -106,38 +106,31 @@ pub fn guest(trap: &[u32], sigreturn_ip: u64, rseq_ip: u64, ready: u64) -> Vec<I
         let left = count.saturating_sub(u8::try_from(index).unwrap_or(0));
         program.push(Insn::jeq(*nr, left, 0));
     }
-    program.extend([
-        Insn::ret(RET_USER_NOTIF),
-        Insn::ret(RET_TRAP),
-        // rt_sigreturn.
-        Insn::load(OFF_IP),
-        Insn::jeq(low(sigreturn_ip), 0, 2),
-        Insn::load(OFF_IP + 4),
-        Insn::jeq(high(sigreturn_ip), 1, 0),
-        Insn::ret(RET_TRAP),
-        Insn::ret(RET_ALLOW),
-    ]);
+    program.extend([Insn::ret(RET_USER_NOTIF), Insn::ret(RET_TRAP)]);
+    // rt_sigreturn.
+    program.extend(allow_if(OFF_IP, sigreturn_ip, RET_TRAP));
     jump_here(&mut program, 5);
     program.extend([
         Insn::load(OFF_ARG1),
+        // Past the test of the address, to its second verdict.
         Insn::jeq(libc::FUTEX_WAKE.cast_unsigned(), 0, 5),
-        Insn::load(OFF_ARG0),
-        Insn::jeq(low(ready), 0, 3),
-        Insn::load(OFF_ARG0 + 4),
-        Insn::jeq(high(ready), 0, 1),
-        Insn::ret(RET_ALLOW),
-        Insn::ret(RET_USER_NOTIF),
     ]);
+    program.extend(allow_if(OFF_ARG0, ready, RET_USER_NOTIF));
     jump_here(&mut program, 6);
-    program.extend([
-        Insn::load(OFF_IP),
-        Insn::jeq(low(rseq_ip), 0, 3),
-        Insn::load(OFF_IP + 4),
-        Insn::jeq(high(rseq_ip), 0, 1),
-        Insn::ret(RET_ALLOW),
-        Insn::ret(RET_USER_NOTIF),
-    ]);
+    program.extend(allow_if(OFF_IP, rseq_ip, RET_USER_NOTIF));
     program
+}
+
+/// Lets the call through if the 64-bit word at `offset` of its data is `value`.
+fn allow_if(offset: u32, value: u64, otherwise: u32) -> [Insn; 6] {
+    [
+        Insn::load(offset),
+        Insn::jeq(low(value), 0, 3),
+        Insn::load(offset + 4),
+        Insn::jeq(high(value), 0, 1),
+        Insn::ret(RET_ALLOW),
+        Insn::ret(otherwise),
+    ]
 }
 
 /// Has the test at `index` lead to what follows when it succeeds.

@@ -4,7 +4,7 @@ use abi::{Errno, PAGE_SIZE};
 
 use super::derive::insert_pma;
 use super::state::{Batch, Mm, State};
-use super::vma::{MapProt, Vma, VmaFlags, page_up};
+use super::vma::{MapProt, Vma, VmaFlags, page_span};
 use crate::Result;
 
 /// An advice that has an effect here.
@@ -42,12 +42,8 @@ pub enum Advice {
 impl Mm {
     /// `madvise(2)`. Holes give `ENOMEM` after the rest was done.
     pub fn advise(&self, addr: u64, len: u64, advice: Advice) -> Result<()> {
-        if !addr.is_multiple_of(PAGE_SIZE) {
-            return Err(Errno::EINVAL);
-        }
-        let len = page_up(len).ok_or(Errno::EINVAL)?;
-        let end = addr.checked_add(len).ok_or(Errno::EINVAL)?;
-        if len == 0 {
+        let end = page_span(addr, len)?;
+        if end == addr {
             return Ok(());
         }
         if let Advice::Populate { write } = advice {

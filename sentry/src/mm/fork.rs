@@ -58,7 +58,7 @@ impl Mm {
         let space = match spare.map_or_else(|| self.space.fork(), Ok) {
             Ok(space) => space,
             Err(e) => {
-                hot.iter().for_each(|h| self.frames.release(h.copy));
+                self.release_copies(&hot);
                 return Err(match e {
                     PlatformError::Gone => Errno::ESRCH,
                     _ => Errno::EAGAIN,
@@ -87,6 +87,11 @@ impl Mm {
         Ok(child)
     }
 
+    /// Gives back copies that no child gets.
+    fn release_copies(&self, hot: &[Hot]) {
+        hot.iter().for_each(|h| self.frames.release(h.copy));
+    }
+
     /// Copies what was left to be copied.
     fn copy_late(&self, hot: &[Hot]) -> Result<()> {
         let file = self.frames.file();
@@ -96,7 +101,7 @@ impl Mm {
                 .copy_sparse(from, h.copy.offset, h.end - h.start)
                 .is_err()
             {
-                hot.iter().for_each(|h| self.frames.release(h.copy));
+                self.release_copies(hot);
                 return Err(Errno::ENOMEM);
             }
         }
@@ -143,7 +148,7 @@ impl Mm {
                     late: Some(p.offset),
                 }),
                 Err(e) => {
-                    hot.iter().for_each(|h| self.frames.release(h.copy));
+                    self.release_copies(hot);
                     return Err(e);
                 }
             }

@@ -37,13 +37,10 @@ impl Mm {
     /// Whether the guest can write to the page now without a fault that we would see.
     fn is_own(&self, page: u64) -> bool {
         let state = self.state.read();
-        let writable = state
-            .vmas
-            .find(page)
-            .is_some_and(|v| !v.shared() && v.prot.contains(MapProt::WRITE | MapProt::READ));
-        writable
+        let vma = state.vmas.find(page);
+        vma.is_some_and(|v| v.prot.contains(MapProt::READ))
             && !self.dropped.load(Ordering::Relaxed)
-            && state.pmas.find(page).is_some_and(|p| !p.tag)
+            && Self::own_page(&state, page).is_some()
     }
 
     /// Pages with areas, in order.

@@ -1,22 +1,18 @@
 //! `mseal(2)`: mappings that stay as they are.
 
-use abi::{Errno, PAGE_SIZE};
+use abi::Errno;
 
 use super::advise::Advice;
 use super::state::{Mm, State};
-use super::vma::{MapProt, Vma, VmaFlags, page_up};
+use super::vma::{MapProt, Vma, VmaFlags, page_span};
 use crate::Result;
 
 impl Mm {
     /// `mseal(2)`: mappings of the range can be neither removed, moved, replaced nor
     /// protected otherwise any more. `ENOMEM` and nothing done where there are holes.
     pub fn seal(&self, addr: u64, len: u64) -> Result<()> {
-        if !addr.is_multiple_of(PAGE_SIZE) {
-            return Err(Errno::EINVAL);
-        }
-        let len = page_up(len).ok_or(Errno::EINVAL)?;
-        let end = addr.checked_add(len).ok_or(Errno::EINVAL)?;
-        if len == 0 {
+        let end = page_span(addr, len)?;
+        if end == addr {
             return Ok(());
         }
         let mut state = self.state.write();

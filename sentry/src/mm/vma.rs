@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use abi::PAGE_SIZE;
+use abi::{Errno, PAGE_SIZE};
 use platform::Prot;
 
 use super::file_map::FileMap;
 use super::policy::MemPolicy;
+use crate::Result;
 
 bitflags::bitflags! {
     /// Protection of a mapping, in the bits of `mmap(2)`.
@@ -398,6 +399,16 @@ fn lower_bound(vma: &Vma, guard: u64) -> u64 {
 /// Rounds up to a page; `None` beyond the top.
 pub fn page_up(n: u64) -> Option<u64> {
     n.checked_next_multiple_of(PAGE_SIZE)
+}
+
+/// End of the whole pages that `len` bytes from the page `addr` on lie in; `EINVAL` for an
+/// address within a page and beyond the top.
+pub fn page_span(addr: u64, len: u64) -> Result<u64> {
+    if !addr.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL);
+    }
+    let end = page_up(len).and_then(|len| addr.checked_add(len));
+    end.ok_or(Errno::EINVAL)
 }
 
 /// Rounds down to a page.

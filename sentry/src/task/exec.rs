@@ -141,9 +141,11 @@ fn creds_for(old: &Creds, file: &Arc<File>) -> Result<(Creds, bool)> {
     let set_uid = (honour && attr.perm & 0o4000 != 0).then_some(attr.uid);
     // Set-group-id without group execute was mandatory locking, not a privilege.
     let set_gid = (honour && attr.perm & 0o2010 == 0o2010).then_some(attr.gid);
-    let caps = match inode.get_xattr(filecap::NAME) {
-        Ok(value) if !nosuid => FileCaps::parse(&value)?,
-        _ => None,
+    // Where the file gives nothing it need not be asked.
+    let value = (!nosuid).then(|| inode.get_xattr(filecap::NAME).ok());
+    let caps = match value.flatten() {
+        Some(value) => FileCaps::parse(&value)?,
+        None => None,
     };
     let new = old.after_exec(set_uid, set_gid, caps)?;
     let more = caps.is_some_and(|c| c.is_effective()) || new.permitted.0 & !new.ambient.0 != 0;

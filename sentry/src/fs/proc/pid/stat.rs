@@ -128,16 +128,12 @@ pub fn syscall(t: &Task) -> Result<Vec<u8>> {
     if !t.park.is_parked() {
         return Ok(b"running\n".to_vec());
     }
-    Ok(call_text(t))
+    own_syscall(t)
 }
 
 /// What [`syscall`] says to the thread itself, which is in the call that reads it.
 pub fn own_syscall(t: &Task) -> Result<Vec<u8>> {
-    Ok(call_text(t))
-}
-
-fn call_text(t: &Task) -> Vec<u8> {
     let call = *t.call.lock();
     let args: String = call.args.iter().map(|a| format!("{a:#x} ")).collect();
-    format!("{} {args}0x0 {:#x}\n", call.nr, call.ip).into_bytes()
+    Ok(format!("{} {args}0x0 {:#x}\n", call.nr, call.ip).into_bytes())
 }
