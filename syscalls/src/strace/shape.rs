@@ -1,7 +1,6 @@
 //! How an argument is printed where its type alone does not tell: by the call it belongs to,
 //! with the lengths in other arguments and the result at hand.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use abi::nr;
@@ -20,8 +19,12 @@ enum Shape {
     One(Names),
     /// Any of these.
     Any(Names),
-    /// One of the first, marked with any of the second, in the bits from the mask up.
-    Marked(Names, u64, Names),
+    /// The modes of `access(2)`.
+    Access,
+    /// The type of a socket, with its flags.
+    SocketType,
+    /// The operation of `futex(2)`, with its flags.
+    FutexOp,
     Hex,
     Octal,
     /// A mode that counts only where the flags in that argument create.
@@ -58,9 +61,9 @@ enum Shape {
 }
 
 use Shape::{
-    Address, Any, CloneFlags, CreateMode, Environment, EpollEvent, EpollReady, Hex, IoVec, Limit,
-    Marked, Octal, One, Pair, Poll, Received, Sent, SigAction, SigSet, Signal, Stat, Strings, Text,
-    Time, Uname, WaitStatus,
+    Access, Address, Any, CloneFlags, CreateMode, Environment, EpollEvent, EpollReady, FutexOp,
+    Hex, IoVec, Limit, Octal, One, Pair, Poll, Received, Sent, SigAction, SigSet, Signal,
+    SocketType, Stat, Strings, Text, Time, Uname, WaitStatus,
 };
 
 const OPEN_FEW: Shape = Any(names::OPEN_FEW);
@@ -73,8 +76,8 @@ fn of_files(nr: u32) -> &'static [(usize, Shape)] {
         nr::writev | nr::pwritev => &[(1, IoVec(2, false))],
         nr::open => &[(2, CreateMode(1))],
         nr::openat => &[(3, CreateMode(2))],
-        nr::access => &[(1, Any(names::ACCESS))],
-        nr::faccessat | nr::faccessat2 => &[(2, Any(names::ACCESS)), (3, Any(names::AT))],
+        nr::access => &[(1, Access)],
+        nr::faccessat | nr::faccessat2 => &[(2, Access), (3, Any(names::AT))],
         nr::stat | nr::lstat | nr::fstat => &[(1, Stat)],
         nr::newfstatat => &[(2, Stat), (3, Any(names::AT))],
         nr::statx => &[(2, Any(names::AT)), (3, Hex)],
@@ -97,11 +100,10 @@ fn of_files(nr: u32) -> &'static [(usize, Shape)] {
 }
 
 fn of_sockets(nr: u32) -> &'static [(usize, Shape)] {
-    const KIND: Shape = Marked(names::SOCK, 0xf, names::SOCK_FLAGS);
     const FAMILY: Shape = One(names::FAMILY);
     match nr {
-        nr::socket => &[(0, FAMILY), (1, KIND), (2, One(names::PROTOCOL))],
-        nr::socketpair => &[(0, FAMILY), (1, KIND), (3, Pair)],
+        nr::socket => &[(0, FAMILY), (1, SocketType), (2, One(names::PROTOCOL))],
+        nr::socketpair => &[(0, FAMILY), (1, SocketType), (3, Pair)],
         nr::connect | nr::bind => &[(1, Address(2))],
         nr::sendto => &[(1, Sent(2)), (3, Any(names::MSG)), (4, Address(5))],
         nr::recvfrom => &[(1, Received), (3, Any(names::MSG))],
@@ -115,7 +117,6 @@ fn of_sockets(nr: u32) -> &'static [(usize, Shape)] {
         nr::epoll_wait | nr::epoll_pwait => &[(1, EpollReady)],
         nr::poll => &[(0, Poll(1))],
         nr::ppoll => &[(0, Poll(1)), (2, Time(false)), (3, SigSet)],
-        nr::eventfd2 | nr::inotify_init1 => &[],
         _ => &[],
     }
 }
@@ -135,10 +136,7 @@ fn of_processes(nr: u32) -> &'static [(usize, Shape)] {
         nr::rt_sigprocmask => &[(0, One(names::MASK)), (1, SigSet), (2, SigSet)],
         nr::rt_sigsuspend | nr::rt_sigpending => &[(0, SigSet)],
         nr::rt_sigtimedwait => &[(0, SigSet), (2, Time(false))],
-        nr::futex => &[
-            (1, Marked(names::FUTEX, 0x7f, names::FUTEX_FLAGS)),
-            (4, Hex),
-        ],
+        nr::futex => &[(1, FutexOp), (4, Hex)],
         nr::arch_prctl => &[(0, One(names::ARCH)), (1, Hex)],
         nr::prctl => &[
             (0, One(names::PRCTL)),
@@ -202,16 +200,10 @@ fn text(shape: Shape, value: u64, call: &Call<'_>) -> Option<String> {
     match shape {
         One(names) => show::one(names, value),
         Any(names) => Some(show::any(names, value & 0xffff_ffff)),
-        Marked(names, mask, marks) => {
-            let mut text = show::one(names, value & mask)?;
-            let rest = value & 0xffff_ffff & !mask;
-            if rest == 128 && names.first() == names::FUTEX.first() {
-                text.push_str("_PRIVATE");
-            } else if rest != 0 {
-                let _ = write!(text, "|{}", show::any(marks, rest));
-            }
-            Some(text)
-        }
+        Access if value & 0xffff_ffff == 0 => Some("F_OK".to_owned()),
+        Access => Some(show::any(names::ACCESS, value & 0xffff_ffff)),
+        SocketType => show::marked(names::SOCK, 0xf, names::SOCK_FLAGS, value),
+        FutexOp => show::futex_op(value),
         Hex => Some(show::address(value)),
         Octal => Some(format!("{value:03o}")),
         CreateMode(_) => None,

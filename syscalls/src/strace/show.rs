@@ -42,14 +42,31 @@ pub fn one(names: Names, value: u64) -> Option<String> {
 
 /// Flags joined by `|`.
 pub fn any(names: Names, value: u64) -> String {
-    if value == 0 && names.first() == names::ACCESS.first() {
-        return "F_OK".to_owned();
-    }
     let set = names.iter().filter(|(v, _)| value & v == *v);
     let rest = set.clone().fold(value, |left, (v, _)| left & !v);
     let mut out = String::new();
     super::flags(set.map(|(_, n)| *n), rest, &mut out);
     out
+}
+
+/// One of `names` in the bits of `mask`, marked with any of `marks` in the others.
+pub fn marked(names: Names, mask: u64, marks: Names, value: u64) -> Option<String> {
+    let mut text = one(names, value & mask)?;
+    let rest = value & 0xffff_ffff & !mask;
+    if rest != 0 {
+        let _ = write!(text, "|{}", any(marks, rest));
+    }
+    Some(text)
+}
+
+/// The operation of `futex(2)`; one that is only private has a name of its own.
+pub fn futex_op(value: u64) -> Option<String> {
+    const OPERATION: u64 = 0x7f;
+    const PRIVATE: u64 = 0x80;
+    if value & 0xffff_ffff & !OPERATION == PRIVATE {
+        return Some(format!("{}_PRIVATE", one(names::FUTEX, value & OPERATION)?));
+    }
+    marked(names::FUTEX, OPERATION, names::FUTEX_FLAGS, value)
 }
 
 /// An address or `NULL`.
