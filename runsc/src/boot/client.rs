@@ -39,7 +39,7 @@ impl Client {
     /// The next reply; `None` when the sandbox has ended. A failure is an error.
     pub fn reply(&self) -> Result<Option<Reply>, Failure> {
         match message::receive::<Reply>(&self.0) {
-            Ok(Some((Reply::Failed(f), _))) => Err(Failure::new(f.code, f.message)),
+            Ok(Some((Reply::Failed(f), _))) => Err(f.into()),
             Ok(Some((reply, _))) => Ok(Some(reply)),
             Ok(None) => Ok(None),
             // The sandbox may end with our request unread.

@@ -9,9 +9,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
 
 use super::hold::{self, Signals};
-use super::message::{Failed, Reply, Request};
+use super::message::{Reply, Request};
 use super::sync::{Stage, Sync};
-use super::{Join, Plan, Stdio, gofer};
+use super::{Join, Plan, gofer};
 use crate::cli::Failure;
 use crate::jail::namespaces;
 use crate::sys;
@@ -25,13 +25,10 @@ pub fn run(plan: Plan, join: Join, listener: UnixListener, sync: Sync) -> ! {
     let code = match stages(plan, join, listener, &sync) {
         Ok(code) => code,
         Err(e) => {
-            let failed = Failed {
-                message: e.message,
-                code: e.code,
-            };
+            let code = e.code;
             // Nobody is left to tell when this fails: the command sees the end of the talk.
-            let _ = sync.report(&Stage::Failed(failed));
-            e.code
+            let _ = sync.report(&Stage::Failed(e.into()));
+            code
         }
     };
     sys::exit_now(code)
@@ -41,15 +38,7 @@ fn stages(plan: Plan, join: Join, listener: UnixListener, sync: &Sync) -> Result
     // The command has put us into the container's cgroup.
     sync.wait()?;
     nix::unistd::setsid()?;
-    // Labels only, for ps(1) and for tools that look for their own folder's processes.
-    let _ = nix::sys::prctl::set_name(c"runsc-member");
-    let root = plan.folder.parent().unwrap_or(&plan.folder);
-    sys::set_command_line(&format!(
-        "runsc-member --root {} {}: {}",
-        root.display(),
-        plan.guest.id,
-        plan.guest.process.args.join(" ")
-    ));
+    plan.show_as(c"runsc-member");
     namespaces::enter(&plan.namespaces, &plan.guest.hostname)?;
     sync.report(&Stage::Namespaces)?;
     sync.wait()?;
@@ -59,10 +48,7 @@ fn stages(plan: Plan, join: Join, listener: UnixListener, sync: &Sync) -> Result
 
     let mut fds: Vec<BorrowedFd<'_>> =
         vec![ends.session.as_fd(), ends.life.as_fd(), listener.as_fd()];
-    match &plan.stdio {
-        Stdio::Terminal(tty) => fds.push(tty.as_fd()),
-        Stdio::Files(files) => fds.extend(files.iter().map(AsFd::as_fd)),
-    }
+    fds.extend(plan.stdio.fds());
     fds.extend(plan.preserved.iter().map(AsFd::as_fd));
     let request = Request::Create {
         guest: Box::new(plan.guest),

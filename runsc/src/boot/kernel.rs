@@ -65,6 +65,7 @@ impl Lines {
 /// Looks at the host while there is still a /proc.
 pub fn host_info(plan: &Plan) -> HostInfo {
     let cpuinfo = std::fs::read("/proc/cpuinfo").unwrap_or_default();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let online = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
     let total = std::fs::read_to_string("/proc/meminfo")
         .ok()
@@ -72,8 +73,8 @@ pub fn host_info(plan: &Plan) -> HostInfo {
         .map_or(1 << 30, |kib| kib.saturating_mul(1024));
     HostInfo {
         cpuinfo,
-        vsyscall: vsyscall_line(),
-        vdso: vdso_image().unwrap_or_default().into(),
+        vsyscall: vsyscall_line(&maps),
+        vdso: vdso_image(&maps).unwrap_or_default().into(),
         cpus: plan.guest.cpus.map_or(online, |n| n.clamp(1, online)),
         memory: plan
             .guest
@@ -84,16 +85,14 @@ pub fn host_info(plan: &Plan) -> HostInfo {
 }
 
 /// The line of the vsyscall page, which guests reach as any program of the host does.
-fn vsyscall_line() -> String {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+fn vsyscall_line(maps: &str) -> String {
     let line = maps.lines().find(|l| l.ends_with("[vsyscall]"));
     line.map(|l| format!("{l}\n")).unwrap_or_default()
 }
 
 /// The host's vDSO as debuggers read it.
-fn vdso_image() -> Option<Vec<u8>> {
+fn vdso_image(maps: &str) -> Option<Vec<u8>> {
     use std::os::unix::fs::FileExt;
-    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
     let line = maps.lines().find(|l| l.ends_with("[vdso]"))?;
     let (start, end) = line.split_whitespace().next()?.split_once('-')?;
     let hex = |t| u64::from_str_radix(t, 16).ok();

@@ -19,8 +19,8 @@ pub const SENTRY_ID: u32 = 65_534;
 /// Makes a container, in a sandbox of its own or in the one it joins, and brings it to the
 /// point where its first process can start.
 ///
-/// `joined` is called with the pid of the leader (or holder) before it has done anything, and `hooked` once
-/// its namespaces exist. On a failure the leader is killed and reaped.
+/// `joined` is called with the pid of the leader (or holder) before it has done anything, and
+/// `hooked` once its namespaces exist. On a failure it is killed and reaped.
 pub fn launch(
     mut plan: Plan,
     joined: impl FnOnce(Pid) -> Result<(), Failure>,
@@ -82,7 +82,7 @@ fn follow(
             }
             Stage::Ready => return Ok(()),
             // Turned into an error by `next`.
-            Stage::Failed(f) => return Err(Failure::new(f.code, f.message)),
+            Stage::Failed(f) => return Err(f.into()),
         }
     }
 }

@@ -9,11 +9,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
 use anyhow::Context;
-use nix::sys::prctl;
 use nix::sys::signal::SigSet;
 
 use super::kernel::OomScore;
-use super::message::Failed;
 use super::sync::{Stage, Sync};
 use super::{Plan, Stdio, gofer, kernel, launch};
 use crate::cli::Failure;
@@ -35,13 +33,10 @@ pub fn run(plan: Plan, listener: UnixListener, sync: Sync) -> ! {
         Ok(never) => match never {},
         Err(e) => e,
     };
-    let failed = Failed {
-        message: e.message,
-        code: e.code,
-    };
+    let code = e.code;
     // Nobody is left to tell when this fails: the command sees the end of the talk.
-    let _ = sync.report(&Stage::Failed(failed));
-    sys::exit_now(e.code)
+    let _ = sync.report(&Stage::Failed(e.into()));
+    sys::exit_now(code)
 }
 
 fn stages(
@@ -52,16 +47,7 @@ fn stages(
     // The command has put us into the container's cgroup.
     sync.wait()?;
     nix::unistd::setsid()?;
-    // Labels only, for ps(1) and for tools that look for their own folder's processes.
-    let _ = prctl::set_name(c"runsc-sandbox");
-    let root = plan.folder.parent().unwrap_or(&plan.folder);
-    let title = format!(
-        "runsc-sandbox --root {} {}: {}",
-        root.display(),
-        plan.guest.id,
-        plan.guest.process.args.join(" ")
-    );
-    sys::set_command_line(&title);
+    plan.show_as(c"runsc-sandbox");
     if let Stdio::Terminal(tty) = &plan.stdio {
         // Refused for the caller's own terminal, whose sizes the caller forwards.
         let _ = sys::set_controlling_tty(tty.as_fd());

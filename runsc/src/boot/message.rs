@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Guest;
 use crate::bundle::process::GuestProcess;
+use crate::cli::Failure;
 use crate::sys::{self, WinSize};
 
 /// Largest frame: an environment of a few megabytes.
@@ -137,6 +138,21 @@ pub struct Failed {
     pub message: String,
     /// 127 for a missing program, 126 for one that cannot run, else 1.
     pub code: i32,
+}
+
+impl From<Failure> for Failed {
+    fn from(f: Failure) -> Failed {
+        Failed {
+            message: f.message,
+            code: f.code,
+        }
+    }
+}
+
+impl From<Failed> for Failure {
+    fn from(f: Failed) -> Failure {
+        Failure::new(f.code, f.message)
+    }
 }
 
 /// Sends a frame.

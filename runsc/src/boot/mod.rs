@@ -20,7 +20,8 @@ mod leader;
 pub mod message;
 mod sync;
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::LinuxNamespace;
@@ -33,6 +34,7 @@ use self::message::Share;
 use crate::bundle::mounts::{GuestDevice, GuestMount, HostRoot};
 use crate::bundle::process::GuestProcess;
 use crate::cli::args::NetworkMode;
+use crate::sys;
 
 /// Where a guest process's standard descriptors lead.
 #[derive(Debug)]
@@ -41,6 +43,16 @@ pub enum Stdio {
     Files([OwnedFd; 3]),
     /// A raw host terminal.
     Terminal(OwnedFd),
+}
+
+impl Stdio {
+    /// The terminal, or all three files.
+    pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Stdio::Files(files) => files.iter().map(AsFd::as_fd).collect(),
+            Stdio::Terminal(tty) => vec![tty.as_fd()],
+        }
+    }
 }
 
 /// A running sandbox that a container is made in.
@@ -131,13 +143,24 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Names this process for ps(1), and for tools that look for the processes of their own
+    /// folder: labels only.
+    fn show_as(&self, name: &CStr) {
+        let _ = nix::sys::prctl::set_name(name);
+        let root = self.folder.parent().unwrap_or(&self.folder);
+        sys::set_command_line(&format!(
+            "{} --root {} {}: {}",
+            name.to_string_lossy(),
+            root.display(),
+            self.guest.id,
+            self.guest.process.args.join(" ")
+        ));
+    }
+
     /// Numbers of all descriptors in it.
     pub fn descriptors(&self) -> Vec<i32> {
         let mut all: Vec<i32> = self.preserved.iter().map(AsRawFd::as_raw_fd).collect();
-        match &self.stdio {
-            Stdio::Files(files) => all.extend(files.iter().map(AsRawFd::as_raw_fd)),
-            Stdio::Terminal(tty) => all.push(tty.as_raw_fd()),
-        }
+        all.extend(self.stdio.fds().iter().map(AsRawFd::as_raw_fd));
         all.extend(self.trace.iter().map(|t| t.output.as_raw_fd()));
         all.extend(self.log.iter().map(AsRawFd::as_raw_fd));
         all.extend(self.pcap.iter().map(AsRawFd::as_raw_fd));

@@ -61,7 +61,7 @@ impl Sync {
     /// Command: the next stage, a failure being an error.
     pub fn next(&self) -> Result<Stage, Failure> {
         match message::receive::<Stage>(&self.0) {
-            Ok(Some((Stage::Failed(f), _))) => Err(Failure::new(f.code, f.message)),
+            Ok(Some((Stage::Failed(f), _))) => Err(f.into()),
             Ok(Some((stage, _))) => Ok(stage),
             Ok(None) => Err(Failure::new(1, "the sandbox ended while it was being made")),
             Err(e) => Err(e.into()),

@@ -186,10 +186,7 @@ fn start(
     stdio: &Stdio,
     preserved: &[OwnedFd],
 ) -> Result<(), Failure> {
-    let mut fds: Vec<_> = match stdio {
-        Stdio::Terminal(tty) => vec![tty.as_fd()],
-        Stdio::Files(files) => files.iter().map(AsFd::as_fd).collect(),
-    };
+    let mut fds = stdio.fds();
     fds.extend(preserved.iter().map(AsFd::as_fd));
     let process = Box::new(guest);
     client.send(&Request::Exec { process }, &fds)?;

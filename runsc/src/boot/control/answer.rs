@@ -13,23 +13,17 @@ use sentry::boot::{Container, OnExit, Shared};
 
 use super::{Connection, Control, FIRST, Served, Started};
 use crate::boot::kernel::{boot_failure, container_spec, ended, process_spec};
-use crate::boot::message::{self, Failed, ProcessRow, Reply, Request, Share};
+use crate::boot::message::{self, ProcessRow, Reply, Request, Share};
 use crate::boot::{Guest, Stdio};
 use crate::bundle::process::GuestProcess;
 use crate::cli::Failure;
 
 fn failed(message: &str) -> Reply {
-    Reply::Failed(Failed {
-        message: message.to_string(),
-        code: 1,
-    })
+    refused(Failure::new(1, message))
 }
 
 fn refused(f: Failure) -> Reply {
-    Reply::Failed(Failed {
-        message: f.message,
-        code: f.code,
-    })
+    Reply::Failed(f.into())
 }
 
 /// The guest's processes, as `ps` shows them.
