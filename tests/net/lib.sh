@@ -1,7 +1,7 @@
 # lib.sh: what the scripts of this folder share; they source it with `here` and `top` set.
 #
 # Makes two network namespaces, `$a` for the sandbox and `$b` for its peer, a work folder
-# `$w` and in it a root, empty or over `$lower`; removes all of it when the script ends.
+# `$w` and in it a root that is empty but for the peer; removes all of it when the script ends.
 runsc=${RUNSC:-$top/target/release/runsc}
 skip() { echo "SKIP $1"; exit 0; }
 [ "$(id -u)" = 0 ] || skip "not root"
@@ -19,16 +19,11 @@ cleanup() {
     ip netns del $a 2> /dev/null
     ip netns del $b 2> /dev/null
     ip netns del $m 2> /dev/null
-    mountpoint -q "$w/root" && umount -l "$w/root"
     rm -rf "$w"
 }
 trap cleanup EXIT
 gcc -O2 -static -o "$w/peer" "$here/peer.c" && gcc -O2 -o "$w/wire" "$here/wire.c" || exit 1
 mkdir -p "$w/root"
-if [ -n "${lower-}" ]; then
-    mkdir "$w/up" "$w/work"
-    mount -t overlay overlay -o "lowerdir=$lower,upperdir=$w/up,workdir=$w/work" "$w/root" || exit 1
-fi
 mkdir -p "$w/root/proc" "$w/root/tmp" && cp "$w/peer" "$w/root/peer"
 ip netns add $a 2> /dev/null && ip netns add $b && ip netns add $m || skip "no network namespaces"
 
@@ -71,15 +66,15 @@ for link in (b"eth0", b"x", b"y"):
 bundle() {
     dir=$(mktemp -d "$w/bundle.XXXXXX")
     "$runsc" spec --bundle "$dir" || return 1
-    python3 - "$dir/config.json" "$w/root" "$a" "${lower-}" "$@" << 'P'
+    python3 - "$dir/config.json" "$w/root" "$a" "$@" << 'P'
 import json, sys
-path, root, netns, lower, *args = sys.argv[1:]
+path, root, netns, *args = sys.argv[1:]
 c = json.load(open(path))
 c["process"]["terminal"] = False
 c["process"]["args"] = args
 c["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 70000, "hard": 70000}]
 c["process"]["env"] = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"]
-c["root"] = {"path": root, "readonly": not lower}
+c["root"] = {"path": root, "readonly": True}
 for caps in c["process"]["capabilities"].values():
     caps += ["CAP_" + c for c in """NET_RAW CHOWN DAC_OVERRIDE FOWNER FSETID SETGID SETUID
         SYS_CHROOT""".split() if "CAP_" + c not in caps]

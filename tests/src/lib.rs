@@ -80,6 +80,26 @@ pub fn run_script(script: &Path, args: &[&str], limit: Duration) -> Result<Outco
     Ok(Outcome { code, output })
 }
 
+/// Runs a script of the repository, which needs a runsc, and gives what it printed.
+///
+/// # Panics
+/// With all it printed, unless it ends with status 0 within the limit.
+#[must_use]
+pub fn passes(script: &str, args: &[&str], limit: Duration) -> String {
+    if let Err(why) = runsc() {
+        panic!("{why}");
+    }
+    let outcome = run_script(&top().join(script), args, limit).unwrap_or_else(|e| panic!("{e}"));
+    assert!(
+        outcome.code == Some(0),
+        "{script} {}: status {:?}\n{}",
+        args.join(" "),
+        outcome.code,
+        outcome.output
+    );
+    outcome.output
+}
+
 /// Reads a stream to its end in a thread.
 fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     thread::spawn(move || {

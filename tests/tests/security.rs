@@ -4,22 +4,15 @@
 //! to its normal end. `tests/security/run.sh MODE SEED` does the same by hand.
 #![forbid(unsafe_code)]
 
-use runsc_tests::{run_script, runsc, top};
+use runsc_tests::passes;
 use std::time::Duration;
 
 /// One container: `mode` with `seed`.
 fn wild(mode: &str, seed: &str) {
-    if let Err(why) = runsc() {
-        panic!("{why}");
-    }
-    let script = top().join("tests/security/run.sh");
-    let outcome = run_script(&script, &[mode, seed], Duration::from_secs(240))
-        .unwrap_or_else(|e| panic!("{e}"));
-    assert!(
-        outcome.code == Some(0),
-        "{mode} {seed}: status {:?}\n{}",
-        outcome.code,
-        outcome.output
+    let _ = passes(
+        "tests/security/run.sh",
+        &[mode, seed],
+        Duration::from_secs(240),
     );
 }
 
@@ -48,34 +41,24 @@ wild_tests! {
 }
 
 /// A script of `tests/security` that ends well within the time.
-fn passes(script: &str, args: &[&str]) {
-    if let Err(why) = runsc() {
-        panic!("{why}");
-    }
-    let path = top().join("tests/security").join(script);
-    let outcome =
-        run_script(&path, args, Duration::from_secs(120)).unwrap_or_else(|e| panic!("{e}"));
-    assert!(
-        outcome.code == Some(0),
-        "{script}: status {:?}\n{}",
-        outcome.code,
-        outcome.output
-    );
+fn ends_well(script: &str, args: &[&str]) {
+    let script = format!("tests/security/{script}");
+    let _ = passes(&script, args, Duration::from_secs(120));
 }
 
 #[test]
 fn no_byte_is_lost_under_load() {
-    passes("load.sh", &["8"]);
+    ends_well("load.sh", &["8"]);
 }
 
 #[test]
 fn no_byte_is_lost_by_stops_and_freezes() {
     for seed in ["1", "2", "3"] {
-        passes("shake.sh", &["8", seed]);
+        ends_well("shake.sh", &["8", seed]);
     }
 }
 
 #[test]
 fn a_slow_gofer_delays_nobody_else() {
-    passes("slow.sh", &[]);
+    ends_well("slow.sh", &[]);
 }
