@@ -337,6 +337,36 @@ case_strace() {
     grep -qE 'WIFEXITED\(s\) && WEXITSTATUS\(s\) == 0' "$w/o" || fail "no status of a child"
 }
 
+case_install() {
+    local client file
+    for client in docker containerd podman; do
+        file=$w/$client
+        rs install --client "$client" --config-file "$file" --runtime mine --default > /dev/null; is $? 0
+        grep -q "$runsc" "$file" || fail "$client: the program is not named"
+        cp "$file" "$w/first"
+        rs install --client "$client" --config-file "$file" --runtime mine > /dev/null; is $? 0
+        cmp -s "$w/first" "$file" || fail "$client: not the same when done again"
+        like "$(rs install --client "$client" --config-file "$file" --runtime mine --path /bin/true 2>&1)" '--clobber'
+        rs install --client "$client" --config-file "$file" --runtime mine --path /bin/true --clobber > /dev/null; is $? 0
+        grep -q "$runsc" "$file" && fail "$client: the old program is still named"
+        rs uninstall --client "$client" --config-file "$file" --runtime mine > /dev/null; is $? 0
+        grep -q mine "$file" && fail "$client: something is left"
+        like "$(rs uninstall --client "$client" --config-file "$file" --runtime mine)" 'no runtime mine'
+    done
+    echo '{' > "$w/bad"
+    like "$(rs install --config-file "$w/bad" 2>&1)" "install failed: $w/bad"
+    is "$(cat "$w/bad")" '{'
+}
+
+case_doctor() {
+    local out
+    out=$(rs doctor); is $? 0
+    like "$out" 'ok +trial'
+    like "$out" 'ok +platform'
+    rs doctor --format json | python3 -c 'import json,sys; all=json.load(sys.stdin); assert all[-1]["status"] == "ok", all' ||
+        fail "no JSON"
+}
+
 # What must not be left: processes, mounts, state.
 leftovers() {
     local i

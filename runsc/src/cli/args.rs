@@ -129,6 +129,12 @@ pub enum Command {
     Features,
     /// Run a command over the host's root, read-only under a memory overlay
     Do(DoArgs),
+    /// Tell Docker, containerd or Podman of this runtime
+    Install(InstallArgs),
+    /// Take back what install told
+    Uninstall(UninstallArgs),
+    /// Check whether this host can run sandboxes, and which clients know the runtime
+    Doctor(DoctorArgs),
     /// Not supported: always fails
     Checkpoint(RefusedArgs),
     /// Not supported: always fails
@@ -427,6 +433,71 @@ pub struct UpdateArgs {
     /// Container id
     #[arg(value_name = "CONTAINER-ID")]
     pub id: String,
+}
+
+/// Which client's configuration, and under what name: for `install` and `uninstall`.
+#[derive(Clone, Debug, Args)]
+pub struct ClientArgs {
+    /// Whose configuration to change
+    #[arg(long, value_enum, default_value = "docker")]
+    pub client: Client,
+    /// The name clients call the runtime by
+    #[arg(long, value_name = "NAME", default_value = "runsc")]
+    pub runtime: String,
+    /// Configuration file (default: the client's usual one)
+    #[arg(long, value_name = "FILE", alias = "config_file")]
+    pub config_file: Option<PathBuf>,
+}
+
+/// A program that calls OCI runtimes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lowercase")]
+pub enum Client {
+    /// /etc/docker/daemon.json
+    Docker,
+    /// /etc/containerd/config.toml
+    Containerd,
+    /// /etc/containers/containers.conf
+    Podman,
+}
+
+/// `install`.
+#[derive(Clone, Debug, Args)]
+pub struct InstallArgs {
+    /// What `uninstall` takes too.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// The runtime's program (default: this one)
+    #[arg(long, value_name = "FILE")]
+    pub path: Option<PathBuf>,
+    /// Make it the client's default runtime
+    #[arg(long)]
+    pub default: bool,
+    /// Replace an entry of that name that calls another program
+    #[arg(long)]
+    pub clobber: bool,
+    /// Options the client gives the runtime before every command
+    #[arg(value_name = "RUNTIME-OPTIONS", last = true)]
+    pub options: Vec<String>,
+}
+
+/// `uninstall`.
+#[derive(Clone, Debug, Args)]
+pub struct UninstallArgs {
+    /// What `install` takes too.
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// table or json
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    pub format: String,
+    /// Leave out the trial run of a sandbox
+    #[arg(long)]
+    pub no_run: bool,
 }
 
 /// Commands that are refused.

@@ -7,10 +7,12 @@
 pub mod args;
 mod create;
 mod delete;
+mod doctor;
 mod events;
 mod exec;
 mod features;
 mod host_do;
+mod install;
 mod kill;
 mod list;
 mod pause;
@@ -183,6 +185,9 @@ fn dispatch(app: &App, command: args::Command) -> Outcome {
         C::Spec(a) => spec::spec(&a),
         C::Features => features::features(),
         C::Do(a) => host_do::host_do(app, &a),
+        C::Install(a) => install::install(app, &a),
+        C::Uninstall(a) => install::uninstall(app, &a),
+        C::Doctor(a) => doctor::doctor(app, &a),
         C::Checkpoint(_) => Err(Failure::new(1, "checkpoint is not supported")),
         C::Restore(_) => Err(Failure::new(1, "restore is not supported")),
     }
