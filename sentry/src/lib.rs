@@ -22,6 +22,7 @@ pub mod kernel;
 pub mod load;
 pub mod mm;
 pub mod net;
+pub mod profile;
 pub mod ptrace;
 pub mod retry;
 pub mod seccomp;

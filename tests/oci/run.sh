@@ -358,6 +358,14 @@ case_install() {
     is "$(cat "$w/bad")" '{'
 }
 
+case_profile() {
+    config /bin/sh -c 'for i in 1 2 3; do cat /etc/passwd > /dev/null; done'
+    timeout 30 "$runsc" --root "$w/state" --profile "$w/p" run --bundle "$w" a; is $? 0
+    grep -qE '^call +stops +total ms +guest +decode +handler +memory +gofer +resume +after$' "$w/p" || fail "no head"
+    grep -qE '^openat +[1-9][0-9]* ' "$w/p" || fail "no openat"
+    grep -qE '^execve +[34] ' "$w/p" || fail "not three programs"
+}
+
 case_doctor() {
     local out
     out=$(rs doctor); is $? 0

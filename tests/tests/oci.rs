@@ -17,7 +17,7 @@ macro_rules! cases {
 
 cases! {
     run bad_bundle bad_program life killed detach exec pause config files spec strace
-    hooks update ignore_cgroups namespaces joins seccomp install doctor
+    hooks update ignore_cgroups namespaces joins seccomp install doctor profile
 }
 
 #[test]

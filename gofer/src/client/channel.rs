@@ -161,6 +161,20 @@ impl State {
     }
 }
 
+/// Is told when a thread waits for a reply.
+pub trait Waits: Send + Sync {
+    /// The calling thread begins to wait.
+    fn begin(&self);
+    /// It has its reply.
+    fn end(&self);
+}
+
+impl std::fmt::Debug for dyn Waits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waits")
+    }
+}
+
 /// The socket and who waits on it.
 #[derive(Debug)]
 pub struct Channel {
@@ -168,22 +182,35 @@ pub struct Channel {
     next_id: AtomicU64,
     state: Mutex<State>,
     buffer: Mutex<Box<[u8]>>,
+    waits: Option<Arc<dyn Waits>>,
 }
 
 impl Channel {
     /// Nothing is sent yet.
-    pub fn new(sock: OwnedFd) -> Channel {
+    pub fn new(sock: OwnedFd, waits: Option<Arc<dyn Waits>>) -> Channel {
         Channel {
             sock,
             next_id: AtomicU64::new(1),
             state: Mutex::new(State::default()),
             buffer: Mutex::new(vec![0; MESSAGE_MAX].into()),
+            waits,
         }
     }
 
     /// Asks and waits. `EIO` once the gofer is gone or has broken the protocol.
     pub fn call(&self, call: &Call<'_>) -> Outcome {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        if let Some(waits) = &self.waits {
+            waits.begin();
+        }
+        let outcome = self.ask(id, call);
+        if let Some(waits) = &self.waits {
+            waits.end();
+        }
+        outcome
+    }
+
+    fn ask(&self, id: u64, call: &Call<'_>) -> Outcome {
         let mut message = Vec::with_capacity(512);
         call.encode(id, &mut message);
         let slot = Arc::new(Slot::default());

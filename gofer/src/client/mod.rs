@@ -12,6 +12,7 @@ mod events;
 pub mod file;
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use abi::Errno;
 use parking_lot::Mutex;
@@ -22,6 +23,7 @@ use crate::proto::{Call, Handle, VERSION};
 use channel::Channel;
 
 pub use crate::proto::call::{NewFile as NewFileAttr, RenameFlags};
+pub use channel::Waits;
 pub use events::{WatchEvent, WatchKind};
 
 /// What a descriptor is wanted for.
@@ -98,7 +100,12 @@ impl Client {
     ///
     /// `EIO` when the other end is not such a gofer.
     pub fn new(sock: OwnedFd) -> Result<Client, Errno> {
-        let channel = Channel::new(sock);
+        Client::watched(sock, None)
+    }
+
+    /// The same; `waits` is told of each time a thread waits.
+    pub fn watched(sock: OwnedFd, waits: Option<Arc<dyn Waits>>) -> Result<Client, Errno> {
+        let channel = Channel::new(sock, waits);
         channel.call(&Call::Hello { version: VERSION })?;
         let events = channel.call(&Call::Events)?.fd.ok_or(Errno::EIO)?;
         Ok(Client {

@@ -17,6 +17,7 @@ use sentry::boot::{Container, Shared};
 use sentry::creds::{CapSet, Creds};
 use sentry::kernel::{HostInfo, Kernel, KernelConfig};
 use sentry::task::limits::Resource;
+use sentry::task::run::Dispatcher;
 use sentry::time::clock::HostClock;
 use sentry::trace::{LineSink, Tracer};
 
@@ -25,6 +26,7 @@ use super::{Guest, Plan, Stdio, Trace, control, gofer};
 use crate::bundle::mounts::{GuestMount, MountKind};
 use crate::bundle::process::GuestProcess;
 use crate::cli::Failure;
+use crate::debug::profile::Report;
 use crate::jail::filter;
 use crate::net::client::Client;
 use crate::sys::{self, WinSize};
@@ -177,16 +179,23 @@ pub fn make(
         let sink: Arc<dyn LineSink> = Arc::new(Lines(trace));
         Arc::new(syscalls::strace::Strace::new(sink)) as Arc<dyn Tracer>
     });
+    let profile = plan.profile.take().map(Report::new);
+    let table: &'static dyn Dispatcher = Box::leak(Box::new(syscalls::Table::default()));
+    let (platform, dispatcher) = match &profile {
+        Some(report) => report.around(platform, table),
+        None => (platform, table),
+    };
     let kernel = Kernel::new(KernelConfig {
         host,
         platform,
         memory: Arc::new(memory),
         clock: Arc::new(HostClock),
-        dispatcher: Box::leak(Box::new(syscalls::Table::default())),
+        dispatcher,
         tracer,
     });
-    let client =
-        ::gofer::Client::new(ends.session).map_err(|e| anyhow::anyhow!("greet the gofer: {e}"))?;
+    let waits = profile.as_ref().map(Report::waits);
+    let client = ::gofer::Client::watched(ends.session, waits)
+        .map_err(|e| anyhow::anyhow!("greet the gofer: {e}"))?;
     start_threads(&kernel, workers)?;
     let pcap = plan.pcap.take();
     let container = Container::create(
@@ -194,7 +203,12 @@ pub fn make(
         Arc::new(client),
         container_spec(plan.guest, plan.stdio, plan.preserved),
         &Shared::default(),
-        Box::new(|status| sys::exit_now(ended(status).code())),
+        Box::new(move |status| {
+            if let Some(report) = &profile {
+                report.write();
+            }
+            sys::exit_now(ended(status).code())
+        }),
     )
     .map_err(boot_failure)?;
     if let Some(file) = pcap {

@@ -138,6 +138,8 @@ pub struct Plan {
     pub network: NetworkMode,
     /// Record of all frames.
     pub pcap: Option<OwnedFd>,
+    /// Where the time of system calls goes is written here at the end.
+    pub profile: Option<OwnedFd>,
     /// The sandbox whose kernel it joins; `None` for one of its own.
     pub join: Option<Join>,
 }
@@ -164,6 +166,7 @@ impl Plan {
         all.extend(self.trace.iter().map(|t| t.output.as_raw_fd()));
         all.extend(self.log.iter().map(AsRawFd::as_raw_fd));
         all.extend(self.pcap.iter().map(AsRawFd::as_raw_fd));
+        all.extend(self.profile.iter().map(AsRawFd::as_raw_fd));
         all
     }
 }

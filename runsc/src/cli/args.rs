@@ -69,6 +69,9 @@ pub struct Global {
     /// File for the trace (default: stderr)
     #[arg(long, value_name = "FILE")]
     pub strace_log: Option<PathBuf>,
+    /// Measure where the time of system calls goes, and write it to this file at the end
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
     /// Print the version
     #[arg(long, short = 'v', action = ArgAction::SetTrue)]
     pub version: bool,

@@ -235,7 +235,8 @@ fn plan(
         log: log_fd(app, surroundings.foreground)?,
         debug: app.global.debug,
         network: app.global.network,
-        pcap: pcap(app)?,
+        pcap: created(app.global.pcap.as_deref())?,
+        profile: created(app.global.profile.as_deref())?,
         join: join::find(app, bundle)?,
     })
 }
@@ -292,8 +293,9 @@ fn guest(
     })
 }
 
-fn pcap(app: &App) -> Result<Option<OwnedFd>, Failure> {
-    let Some(path) = &app.global.pcap else {
+/// A file that is written anew, if one is wanted.
+fn created(path: Option<&Path>) -> Result<Option<OwnedFd>, Failure> {
+    let Some(path) = path else {
         return Ok(None);
     };
     let file = std::fs::File::create(path)
