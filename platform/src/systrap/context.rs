@@ -60,6 +60,8 @@ enum Phase {
     Posted,
     /// Stopped in the doorbell: a whole frame at this offset of the area.
     HeldFrame { id: u64, at: u64 },
+    /// The same, with a bell that was heard without the host.
+    HeldBell { at: u64 },
     /// Guest code runs.
     Run,
     /// The host thread is gone, or its stub.
@@ -70,7 +72,7 @@ impl Phase {
     /// Where the frame is, at a stop that has one.
     fn frame(self) -> Option<u64> {
         match self {
-            Self::HeldFrame { at, .. } => Some(at),
+            Self::HeldFrame { at, .. } | Self::HeldBell { at } => Some(at),
             Self::Born { go: false } => Some(AREA_BIRTH),
             Self::Born { go: true }
             | Self::HeldCall { .. }
@@ -282,11 +284,16 @@ impl Thread {
             self.born(&mut state, notif, go);
             return None;
         }
-        if state.phase == Phase::Posted && notif.pid == state.tid.cast_unsigned() {
+        let own = notif.pid == state.tid.cast_unsigned();
+        if own && self.is_bellwait(notif) {
+            self.bell_waits(&mut state, notif);
+            return None;
+        }
+        if own && state.phase == Phase::Posted {
             self.notified_posted(&mut state, notif);
             return None;
         }
-        if state.phase != Phase::Run || notif.pid != state.tid.cast_unsigned() {
+        if state.phase != Phase::Run || !own {
             self.stub.kill();
             return None;
         }
@@ -295,18 +302,13 @@ impl Thread {
         }
         state.irq = false;
         state.entrusted = Entrusted::No;
+        state.posting.notified();
         if let Some(at) = self.doorbell_frame(notif) {
-            self.set_phase(&mut state, Phase::HeldFrame { id: notif.id, at });
-            self.leave_posting(&mut state, at);
-            if state.exiting {
-                self.end(&mut state);
-                return None;
-            }
-            return Some(self.frame_exit(notif, at));
+            let phase = Phase::HeldFrame { id: notif.id, at };
+            return self.framed(&mut state, phase, &notif.args, at);
         }
         self.set_phase(&mut state, held_call(notif));
         state.posting.answer = None;
-        state.posting.notified();
         if state.exiting {
             self.end(&mut state);
             return None;
@@ -320,6 +322,21 @@ impl Thread {
             args: notif.args,
             ip: notif.ip,
         })
+    }
+
+    /// The thread has rung, and its frame is at `at`: what to report, if anything.
+    fn framed(&self, state: &mut State, phase: Phase, args: &[u64; 6], at: u64) -> Option<Exit> {
+        state.posting.heard = None;
+        self.set_phase(state, phase);
+        let fetched = self.leave_posting(state, at);
+        if state.exiting {
+            self.end(state);
+            return None;
+        }
+        if fetched {
+            return Some(Exit::Interrupted);
+        }
+        Some(self.frame_exit(args, at))
     }
 
     /// The frame with which the handler rang the doorbell, if that is what it is.
@@ -356,10 +373,10 @@ impl Thread {
     }
 
     /// Decodes a doorbell. Everything here is guest data.
-    fn frame_exit(&self, notif: &Notif, at: u64) -> Exit {
-        let signo = i32::try_from(notif.arg(1)).unwrap_or(0);
-        let (cr2, error, trap) = (notif.arg(2), notif.arg(3), notif.arg(4));
-        let code = (notif.arg(5) & 0xffff_ffff) as u32;
+    fn frame_exit(&self, args: &[u64; 6], at: u64) -> Exit {
+        let [_, signo, cr2, error, trap, code] = *args;
+        let signo = i32::try_from(signo).unwrap_or(0);
+        let code = (code & 0xffff_ffff) as u32;
         let window = self.core.control.window();
         const PAGE_FAULT: u64 = 14;
         match signo {
@@ -436,10 +453,14 @@ impl Thread {
     }
 
     fn before_reply(&self, state: &mut State) {
-        self.move_worker(state);
         if state.irq {
             self.signal(state);
         }
+        self.leave_hold(state);
+    }
+
+    fn leave_hold(&self, state: &mut State) {
+        self.move_worker(state);
         self.set_phase(state, Phase::Run);
         state.posting.resumed();
     }
@@ -518,6 +539,10 @@ impl Thread {
     fn end(&self, state: &mut State) {
         let _ = match state.phase {
             Phase::HeldFrame { .. } => self.reply(state, DIE),
+            Phase::HeldBell { .. } => {
+                self.answer_bell(state, DIE);
+                Ok(())
+            }
             Phase::HeldCall { id, nr, .. } if i64::from(nr) == libc::SYS_exit => {
                 self.pass_through(state, id)
             }
@@ -592,6 +617,16 @@ impl Context for Handle {
                 thread.reply(&mut state, 0)
             }
             (Phase::HeldFrame { .. }, Resume::Regs) => thread.reply(&mut state, 0),
+            (Phase::HeldBell { at }, Resume::Return(value)) => {
+                let window = thread.core.control.window();
+                thread.area.set_rax(window, at, value.cast_unsigned());
+                thread.answer_bell(&mut state, 0);
+                Ok(())
+            }
+            (Phase::HeldBell { .. }, Resume::Regs) => {
+                thread.answer_bell(&mut state, 0);
+                Ok(())
+            }
             (Phase::Posted, Resume::Return(value)) => {
                 thread.answer(&mut state, value);
                 Ok(())
@@ -654,9 +689,10 @@ impl Context for Handle {
         match state.phase {
             Phase::Gone | Phase::Born { .. } => {}
             Phase::Run => thread.signal_running(&mut state),
-            Phase::HeldCall { .. } | Phase::HeldFrame { .. } | Phase::Posted => {
-                thread.end(&mut state);
-            }
+            Phase::HeldCall { .. }
+            | Phase::HeldFrame { .. }
+            | Phase::HeldBell { .. }
+            | Phase::Posted => thread.end(&mut state),
         }
     }
 

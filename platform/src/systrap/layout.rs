@@ -88,6 +88,19 @@ pub mod post {
     pub const FLAGS: u64 = 72;
     /// The call's result.
     pub const RESULT: u64 = 128;
+    /// Where a bell stands, one of the values below (`u32`).
+    pub const BELL: u64 = 76;
+    /// The doorbell's six arguments.
+    pub const BELL_ARGS: u64 = 192;
+    /// The doorbell's result (`u32`).
+    pub const BELL_RESULT: u64 = 136;
+
+    /// The signal handler rings; may be withdrawn by it.
+    pub const RUNG: u32 = 1;
+    /// A worker serves the bell.
+    pub const HEARD: u32 = 2;
+    /// The result is there.
+    pub const ANSWERED: u32 = 3;
 
     /// Nothing is posted.
     pub const FREE: u32 = 0;
@@ -101,6 +114,8 @@ pub mod post {
     pub const WAIT: u32 = 4;
     /// The guest shall make the call itself.
     pub const REFUSED: u32 = 5;
+    /// The result is there, and the guest shall stop with its registers before it takes it.
+    pub const FETCH: u32 = 6;
     /// How often the guest looks before it withdraws or waits in the kernel.
     pub const LOOKS: u32 = 1500;
 }

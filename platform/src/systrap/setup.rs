@@ -303,7 +303,11 @@ fn make_core(config: &Config, base: u64) -> Result<(Arc<Core>, Vec<Piece>), Plat
         cpu_count: numbers.len(),
         running: AtomicUsize::new(0),
         spinning: AtomicUsize::new(0),
-        unposted: [config.trap, config.enter].concat(),
+        unposted: [config.trap, config.enter]
+            .concat()
+            .into_iter()
+            .filter(|&nr| nr != libc::SYS_rt_sigreturn as u32)
+            .collect(),
         workers,
         keeper,
         ended: AtomicBool::new(false),

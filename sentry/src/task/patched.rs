@@ -30,11 +30,13 @@ impl Task {
     }
 
     /// Whether sites of this call may be patched: nobody wants to see them all, and it needs
-    /// neither the registers nor the host thread.
+    /// not the host thread, nor the registers (but for `rt_sigreturn`, whose sites are worth
+    /// it even though they are fetched).
     pub(crate) fn may_patch(&self, nr: u64) -> bool {
         let is = |n: &u32| u64::from(*n) == nr;
         let seen = self.kernel.tracer.is_some() || self.call_is_watched(nr);
-        !seen && !TRAPPED.iter().any(is) && !ON_HOST_THREAD.iter().any(is)
+        let plain = !TRAPPED.iter().any(is) || nr == u64::from(abi::nr::rt_sigreturn);
+        !seen && plain && !ON_HOST_THREAD.iter().any(is)
     }
 
     /// Moves a thread that was stopped in a thunk to where it stands in its program. Called

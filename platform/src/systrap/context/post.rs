@@ -11,6 +11,7 @@
 //!
 //! Everything in the page is guest data, read once. Neighbours: `stub` (the guest's side).
 
+use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -46,7 +47,9 @@ const EFLAGS: u64 = 17;
 pub struct Posting {
     /// The result of the posted call served last, while the guest may not have taken it.
     pub answer: Option<i64>,
-    /// Calls by notification in short order.
+    /// The result of the bell answered last, while the guest may not have taken it.
+    pub heard: Option<i64>,
+    /// Stops by notification in short order.
     streak: u32,
     /// How many open a session.
     needed: u32,
@@ -62,6 +65,7 @@ impl Default for Posting {
     fn default() -> Self {
         Self {
             answer: None,
+            heard: None,
             streak: 0,
             needed: STREAK,
             resumed: None,
@@ -72,7 +76,7 @@ impl Default for Posting {
 }
 
 impl Posting {
-    /// A call came by notification.
+    /// A call or a bell came by notification.
     pub fn notified(&mut self) {
         let now = Instant::now();
         let since = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
@@ -159,8 +163,13 @@ impl Session {
     pub fn look(&mut self) -> Look {
         let window = self.thread.core.control.window();
         for _ in 0..LOOKS {
-            if window.get32(self.thread.post_at(post::STATE)) == post::POSTED {
-                return match self.thread.take_post(self.worker) {
+            let rung = window.get32(self.thread.post_at(post::BELL)) == post::RUNG;
+            if rung || window.get32(self.thread.post_at(post::STATE)) == post::POSTED {
+                let taken = match rung {
+                    true => self.thread.take_bell(self.worker),
+                    false => self.thread.take_post(self.worker),
+                };
+                return match taken {
                     Some(exit) => {
                         self.served = self.served.saturating_add(1);
                         self.fresh = true;
@@ -287,13 +296,68 @@ impl Thread {
         })
     }
 
-    /// Gives the result of the posted call in hand; the guest runs.
-    pub(super) fn answer(&self, state: &mut State, value: i64) {
+    /// Hears the bell that the guest's signal handler has rung.
+    fn take_bell(&self, worker: WorkerId) -> Option<Exit> {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Run || state.exiting || state.worker != worker {
+            return None;
+        }
+        let window = self.core.control.window();
+        if !window.cas32(self.post_at(post::BELL), post::RUNG, post::HEARD) {
+            return None;
+        }
+        let mut args = [0; 6];
+        for (arg, offset) in args.iter_mut().zip((post::BELL_ARGS..).step_by(8)) {
+            *arg = window.get64(self.post_at(offset));
+        }
+        let Some(at) = self.area.frame_at(args[0]) else {
+            self.stub.kill();
+            return None;
+        };
+        state.irq = false;
+        state.entrusted = Entrusted::No;
+        self.framed(&mut state, Phase::HeldBell { at }, &args, at)
+    }
+
+    /// Answers the bell in hand; the guest runs.
+    pub(super) fn answer_bell(&self, state: &mut State, value: i64) {
         self.before_reply(state);
+        state.posting.heard = Some(value);
+        let window = self.core.control.window();
+        let result = (value & 0xffff_ffff) as u32;
+        window.set32(self.post_at(post::BELL_RESULT), result);
+        window.set32(self.post_at(post::BELL), post::ANSWERED);
+    }
+
+    /// Whether the guest waits in the kernel for the answer of a bell that was heard.
+    pub(super) fn is_bellwait(&self, notif: &Notif) -> bool {
+        notif.nr == WAITBELL.cast_signed()
+            && notif.ip == self.core.layout.base + self.core.entries.bellwait_ip
+    }
+
+    /// It does: its frame is held by the notification from now on, unless the answer is there.
+    pub(super) fn bell_waits(&self, state: &mut State, notif: &Notif) {
+        match (state.phase, state.posting.heard.take()) {
+            (Phase::HeldBell { at }, _) => {
+                self.set_phase(state, Phase::HeldFrame { id: notif.id, at });
+            }
+            (Phase::Run, Some(value)) => {
+                // A thread that died meanwhile hangs up.
+                let _ = raw::notif_return(self.listener.as_fd(), notif.id, value);
+            }
+            _ => self.stub.kill(),
+        }
+    }
+
+    /// Gives the result of the posted call in hand; the guest runs, or, where it is to be
+    /// interrupted, stops with its registers by itself.
+    pub(super) fn answer(&self, state: &mut State, value: i64) {
+        self.leave_hold(state);
         state.posting.answer = Some(value);
         let window = self.core.control.window();
         window.set64(self.post_at(post::RESULT), value.cast_unsigned());
-        window.set32(self.post_at(post::STATE), post::DONE);
+        let how = if state.irq { post::FETCH } else { post::DONE };
+        window.set32(self.post_at(post::STATE), how);
     }
 
     /// Has the guest make the posted call in hand itself.
@@ -383,27 +447,27 @@ impl Thread {
     }
 
     /// Moves a thread whose frame at `at` stands in the posting code to where it stands in
-    /// its own program.
-    pub(super) fn leave_posting(&self, state: &mut State, at: u64) {
+    /// its own program. Whether it stopped there because its registers were wanted.
+    pub(super) fn leave_posting(&self, state: &mut State, at: u64) -> bool {
         let (core, window) = (&self.core, self.core.control.window());
         let ip = self.area.reg(window, at, RIP);
-        let Some(offset) = ip.checked_sub(core.layout.base) else {
-            return;
-        };
         let e = &core.entries;
+        let offset = ip.wrapping_sub(core.layout.base);
         if offset < e.post || offset >= e.post_end {
-            return;
+            return false;
         }
         let r11 = self.area.reg(window, at, R11);
         if offset == e.post_out || offset == e.post_back {
-            return self.area.set_reg(window, at, RIP, r11);
+            self.area.set_reg(window, at, RIP, r11);
+            return false;
         }
         if offset < e.posting {
-            return self.area.set_reg(window, at, RIP, r11.wrapping_sub(2));
+            self.area.set_reg(window, at, RIP, r11.wrapping_sub(2));
+            return false;
         }
         let page = |offset| window.get64(self.post_at(offset));
         let ret = page(post::RET);
-        let done = window.get32(self.post_at(post::STATE)) == post::DONE;
+        let done = [post::DONE, post::FETCH].contains(&window.get32(self.post_at(post::STATE)));
         let answer = state.posting.answer.filter(|_| done);
         let (ip, rax) = match answer {
             Some(value) => (ret, value.cast_unsigned()),
@@ -413,5 +477,6 @@ impl Thread {
         self.area.set_reg(window, at, RAX, rax);
         window.set32(self.post_at(post::STATE), post::FREE);
         state.posting.answer = None;
+        offset == e.fetch
     }
 }

@@ -229,10 +229,47 @@ global_asm!(
     "mov rdx, [rdi + 216]",
     "mov r10, [rdi + 192]",
     "mov r8, [rdi + 200]",
+    // Where a worker looks for calls, it looks for bells too.
+    "cmp qword ptr [rip + systrap_stub_start + {post_word}], 0",
+    "je 53f",
+    "lea rcx, [rip + systrap_stub_start + {post}]",
+    "mov [rcx + {bell_args}], rdi",
+    "mov [rcx + {bell_args} + 8], rsi",
+    "mov [rcx + {bell_args} + 16], rdx",
+    "mov [rcx + {bell_args} + 24], r10",
+    "mov [rcx + {bell_args} + 32], r8",
+    "mov [rcx + {bell_args} + 40], r9",
+    "mov dword ptr [rcx + {bell}], {rung}",
+    "mov r11d, {post_looks}",
+    "51:",
+    "cmp dword ptr [rcx + {bell}], {answered}",
+    "je 54f",
+    "pause",
+    "dec r11d",
+    "jnz 51b",
+    // Nobody came in time: withdraw, or wait in the kernel if it was heard meanwhile.
+    "mov eax, {rung}",
+    "xor r11d, r11d",
+    "lock cmpxchg [rcx + {bell}], r11d",
+    "jz 53f",
+    "cmp eax, {answered}",
+    "je 54f",
+    "mov eax, {waitbell}",
+    "syscall",
+    ".globl systrap_stub_bellwait_ip",
+    "systrap_stub_bellwait_ip:",
+    "mov dword ptr [rip + systrap_stub_start + {post} + {bell}], 0",
+    "jmp 55f",
+    "53:",
     "mov eax, {doorbell}",
     "syscall",
     ".globl systrap_stub_doorbell_ip",
     "systrap_stub_doorbell_ip:",
+    "jmp 55f",
+    "54:",
+    "mov eax, [rcx + {bell_result}]",
+    "mov dword ptr [rcx + {bell}], 0",
+    "55:",
     "test eax, eax",
     "jnz 60f",
     "add rsp, 8",
@@ -287,6 +324,8 @@ global_asm!(
     "cmp eax, {post_done}",
     "je 84f",
     "82:",
+    "cmp eax, {post_fetch}",
+    "je 86f",
     "cmp eax, {post_refused}",
     "je 85f",
     "mov eax, {waitbell}",
@@ -296,6 +335,8 @@ global_asm!(
     "lea rcx, [rip + systrap_stub_start + {post}]",
     "cmp dword ptr [rcx + {post_state}], {post_refused}",
     "je 85f",
+    "cmp dword ptr [rcx + {post_state}], {post_fetch}",
+    "je 86f",
     "mov [rcx + {post_result}], rax",
     // The result is there.
     "84:",
@@ -320,6 +361,11 @@ global_asm!(
     ".globl systrap_stub_post_back",
     "systrap_stub_post_back:",
     "jmp r11",
+    // The registers are wanted: a signal brings them. It comes back after the call.
+    "86:",
+    ".globl systrap_stub_fetch",
+    "systrap_stub_fetch:",
+    "ud2",
     ".globl systrap_stub_post_end",
     "systrap_stub_post_end:",
     // ---- End of this thread, of this process.
@@ -400,6 +446,13 @@ global_asm!(
     posted = const l::post::POSTED,
     post_done = const l::post::DONE,
     post_refused = const l::post::REFUSED,
+    post_fetch = const l::post::FETCH,
+    post_word = const l::CHUNK0 + l::WORDS + 8 * l::POST_WORD,
+    bell = const l::post::BELL,
+    bell_args = const l::post::BELL_ARGS,
+    bell_result = const l::post::BELL_RESULT,
+    rung = const l::post::RUNG,
+    answered = const l::post::ANSWERED,
     filter_flags = const FILTER_FLAGS,
     spawn_flags = const SPAWN_FLAGS,
 );
@@ -420,6 +473,8 @@ unsafe extern "C" {
     safe static systrap_stub_post: u8;
     safe static systrap_stub_posting: u8;
     safe static systrap_stub_wait_ip: u8;
+    safe static systrap_stub_bellwait_ip: u8;
+    safe static systrap_stub_fetch: u8;
     safe static systrap_stub_post_out: u8;
     safe static systrap_stub_post_back: u8;
     safe static systrap_stub_post_end: u8;
@@ -449,6 +504,10 @@ pub struct Entries {
     pub posting: u64,
     /// The instruction after the call that waits for a result.
     pub wait_ip: u64,
+    /// The instruction after the call that waits for a bell's result.
+    pub bellwait_ip: u64,
+    /// The instruction whose signal brings the registers of a posted call.
+    pub fetch: u64,
     /// The jump with which a posted call returns.
     pub post_out: u64,
     /// The jump to the instruction that makes the call itself.
@@ -476,6 +535,8 @@ pub fn entries() -> Entries {
         post: offset(&systrap_stub_post),
         posting: offset(&systrap_stub_posting),
         wait_ip: offset(&systrap_stub_wait_ip),
+        bellwait_ip: offset(&systrap_stub_bellwait_ip),
+        fetch: offset(&systrap_stub_fetch),
         post_out: offset(&systrap_stub_post_out),
         post_back: offset(&systrap_stub_post_back),
         post_end: offset(&systrap_stub_post_end),

@@ -15,6 +15,8 @@ use smallvec::SmallVec;
 
 /// Bytes kept for a thunk.
 pub const THUNK: u64 = 128;
+/// Number of `rt_sigreturn`.
+const SIGRETURN: u64 = abi::nr::rt_sigreturn as u64;
 /// Length of a jump.
 pub const JUMP: usize = 5;
 
@@ -27,6 +29,9 @@ pub enum Head {
     Zero(u64),
     /// `mov 8(%rsp), %r9` in a C function whose first argument is the number.
     LastArgument,
+    /// `mov $15, %rax`, of whose seven bytes the first five are replaced: where signal
+    /// handlers return to.
+    Restorer,
 }
 
 /// A call site that can be patched.
@@ -49,6 +54,7 @@ pub type Edit = (u64, SmallVec<[u8; 8]>);
 
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
 const ZERO: [u8; 2] = [0x31, 0xc0];
+const RESTORER: [u8; 7] = [0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00];
 const LAST_ARGUMENT: [u8; JUMP] = [0x4c, 0x8b, 0x4c, 0x24, 0x08];
 /// `mov %r9, %r8`, which comes before it.
 const BEFORE_LAST: [u8; 3] = [0x4d, 0x89, 0xc8];
@@ -74,7 +80,8 @@ pub fn find(text: &[u8], page: u64, end: u64, nr: u64) -> Option<Site> {
     if *text.get(call..stop)? != SYSCALL {
         return None;
     }
-    let (at, head, bytes) = find_long(text, call, nr).or_else(|| {
+    let known = find_long(text, call, nr).or_else(|| find_restorer(text, call));
+    let (at, head, bytes) = known.or_else(|| {
         let at = call.checked_sub(ZERO.len())?;
         let before = *text.get(at.checked_sub(1)?)?;
         if nr != 0 || text.get(at..call)? != ZERO || is_prefix(before) {
@@ -114,6 +121,14 @@ fn find_long(text: &[u8], call: usize, nr: u64) -> Option<(usize, Head, [u8; JUM
         }
         _ => None,
     }
+}
+
+/// Looks for what a C library has its signal handlers return to.
+fn find_restorer(text: &[u8], call: usize) -> Option<(usize, Head, [u8; JUMP])> {
+    let at = call.checked_sub(RESTORER.len())?;
+    let bytes = text.get(at..call)?;
+    let head = bytes.first_chunk::<JUMP>().filter(|_| bytes == RESTORER)?;
+    Some((at, Head::Restorer, *head))
 }
 
 /// Padding long enough for a jump after a function that ends soon after `at`: a comparison
@@ -169,7 +184,7 @@ impl Site {
     fn jump_at(&self) -> u64 {
         match self.head {
             Head::Zero(padding) => padding,
-            Head::Number(_) | Head::LastArgument => self.at,
+            Head::Number(_) | Head::LastArgument | Head::Restorer => self.at,
         }
     }
 
@@ -250,7 +265,7 @@ fn answered(site: &Site) -> Option<u64> {
     match site.head {
         Head::Number(nr) if has_answer(nr) => Some(18),
         Head::LastArgument => Some(33),
-        Head::Number(_) | Head::Zero(_) => None,
+        Head::Number(_) | Head::Zero(_) | Head::Restorer => None,
     }
 }
 
@@ -274,10 +289,11 @@ pub fn thunk(site: &Site, at: u64, words: Words) -> Option<Vec<u8>> {
             code.put(&site.bytes); // none: mov $nr, %eax
             code.jump(site.call)?;
         }
-        Head::Number(_) | Head::Zero(_) => {
+        Head::Number(_) | Head::Zero(_) | Head::Restorer => {
             code.load(words.post?);
             match site.head {
                 Head::Zero(_) => code.put(&ZERO),
+                Head::Restorer => code.put(&RESTORER),
                 _ => code.put(&site.bytes),
             }
             code.post(site)?;
@@ -329,6 +345,7 @@ pub fn unthunk(site: &Site, at: Option<u64>) -> Place {
     match site.head {
         _ if at.is_some() && at == answered(site) => Place::Done(site.end),
         Head::Number(nr) => Place::Call(site.call, u64::from(nr)),
+        Head::Restorer => Place::Call(site.call, SIGRETURN),
         Head::Zero(_) => Place::Zeroed(site.call),
         Head::LastArgument if at.unwrap_or(0) == 0 => Place::Load(site.at, site.call),
         Head::LastArgument => Place::Ready(site.call),
@@ -377,6 +394,18 @@ mod tests {
         assert_eq!(site.head, Head::LastArgument);
         assert_eq!(find(&text[1..], 0x1001, 0x100a, 7), None);
         assert_eq!(find(&text[..14], 0x1000, 0x100a, 7), None);
+    }
+
+    #[test]
+    fn handlers_return_to_a_restorer() {
+        let text = [&RESTORER[..], &SYSCALL].concat();
+        let site = find(&text, 0x1000, 0x1009, SIGRETURN).unwrap();
+        assert_eq!((site.at, site.head), (0x1000, Head::Restorer));
+        assert_eq!(site.original()[0].1[..], RESTORER[..JUMP]);
+        let code = thunk(&site, 0x9000, WORDS).unwrap();
+        assert_eq!(code[12..19], RESTORER);
+        assert_eq!(unthunk(&site, Some(18)), Place::Call(0x1007, SIGRETURN));
+        assert_eq!(find(&text[1..], 0x1001, 0x1009, SIGRETURN), None);
     }
 
     #[test]
