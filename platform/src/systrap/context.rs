@@ -26,7 +26,9 @@ use crate::{
     RseqArea, WorkerId,
 };
 
+use post::Stood;
 pub use post::{Look, Session};
+
 /// How long the next event of a thread is waited for that was interrupted.
 const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 /// How often it is looked whether somebody else has taken that event.
@@ -62,6 +64,8 @@ enum Phase {
     HeldFrame { id: u64, at: u64 },
     /// The same, with a bell that was heard without the host.
     HeldBell { at: u64 },
+    /// Stopped in posting code, which has saved its registers.
+    HeldSaved,
     /// Guest code runs.
     Run,
     /// The host thread is gone, or its stub.
@@ -73,7 +77,7 @@ impl Phase {
     fn frame(self) -> Option<u64> {
         match self {
             Self::HeldFrame { at, .. } | Self::HeldBell { at } => Some(at),
-            Self::Born { go: false } => Some(AREA_BIRTH),
+            Self::Born { go: false } | Self::HeldSaved => Some(AREA_BIRTH),
             Self::Born { go: true }
             | Self::HeldCall { .. }
             | Self::Posted
@@ -285,12 +289,7 @@ impl Thread {
             return None;
         }
         let own = notif.pid == state.tid.cast_unsigned();
-        if own && self.is_bellwait(notif) {
-            self.bell_waits(&mut state, notif);
-            return None;
-        }
-        if own && state.phase == Phase::Posted {
-            self.notified_posted(&mut state, notif);
+        if own && self.notified_posting(&mut state, notif) {
             return None;
         }
         if state.phase != Phase::Run || !own {
@@ -308,7 +307,7 @@ impl Thread {
             return self.framed(&mut state, phase, &notif.args, at);
         }
         self.set_phase(&mut state, held_call(notif));
-        state.posting.answer = None;
+        state.posting.stopped();
         if state.exiting {
             self.end(&mut state);
             return None;
@@ -326,17 +325,22 @@ impl Thread {
 
     /// The thread has rung, and its frame is at `at`: what to report, if anything.
     fn framed(&self, state: &mut State, phase: Phase, args: &[u64; 6], at: u64) -> Option<Exit> {
-        state.posting.heard = None;
         self.set_phase(state, phase);
-        let fetched = self.leave_posting(state, at);
+        let stood = self.leave_posting(state, at);
+        state.posting.stopped();
         if state.exiting {
             self.end(state);
             return None;
         }
-        if fetched {
-            return Some(Exit::Interrupted);
+        match stood {
+            Stood::Fetching if args[1] == libc::SIGILL as u64 => Some(Exit::Interrupted),
+            // Flags or protection keys of the guest stopped the loading: the host does it.
+            Stood::Loading if args[1] != INTERRUPT as u64 => {
+                self.go_on(state);
+                None
+            }
+            _ => Some(self.frame_exit(args, at)),
         }
-        Some(self.frame_exit(args, at))
     }
 
     /// The frame with which the handler rang the doorbell, if that is what it is.
@@ -369,6 +373,15 @@ impl Thread {
         } else if go {
             // A thread that died meanwhile hangs up.
             let _ = self.reply(state, 0);
+        }
+    }
+
+    /// Resumes a frame in hand as it is.
+    fn go_on(&self, state: &mut State) {
+        match state.phase {
+            Phase::HeldBell { .. } => self.answer_bell(state, 0),
+            // A thread that died meanwhile hangs up.
+            _ => drop(self.reply(state, 0)),
         }
     }
 
@@ -539,7 +552,7 @@ impl Thread {
     fn end(&self, state: &mut State) {
         let _ = match state.phase {
             Phase::HeldFrame { .. } => self.reply(state, DIE),
-            Phase::HeldBell { .. } => {
+            Phase::HeldBell { .. } | Phase::HeldSaved => {
                 self.answer_bell(state, DIE);
                 Ok(())
             }
@@ -617,13 +630,15 @@ impl Context for Handle {
                 thread.reply(&mut state, 0)
             }
             (Phase::HeldFrame { .. }, Resume::Regs) => thread.reply(&mut state, 0),
-            (Phase::HeldBell { at }, Resume::Return(value)) => {
+            (phase @ (Phase::HeldBell { .. } | Phase::HeldSaved), Resume::Return(value)) => {
                 let window = thread.core.control.window();
-                thread.area.set_rax(window, at, value.cast_unsigned());
+                if let Some(at) = phase.frame() {
+                    thread.area.set_rax(window, at, value.cast_unsigned());
+                }
                 thread.answer_bell(&mut state, 0);
                 Ok(())
             }
-            (Phase::HeldBell { .. }, Resume::Regs) => {
+            (Phase::HeldBell { .. } | Phase::HeldSaved, Resume::Regs) => {
                 thread.answer_bell(&mut state, 0);
                 Ok(())
             }
@@ -692,6 +707,7 @@ impl Context for Handle {
             Phase::HeldCall { .. }
             | Phase::HeldFrame { .. }
             | Phase::HeldBell { .. }
+            | Phase::HeldSaved
             | Phase::Posted => thread.end(&mut state),
         }
     }

@@ -4,7 +4,7 @@
 //! checked, and written back whole. Layout: `struct rt_sigframe` of x86-64, that is a
 //! `ucontext`, a `siginfo`, and the extended state the ucontext points to.
 
-use super::layout::{AREA_BIRTH_FP, AREA_FS, AREA_GS, AREA_STACK};
+use super::layout::{AREA_BIRTH, AREA_BIRTH_FP, AREA_FS, AREA_GS, AREA_STACK};
 use super::raw::{Window, XLayout};
 use crate::regs::{GpRegs, Registers, XState};
 
@@ -25,6 +25,8 @@ const LEGACY_FEATURES: u64 = 3;
 
 /// Word offsets in a ucontext, in the order of `struct sigcontext` from byte 40.
 const MCONTEXT: usize = 40;
+/// Place of the pointer to extended state in `struct sigcontext`.
+const FPSTATE: u64 = 23;
 
 /// One thread's area in the control file.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +103,35 @@ impl Area {
     /// Sets a general register of the frame at `at`.
     pub fn set_reg(&self, window: &Window, at: u64, n: u64, value: u64) {
         window.set64(self.offset + at + MCONTEXT as u64 + 8 * n, value);
+    }
+
+    /// Completes a register file that posting code has saved at [`AREA_BIRTH`]: what the host
+    /// would have added to a frame.
+    pub fn complete(&self, window: &Window, x: &XLayout) {
+        let fp = self.offset + AREA_BIRTH_FP;
+        self.set_reg(window, AREA_BIRTH, FPSTATE, self.addr + AREA_BIRTH_FP);
+        let size = u32::try_from(x.size).unwrap_or(0);
+        window.set32(fp + 464, MAGIC1);
+        window.set32(fp + 468, size.saturating_add(4));
+        window.set64(fp + 472, x.features);
+        window.set32(fp + 480, size);
+        window.set32(fp + u64::from(size), MAGIC2);
+    }
+
+    /// Has a register file at [`AREA_BIRTH`] without extended state load the initial one.
+    pub fn default_state(&self, window: &Window) {
+        const MXCSR: u32 = 0x1f80;
+        if self.reg(window, AREA_BIRTH, FPSTATE) == 0 {
+            let fp = self.offset + AREA_BIRTH_FP;
+            window.copy_in(fp + 512, &[0; 64]);
+            window.set32(fp + 24, MXCSR);
+        }
+    }
+
+    /// Copies the register file at `from` to the frame at `to`.
+    pub fn move_frame(&self, window: &Window, from: u64, to: u64, x: &XLayout) {
+        let regs = self.read(window, from, x);
+        self.write(window, to, &regs, x);
     }
 
     /// The `siginfo` of the frame at `at`.

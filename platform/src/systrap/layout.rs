@@ -94,9 +94,24 @@ pub mod post {
     pub const BELL_ARGS: u64 = 192;
     /// The doorbell's result (`u32`).
     pub const BELL_RESULT: u64 = 136;
+    /// Where a register file stands that posting code has saved, one of the values below but
+    /// with [`SAVED`] for [`RUNG`] (`u32`).
+    pub const FRAME: u64 = 80;
+    /// What it is answered with (`u32`).
+    pub const FRAME_RESULT: u64 = 140;
+    /// The address to go on at, while registers are loaded.
+    pub const JUMP: u64 = 144;
+    /// Address of the thread's area.
+    pub const AREA: u64 = 240;
+    /// The components of extended state to save and load.
+    pub const FEATURES: u64 = 248;
+    /// A word for flags; a stack pointer stands above it for a moment.
+    pub const FLAG_WORD: u64 = 256;
 
     /// The signal handler rings; may be withdrawn by it.
     pub const RUNG: u32 = 1;
+    /// The posting code has saved its registers; may be withdrawn by it.
+    pub const SAVED: u32 = 1;
     /// A worker serves the bell.
     pub const HEARD: u32 = 2;
     /// The result is there.

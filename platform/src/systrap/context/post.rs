@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::{Entrusted, INTERRUPT, Phase, State, Thread, X32_BIT, held_call};
 use crate::systrap::core::Worker;
-use crate::systrap::layout::{POST, POST_WORD, WAITBELL, WORDS, post};
+use crate::systrap::layout::{AREA_BIRTH, POST, POST_WORD, WAITBELL, WORDS, post};
 use crate::systrap::raw::{self, Notif};
 use crate::{Event, Exit, PlatformError, WorkerId};
 
@@ -37,8 +37,11 @@ const OTHERS: Duration = Duration::from_micros(5);
 const LOOKS: u32 = 24;
 
 /// Places in `struct sigcontext`.
-const RAX: u64 = 13;
 const R11: u64 = 3;
+const RDX: u64 = 12;
+const RAX: u64 = 13;
+const RCX: u64 = 14;
+const RSP: u64 = 15;
 const RIP: u64 = 16;
 const EFLAGS: u64 = 17;
 
@@ -48,7 +51,11 @@ pub struct Posting {
     /// The result of the posted call served last, while the guest may not have taken it.
     pub answer: Option<i64>,
     /// The result of the bell answered last, while the guest may not have taken it.
-    pub heard: Option<i64>,
+    heard: Option<i64>,
+    /// Posting code may load the registers that it saved.
+    loading: bool,
+    /// The notification in which posting code waits to load them.
+    waiting: Option<u64>,
     /// Stops by notification in short order.
     streak: u32,
     /// How many open a session.
@@ -66,6 +73,8 @@ impl Default for Posting {
         Self {
             answer: None,
             heard: None,
+            loading: false,
+            waiting: None,
             streak: 0,
             needed: STREAK,
             resumed: None,
@@ -87,6 +96,13 @@ impl Posting {
         }
         self.streak = self.streak.saturating_add(1);
         self.cost = (self.cost * 15 + took) / 16;
+    }
+
+    /// It has stopped in its own program: nothing it was given is left to be taken.
+    pub fn stopped(&mut self) {
+        self.answer = None;
+        self.heard = None;
+        self.loading = false;
     }
 
     /// The guest goes on.
@@ -140,9 +156,12 @@ impl Session {
         }
         let post = core.layout.base + core.entries.post;
         let word = thread.post_word();
-        core.control.window().set64(word, post);
+        let window = core.control.window();
+        window.set64(thread.post_at(post::AREA), thread.area.addr);
+        window.set64(thread.post_at(post::FEATURES), core.xstate.features);
+        window.set64(word, post);
         if raw::set_affinity(state.tid, &raw::cpu_set(&others)).is_err() {
-            core.control.window().set64(word, 0);
+            window.set64(word, 0);
             return None;
         }
         core.spinning.fetch_add(1, Ordering::Relaxed);
@@ -163,12 +182,17 @@ impl Session {
     pub fn look(&mut self) -> Look {
         let window = self.thread.core.control.window();
         for _ in 0..LOOKS {
-            let rung = window.get32(self.thread.post_at(post::BELL)) == post::RUNG;
-            if rung || window.get32(self.thread.post_at(post::STATE)) == post::POSTED {
-                let taken = match rung {
-                    true => self.thread.take_bell(self.worker),
-                    false => self.thread.take_post(self.worker),
-                };
+            let is = |offset, value| window.get32(self.thread.post_at(offset)) == value;
+            let taken = if is(post::STATE, post::POSTED) {
+                Some(self.thread.take_post(self.worker))
+            } else if is(post::FRAME, post::SAVED) {
+                Some(self.thread.take_saved(self.worker))
+            } else if is(post::BELL, post::RUNG) {
+                Some(self.thread.take_bell(self.worker))
+            } else {
+                None
+            };
+            if let Some(taken) = taken {
                 return match taken {
                     Some(exit) => {
                         self.served = self.served.saturating_add(1);
@@ -287,7 +311,7 @@ impl Thread {
         }
         state.irq = false;
         state.entrusted = Entrusted::No;
-        state.posting.answer = None;
+        state.posting.stopped();
         self.set_phase(&mut state, Phase::Posted);
         Some(Exit::Syscall {
             nr,
@@ -319,33 +343,105 @@ impl Thread {
         self.framed(&mut state, Phase::HeldBell { at }, &args, at)
     }
 
-    /// Answers the bell in hand; the guest runs.
+    /// Takes the registers that posting code has saved because they were wanted.
+    fn take_saved(&self, worker: WorkerId) -> Option<Exit> {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Run || state.exiting || state.worker != worker {
+            return None;
+        }
+        let window = self.core.control.window();
+        if !window.cas32(self.post_at(post::FRAME), post::SAVED, post::HEARD) {
+            return None;
+        }
+        let flags = window.get64(self.post_at(post::FLAG_WORD));
+        let ret = window.get64(self.post_at(post::RET));
+        self.area.set_reg(window, AREA_BIRTH, EFLAGS, flags);
+        self.returns_to(AREA_BIRTH, ret);
+        let flags = self.area.reg(window, AREA_BIRTH, EFLAGS);
+        self.area.set_reg(window, AREA_BIRTH, R11, flags);
+        self.area.set_reg(window, AREA_BIRTH, RCX, ret);
+        self.area.complete(window, &self.core.xstate);
+        window.set32(self.post_at(post::STATE), post::FREE);
+        state.irq = false;
+        state.entrusted = Entrusted::No;
+        state.posting.stopped();
+        self.set_phase(&mut state, Phase::HeldSaved);
+        Some(Exit::Interrupted)
+    }
+
+    /// Answers the bell in hand, or lets saved registers be loaded; the guest runs.
     pub(super) fn answer_bell(&self, state: &mut State, value: i64) {
+        let window = self.core.control.window();
+        let (at, result) = match state.phase {
+            Phase::HeldSaved => (post::FRAME, post::FRAME_RESULT),
+            _ => (post::BELL, post::BELL_RESULT),
+        };
+        if state.phase == Phase::HeldSaved {
+            self.area.default_state(window);
+            state.posting.loading = true;
+        }
         self.before_reply(state);
         state.posting.heard = Some(value);
-        let window = self.core.control.window();
-        let result = (value & 0xffff_ffff) as u32;
-        window.set32(self.post_at(post::BELL_RESULT), result);
-        window.set32(self.post_at(post::BELL), post::ANSWERED);
+        window.set32(self.post_at(result), (value & 0xffff_ffff) as u32);
+        window.set32(self.post_at(at), post::ANSWERED);
+        if let Some(id) = state.posting.waiting.take() {
+            state.posting.heard = None;
+            // A thread that died meanwhile hangs up.
+            let _ = raw::notif_return(self.listener.as_fd(), id, value);
+        }
     }
 
-    /// Whether the guest waits in the kernel for the answer of a bell that was heard.
-    pub(super) fn is_bellwait(&self, notif: &Notif) -> bool {
-        notif.nr == WAITBELL.cast_signed()
-            && notif.ip == self.core.layout.base + self.core.entries.bellwait_ip
+    /// Deals with a notification that is no stop of its own: of a thread that waits for what
+    /// it has posted, or whose posted call is in hand. Whether it was one.
+    pub(super) fn notified_posting(&self, state: &mut State, notif: &Notif) -> bool {
+        let e = &self.core.entries;
+        let offset = notif.ip.wrapping_sub(self.core.layout.base);
+        if notif.nr == WAITBELL.cast_signed() && [e.bellwait_ip, e.framewait_ip].contains(&offset) {
+            self.bell_waits(state, notif);
+            return true;
+        }
+        match state.phase {
+            Phase::Posted => self.notified_posted(state, notif),
+            Phase::HeldSaved => self.notified_saved(state, notif),
+            _ => return false,
+        }
+        true
     }
 
-    /// It does: its frame is held by the notification from now on, unless the answer is there.
-    pub(super) fn bell_waits(&self, state: &mut State, notif: &Notif) {
-        match (state.phase, state.posting.heard.take()) {
+    /// The guest waits in the kernel for the answer of a bell that was heard: its frame is
+    /// held by the notification from now on, unless the answer is there.
+    fn bell_waits(&self, state: &mut State, notif: &Notif) {
+        match (state.phase, state.posting.heard) {
             (Phase::HeldBell { at }, _) => {
                 self.set_phase(state, Phase::HeldFrame { id: notif.id, at });
             }
+            (Phase::HeldSaved, _) => state.posting.waiting = Some(notif.id),
             (Phase::Run, Some(value)) => {
+                state.posting.heard = None;
                 // A thread that died meanwhile hangs up.
                 let _ = raw::notif_return(self.listener.as_fd(), notif.id, value);
             }
             _ => self.stub.kill(),
+        }
+    }
+
+    /// Our signal came to posting code whose registers are in hand: they are now those of the
+    /// signal's frame.
+    fn notified_saved(&self, state: &mut State, notif: &Notif) {
+        let frame = self.doorbell_frame(notif);
+        let (Some(at), true) = (frame, notif.arg(1) == INTERRUPT as u64) else {
+            self.stub.kill();
+            return;
+        };
+        let window = self.core.control.window();
+        self.area
+            .move_frame(window, AREA_BIRTH, at, &self.core.xstate);
+        window.set32(self.post_at(post::FRAME), post::FREE);
+        self.set_phase(state, Phase::HeldFrame { id: notif.id, at });
+        // The interruption is still to be reported.
+        state.irq = true;
+        if state.exiting {
+            self.end(state);
         }
     }
 
@@ -447,25 +543,40 @@ impl Thread {
     }
 
     /// Moves a thread whose frame at `at` stands in the posting code to where it stands in
-    /// its own program. Whether it stopped there because its registers were wanted.
-    pub(super) fn leave_posting(&self, state: &mut State, at: u64) -> bool {
+    /// its own program.
+    pub(super) fn leave_posting(&self, state: &mut State, at: u64) -> Stood {
         let (core, window) = (&self.core, self.core.control.window());
         let ip = self.area.reg(window, at, RIP);
         let e = &core.entries;
         let offset = ip.wrapping_sub(core.layout.base);
+        let loading = std::mem::take(&mut state.posting.loading);
         if offset < e.post || offset >= e.post_end {
-            return false;
+            return Stood::Elsewhere;
+        }
+        let fetching = offset >= e.fetch;
+        if loading && fetching || (e.load..e.load_end).contains(&offset) {
+            self.area.move_frame(window, AREA_BIRTH, at, &core.xstate);
+            window.set32(self.post_at(post::FRAME), post::FREE);
+            return Stood::Loading;
         }
         let r11 = self.area.reg(window, at, R11);
         if offset == e.post_out || offset == e.post_back {
             self.area.set_reg(window, at, RIP, r11);
-            return false;
+            return Stood::Elsewhere;
         }
         if offset < e.posting {
             self.area.set_reg(window, at, RIP, r11.wrapping_sub(2));
-            return false;
+            return Stood::Elsewhere;
         }
         let page = |offset| window.get64(self.post_at(offset));
+        if (e.fetch_stack..e.fetch_stacked).contains(&offset) {
+            let rsp = self.area.reg(window, AREA_BIRTH, RSP);
+            self.area.set_reg(window, at, RSP, rsp);
+        }
+        if fetching {
+            self.area.set_reg(window, at, RDX, page(post::ARGS + 16));
+            window.set32(self.post_at(post::FRAME), post::FREE);
+        }
         let ret = page(post::RET);
         let done = [post::DONE, post::FETCH].contains(&window.get32(self.post_at(post::STATE)));
         let answer = state.posting.answer.filter(|_| done);
@@ -477,6 +588,20 @@ impl Thread {
         self.area.set_reg(window, at, RAX, rax);
         window.set32(self.post_at(post::STATE), post::FREE);
         state.posting.answer = None;
-        offset == e.fetch
+        match fetching {
+            true => Stood::Fetching,
+            false => Stood::Elsewhere,
+        }
     }
+}
+
+/// Where a thread stood that was stopped by a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stood {
+    /// In its own program, or where nothing is to be known of.
+    Elsewhere,
+    /// In posting code that was saving its registers.
+    Fetching,
+    /// In posting code that was loading registers.
+    Loading,
 }
