@@ -337,6 +337,7 @@ pub fn container_spec(guest: Guest, stdio: Stdio, preserved: Vec<OwnedFd>) -> Co
                 gid: d.gid,
             })
             .collect(),
+        device_rules: guest.device_rules.iter().map(|r| r.rule()).collect(),
         masked_paths: bytes(&guest.masked_paths),
         readonly_paths: bytes(&guest.readonly_paths),
         sysctls: guest.sysctls,
@@ -376,6 +377,7 @@ pub fn process_spec(p: GuestProcess, stdio: Stdio, preserved_fds: Vec<OwnedFd>) 
         oom_score_adj: p.oom_score_adj,
         stdio,
         preserved_fds,
+        closed_fds: p.closed,
     }
 }
 
@@ -398,7 +400,8 @@ fn creds(p: &GuestProcess) -> Creds {
         effective: CapSet(p.caps.effective),
         inheritable: CapSet(p.caps.inheritable),
         bounding: CapSet(p.caps.bounding),
-        ambient: CapSet(p.caps.ambient),
+        // capabilities(7): none is ambient that is not permitted and inheritable.
+        ambient: CapSet(p.caps.ambient & p.caps.permitted & p.caps.inheritable),
         securebits: 0,
         no_new_privs: p.no_new_privs,
     }

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use self::client::Client;
 use self::message::Share;
 
+use crate::bundle::devices::GuestDeviceRule;
 use crate::bundle::mounts::{GuestDevice, GuestMount, HostRoot};
 use crate::bundle::process::GuestProcess;
 use crate::cli::args::NetworkMode;
@@ -93,6 +94,8 @@ pub struct Guest {
     pub mounts: Vec<GuestMount>,
     /// Device nodes.
     pub devices: Vec<GuestDevice>,
+    /// Which devices may be used.
+    pub device_rules: Vec<GuestDeviceRule>,
     /// Paths that read as empty.
     pub masked_paths: Vec<String>,
     /// Paths that cannot be written.

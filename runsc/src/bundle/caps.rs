@@ -84,11 +84,14 @@ pub fn drop_unknown(process: &mut Value, warnings: &mut Vec<String>) {
     }
     if !unknown.is_empty() {
         let names: Vec<String> = unknown.into_iter().collect();
-        warnings.push(format!(
-            "ignoring unknown or unavailable capabilities: [{}]",
-            names.join(" ")
-        ));
+        warnings.push(ignored(&names));
     }
+}
+
+/// The warning about names that nobody knows.
+pub fn ignored(names: &[String]) -> String {
+    let names = names.join(" ");
+    format!("ignoring unknown or unavailable capabilities: [{names}]")
 }
 
 #[cfg(test)]

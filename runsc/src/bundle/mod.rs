@@ -6,6 +6,7 @@
 //! profile, [`template`] is what `runsc spec` writes.
 
 pub mod caps;
+pub mod devices;
 pub mod mounts;
 pub mod process;
 pub mod seccomp;

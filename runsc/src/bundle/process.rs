@@ -1,5 +1,6 @@
 //! A process of the specification in the form in which the sandbox is told of it.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -8,7 +9,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use oci_spec::runtime::{Capability, Process};
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::caps;
+use crate::bundle::{Bundle, caps};
 use crate::sys::WinSize;
 
 /// The five capability sets (capabilities(7)) as bit masks.
@@ -66,12 +67,47 @@ pub struct GuestProcess {
     pub size: Option<WinSize>,
     /// /proc/PID/oom_score_adj.
     pub oom_score_adj: i32,
+    /// Descriptors among the preserved ones that are not open.
+    pub closed: Vec<i32>,
+}
+
+/// The variables in order, each with the value it is given last.
+fn last_of_each(env: &[String]) -> Vec<String> {
+    let name = |pair: &str| pair.split('=').next().map(str::to_string);
+    let mut seen = HashSet::new();
+    let mut kept: Vec<String> = env
+        .iter()
+        .rev()
+        .filter(|pair| seen.insert(name(pair)))
+        .cloned()
+        .collect();
+    kept.reverse();
+    kept
+}
+
+/// The first process of a container: also what socket activation and crun's annotation for
+/// the caller's groups ask for.
+pub fn first(p: &Process, bundle: &Bundle) -> GuestProcess {
+    const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
+    let mut process = guest_process(p, Some(&bundle.rootfs));
+    if let Ok(count) = std::env::var("LISTEN_FDS") {
+        process.env.push(format!("LISTEN_FDS={count}"));
+        process.env.push("LISTEN_PID=1".into());
+        process.env = last_of_each(&process.env);
+    }
+    let annotations = bundle.spec.annotations().as_ref();
+    let keeps = annotations.and_then(|all| all.get(KEEP_GROUPS));
+    if keeps.is_some_and(|value| value == "1") {
+        let own = nix::unistd::getgroups().unwrap_or_default();
+        process.groups = own.iter().map(|g| g.as_raw()).collect();
+    }
+    process
 }
 
 /// What the specification's process asks for. `rootfs` is where the home directory is
 /// looked up when the environment has none.
 pub fn guest_process(p: &Process, rootfs: Option<&Path>) -> GuestProcess {
-    let mut env = p.env().clone().unwrap_or_default();
+    let mut env = last_of_each(p.env().as_deref().unwrap_or_default());
     let user = p.user();
     if !env.iter().any(|e| e.starts_with("HOME=")) {
         let home = rootfs
@@ -99,6 +135,7 @@ pub fn guest_process(p: &Process, rootfs: Option<&Path>) -> GuestProcess {
             cols: u16::try_from(s.width()).unwrap_or(u16::MAX),
         }),
         oom_score_adj: p.oom_score_adj().unwrap_or(0),
+        closed: Vec::new(),
     }
 }
 
@@ -106,7 +143,7 @@ fn cap_sets(p: &Process) -> CapSets {
     let Some(c) = p.capabilities() else {
         return CapSets::default();
     };
-    let mask = |set: &Option<std::collections::HashSet<Capability>>| {
+    let mask = |set: &Option<HashSet<Capability>>| {
         let names: Vec<String> = set.iter().flatten().map(ToString::to_string).collect();
         caps::mask(names.iter().map(String::as_str))
     };

@@ -96,6 +96,25 @@ fn remove_tree(dir: &Path) -> Result<(), String> {
     Err(format!("rmdir {}: device or resource busy", dir.display()))
 }
 
+/// Thaws the freezer cgroup of version 1 that a process was put into by somebody else: it
+/// would not die there.
+pub fn thaw_process(pid: i32) {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let freezer = text.lines().find_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        let is = controllers.split(',').any(|name| name == "freezer");
+        is.then(|| {
+            Path::new(MOUNT)
+                .join("freezer")
+                .join(path.trim_start_matches('/'))
+        })
+    });
+    if let Some(dir) = freezer.filter(|dir| dir.join("freezer.state").exists()) {
+        // One that cannot be thawed is reported as still running.
+        let _ = write(&dir, "freezer.state", "THAWED");
+    }
+}
+
 /// Writes a control file.
 pub fn write(dir: &Path, file: &str, value: &str) -> Result<(), String> {
     let path = dir.join(file);

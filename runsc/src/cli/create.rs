@@ -18,7 +18,7 @@ fn inner(app: &App, args: &BundleArgs) -> Outcome {
     let stdio = detached_stdio(args, &bundle)?;
     let surroundings = Surroundings {
         stdio,
-        preserved: lifecycle::preserved_fds(args.preserve_fds)?,
+        preserved: lifecycle::preserved_fds(app, args.preserve_fds)?,
         foreground: false,
         overlay: overlay(app)?,
     };
@@ -72,7 +72,7 @@ pub fn detached_stdio(args: &BundleArgs, bundle: &Bundle) -> Result<Stdio, Failu
         (Some(path), true) => Ok(Stdio::Terminal(console::through_socket(path, size)?)),
         (None, true) => Err(Failure::new(
             1,
-            "cannot allocate tty if runc will detach without setting console socket",
+            "cannot allocate tty if runc will detach without setting console socket: use --console-socket",
         )),
         (Some(path), false) if !path.as_os_str().is_empty() => Err(Failure::new(
             1,

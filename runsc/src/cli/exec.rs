@@ -37,19 +37,23 @@ fn inner(app: &App, args: &ExecArgs) -> Outcome {
     check_status(&state, args)?;
     let oci = process(app, &state, args)?;
     validate::process(&oci)?;
-    let guest = guest_process(&oci, Some(&state.rootfs));
-    let preserved = lifecycle::preserved_fds(args.preserve_fds)?;
+    let mut guest = guest_process(&oci, Some(&state.rootfs));
+    let preserved = lifecycle::preserved_fds(app, args.preserve_fds)?;
+    guest.closed = preserved.closed;
     let (stdio, raw) = stdio(args, &guest)?;
     let folder = app.root.join(&args.id);
     let client = Client::connect(&folder)?;
     let signals = Signals::block()?;
-    start(&client, guest, &stdio, &preserved)?;
-    drop(preserved);
+    start(&client, guest, &stdio, &preserved.fds)?;
+    drop(preserved.fds);
     if !args.detach {
         if let Some(path) = &args.pid_file {
             lifecycle::write_pid_file(path, std::process::id() as i32)?;
         }
         drop(stdio);
+        if let Some(raw) = &raw {
+            raw.flow();
+        }
         let terminal = raw.as_ref().map(Terminal::Caller);
         return Ok(hold::hold(client.stream(), &signals, terminal));
     }
@@ -100,7 +104,7 @@ fn process(app: &App, state: &State, args: &ExecArgs) -> Result<Process, Failure
         p.set_no_new_privileges(Some(true));
     }
     user(&mut p, args)?;
-    add_caps(&mut p, &args.cap)?;
+    add_caps(app, &mut p, &args.cap)?;
     Ok(p)
 }
 
@@ -125,16 +129,17 @@ fn user(p: &mut Process, args: &ExecArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn add_caps(p: &mut Process, names: &[String]) -> Result<(), Failure> {
+fn add_caps(app: &App, p: &mut Process, names: &[String]) -> Result<(), Failure> {
     if names.is_empty() {
         return Ok(());
     }
     let mut sets = p.capabilities().clone().unwrap_or_default();
     for name in names {
-        let unknown = || Failure::new(1, format!("unknown capability {name:?}"));
-        let short = caps::number(name)
-            .and_then(|n| caps::NAMES.get(n as usize))
-            .ok_or_else(unknown)?;
+        let known = caps::number(name).and_then(|n| caps::NAMES.get(n as usize));
+        let Some(short) = known else {
+            app.log.warn(&caps::ignored(std::slice::from_ref(name)));
+            continue;
+        };
         let cap: Capability = serde_json::from_value(format!("CAP_{short}").into())?;
         let with = |set: &Option<Capabilities>| {
             let mut set = set.clone().unwrap_or_default();
@@ -170,7 +175,7 @@ fn stdio(args: &ExecArgs, guest: &GuestProcess) -> Result<(Stdio, Option<Raw>), 
         )),
         (None, true) if args.detach => Err(Failure::new(
             1,
-            "cannot allocate tty if runc will detach without setting console socket",
+            "cannot allocate tty if runc will detach without setting console socket: use --console-socket",
         )),
         (None, true) => {
             let raw = Raw::stdin()?;

@@ -11,7 +11,7 @@ use super::{App, Failure, Outcome, reason, run};
 use crate::boot::Stdio;
 use crate::bundle::{Bundle, caps, parse_spec, validate};
 use crate::console::Raw;
-use crate::container::lifecycle::{self, Surroundings};
+use crate::container::lifecycle::{self, Preserved, Surroundings};
 
 /// Runs the command.
 pub fn host_do(app: &App, args: &DoArgs) -> Outcome {
@@ -30,7 +30,7 @@ fn inner(app: &App, args: &DoArgs) -> Outcome {
     };
     let surroundings = Surroundings {
         stdio,
-        preserved: Vec::new(),
+        preserved: Preserved::default(),
         foreground: true,
         overlay: true,
     };

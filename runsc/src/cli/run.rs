@@ -25,7 +25,7 @@ pub fn run(app: &App, args: &RunArgs) -> Outcome {
 fn inner(app: &App, args: &RunArgs) -> Outcome {
     let bundle = create::load(app, &args.bundle)?;
     let overlay = create::overlay(app)?;
-    let preserved = lifecycle::preserved_fds(args.bundle.preserve_fds)?;
+    let preserved = lifecycle::preserved_fds(app, args.bundle.preserve_fds)?;
     if args.detach {
         let surroundings = Surroundings {
             stdio: create::detached_stdio(&args.bundle, &bundle)?,
@@ -95,6 +95,9 @@ pub fn attached(
     let path = folder.path().to_path_buf();
     // Others may use the container while it runs.
     drop(folder);
+    if let Some(raw) = raw {
+        raw.flow();
+    }
     sys::drop_code_pages();
     let code = stay(pid, client.as_ref(), &signals, raw);
     let code = match code {

@@ -1,15 +1,20 @@
 //! Terminals of the host: pseudoterminals for `--console-socket`, and the caller's own.
 //!
 //! In both cases the host's terminal is set raw and becomes the far end of the guest's own
-//! tty, which is the only line discipline.
+//! tty, which is the only line discipline. Where stdout is no terminal a pseudoterminal stands
+//! between ([`relay`]), so that the guest's output goes there.
 
-use std::io::IoSlice;
+mod relay;
+
+use std::io::{IoSlice, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::sys::termios::{self, SetArg, Termios};
+
+use relay::Relay;
 
 use crate::cli::{Failure, reason};
 use crate::sys::{self, WinSize};
@@ -53,6 +58,7 @@ fn make_raw(tty: BorrowedFd<'_>) -> Result<Termios, Failure> {
 pub struct Raw {
     tty: OwnedFd,
     old: Termios,
+    relay: Option<Relay>,
 }
 
 impl Raw {
@@ -61,12 +67,30 @@ impl Raw {
         let tty = std::io::stdin().as_fd().try_clone_to_owned()?;
         let old = make_raw(tty.as_fd())
             .map_err(|_| Failure::new(1, "the stdin of a terminal process must be a terminal"))?;
-        Ok(Raw { tty, old })
+        let mut raw = Raw {
+            tty,
+            old,
+            relay: None,
+        };
+        if !std::io::stdout().is_terminal() {
+            raw.relay = Some(Relay::new(raw.size())?);
+        }
+        Ok(raw)
     }
 
-    /// Another descriptor of the terminal, for the sandbox.
+    /// What the sandbox gets as its terminal.
     pub fn tty(&self) -> Result<OwnedFd, Failure> {
-        Ok(self.tty.try_clone()?)
+        match self.relay.as_ref().and_then(Relay::take_slave) {
+            Some(slave) => Ok(slave),
+            None => Ok(self.tty.try_clone()?),
+        }
+    }
+
+    /// Lets input and output flow, once the sandbox is made: no thread may run before.
+    pub fn flow(&self) {
+        if let Some(relay) = &self.relay {
+            relay.start();
+        }
     }
 
     /// Its size now.
@@ -77,6 +101,9 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
+        if let Some(relay) = self.relay.take() {
+            relay.finish();
+        }
         // The terminal may have hung up; then there is nothing to restore.
         let _ = termios::tcsetattr(self.tty.as_fd(), SetArg::TCSADRAIN, &self.old);
     }

@@ -78,8 +78,12 @@ fn run_one(hook: &Hook, input: &str) -> Result<(), String> {
     if let Some((name, rest)) = args.split_first() {
         command.arg0(name).args(rest);
     }
-    command.env_clear();
-    for pair in hook.env().iter().flatten() {
+    // As runc: a hook without an environment gets the runtime's.
+    let env = hook.env().as_ref().filter(|env| !env.is_empty());
+    if env.is_some() {
+        command.env_clear();
+    }
+    for pair in env.into_iter().flatten() {
         if let Some((name, value)) = pair.split_once('=') {
             command.env(name, value);
         }

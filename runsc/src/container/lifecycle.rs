@@ -18,7 +18,7 @@ use crate::boot::client::Client;
 use crate::boot::message::{Reply, Request};
 use crate::boot::{Guest, Plan, Stdio, Trace, launch};
 use crate::bundle::mounts::GuestMount;
-use crate::bundle::{Bundle, mounts, process};
+use crate::bundle::{Bundle, devices, mounts, process};
 use crate::cgroup::{self, limits};
 use crate::cli::{App, Failure, reason};
 use crate::debug::time;
@@ -29,7 +29,7 @@ pub struct Surroundings {
     /// Standard descriptors of the first process.
     pub stdio: Stdio,
     /// Its further descriptors.
-    pub preserved: Vec<OwnedFd>,
+    pub preserved: Preserved,
     /// Whether sandbox messages may go to our stderr: we stay as long as the container.
     pub foreground: bool,
     /// Put a memory overlay over the root.
@@ -45,22 +45,36 @@ pub fn own_stdio() -> Result<Stdio, Failure> {
     ]))
 }
 
+/// Descriptors that the caller left open for the container, from number 3 on.
+#[derive(Debug, Default)]
+pub struct Preserved {
+    /// What stands at each number.
+    pub fds: Vec<OwnedFd>,
+    /// Numbers that are not open: what stands there keeps the place only.
+    pub closed: Vec<i32>,
+}
+
 /// The `count` descriptors from 3 on that the caller left open for the container, after
 /// those of socket activation (LISTEN_FDS).
-pub fn preserved_fds(count: u32) -> Result<Vec<OwnedFd>, Failure> {
+pub fn preserved_fds(app: &App, count: u32) -> Result<Preserved, Failure> {
     let listen: u32 = std::env::var("LISTEN_FDS")
         .ok()
         .and_then(|n| n.parse().ok())
         .unwrap_or(0);
     let last = i32::try_from(listen.saturating_add(count)).unwrap_or(i32::MAX);
-    (3..last.saturating_add(3))
-        .map(|fd| {
-            sys::adopt_fd(fd).ok_or_else(|| {
-                let text = format!("please check that preserved-fd {fd} is present");
-                Failure::new(1, text)
-            })
-        })
-        .collect()
+    let mut preserved = Preserved::default();
+    for fd in 3..last.saturating_add(3) {
+        if let Some(fd) = sys::adopt_fd(fd) {
+            preserved.fds.push(fd);
+            continue;
+        }
+        app.log
+            .debug(&format!("please check that preserved-fd {fd} is present"));
+        let place = std::fs::File::open("/dev/null")?;
+        preserved.fds.push(place.into());
+        preserved.closed.push(fd);
+    }
+    Ok(preserved)
 }
 
 /// Creates a container from a bundle; returns its leader and locked folder. On a failure
@@ -222,15 +236,17 @@ fn plan(
         root.readonly = surroundings.overlay;
     }
     let linux = spec.linux().as_ref();
+    let mut guest = guest(bundle, state, mounts, surroundings.overlay)?;
+    guest.process.closed = surroundings.preserved.closed;
     Ok(Plan {
-        guest: guest(bundle, state, mounts, surroundings.overlay)?,
+        guest,
         folder: folder.path().to_path_buf(),
         namespaces: linux
             .and_then(|l| l.namespaces().clone())
             .unwrap_or_default(),
         roots,
         stdio: surroundings.stdio,
-        preserved: surroundings.preserved,
+        preserved: surroundings.preserved.fds,
         trace: trace(app, surroundings.foreground)?,
         log: log_fd(app, surroundings.foreground)?,
         debug: app.global.debug,
@@ -268,6 +284,7 @@ fn guest(
         overlay,
         mounts,
         devices: mounts::guest_devices(spec),
+        device_rules: devices::rules(resources),
         masked_paths: linux
             .and_then(|l| l.masked_paths().clone())
             .unwrap_or_default(),
@@ -289,7 +306,7 @@ fn guest(
             .and_then(|m| m.limit())
             .and_then(positive),
         cpus: limits::cpus(resources),
-        process: process::guest_process(oci, Some(&bundle.rootfs)),
+        process: process::first(oci, bundle),
     })
 }
 
@@ -417,9 +434,13 @@ fn kill_leader(state: &State) -> Result<(), Failure> {
     let Some(process) = state.process else {
         return Ok(());
     };
-    let end = Instant::now() + Duration::from_secs(10);
+    let begun = Instant::now();
+    let end = begun + Duration::from_secs(10);
     while status::is_alive(process) {
         let pid = Pid::from_raw(process.pid);
+        if begun.elapsed() > Duration::from_millis(200) {
+            cgroup::thaw_process(process.pid);
+        }
         match kill(pid, Signal::SIGKILL) {
             Ok(()) | Err(nix::Error::ESRCH) => {}
             Err(e) => return Err(Failure::new(1, format!("kill the sandbox: {e}"))),

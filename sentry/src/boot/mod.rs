@@ -21,6 +21,7 @@ use crate::seccomp::Mode;
 use crate::signal::{info, send};
 use crate::sync::Mutex;
 use crate::task::cgroup::Cgroup;
+use crate::task::device_rules::DeviceRules;
 use crate::task::group::ThreadGroup;
 use crate::task::pid::PidNamespace;
 use crate::task::uts::UtsNamespace;
@@ -82,7 +83,7 @@ impl Container {
             Some(other) => other.pids.clone(),
             None => PidNamespace::new(kernel.next_ns_ino()),
         };
-        let cgroup = Cgroup::new();
+        let cgroup = Cgroup::new(DeviceRules::new(spec.device_rules.clone()));
         cgroup.set_max(spec.pids_limit);
         let tree = mounts::build(
             kernel,

@@ -85,6 +85,8 @@ pub fn build(
         tree.mount(&mount.destination, &mount.source, mount.flags)?;
     }
     tree.devices(&spec.devices)?;
+    // A read-only root takes no directory later; what is wrong with it is said then.
+    let _ = tree.point(&spec.process.cwd, FileType::Directory);
     tree.mask(&spec.masked_paths)?;
     tree.read_only(&spec.readonly_paths)?;
     if spec.root_readonly {
@@ -257,8 +259,20 @@ impl Builder<'_> {
         }
         match change::mknod(&self.cx, &self.cx.root, path, kind, perm, rdev) {
             Ok(_) | Err(Errno::EEXIST) => self.find(path),
+            Err(Errno::EPERM) => self.bound_device(path, kind, rdev, perm),
             Err(e) => Err(e),
         }
+    }
+
+    /// A node in memory, bound over an empty file: where the host makes none for us.
+    fn bound_device(&self, path: &[u8], kind: FileType, rdev: u64, perm: u32) -> Result<Path> {
+        let nodes = tmpfs(self.kernel, TmpOptions::default());
+        let nodes = MountNamespace::new(nodes, MountFlags::empty())?;
+        let cx = WalkCx::kernel(nodes.root());
+        let node = change::mknod(&cx, &cx.root, b"node", kind, perm, rdev)?;
+        let point = self.point(path, FileType::Regular)?;
+        self.ns.bind(&point, &node, false)?;
+        self.find(path)
     }
 
     /// Masked paths: an empty read-only directory over a directory, `/dev/null` over a file.

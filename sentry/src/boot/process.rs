@@ -58,6 +58,10 @@ impl Container {
         self.enter_cwd(&fs, &spec)?;
         let program = find_program(&fs, &spec)?;
         let (files, terminal) = self.descriptors(spec.stdio, spec.preserved_fds, &spec.creds)?;
+        for fd in spec.closed_fds {
+            // What holds the place of a descriptor that is not there.
+            let _ = files.remove(fd);
+        }
         let name = text(spec.args.first().map_or(&b""[..], |a| a));
         let process = task::create::ProcessSpec {
             path: program,

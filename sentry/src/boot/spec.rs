@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 
 use crate::creds::Creds;
 use crate::seccomp::bpf::Insn;
+use crate::task::device_rules::DeviceRule;
 use crate::task::limits::Resource;
 
 /// Per-mount flags (`mount(2)`).
@@ -129,6 +130,8 @@ pub struct ProcessSpec {
     pub stdio: Stdio,
     /// Further descriptors, from number 3 on.
     pub preserved_fds: Vec<OwnedFd>,
+    /// Numbers among these that the process does not have open.
+    pub closed_fds: Vec<i32>,
 }
 
 /// A container.
@@ -150,6 +153,8 @@ pub struct ContainerSpec {
     pub mounts: Vec<MountSpec>,
     /// Devices.
     pub devices: Vec<DeviceSpec>,
+    /// Which devices its processes may use; empty for all.
+    pub device_rules: Vec<DeviceRule>,
     /// Paths that read as empty.
     pub masked_paths: Vec<Vec<u8>>,
     /// Paths made read-only.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use abi::Errno;
 
 use super::Task;
+use super::device_rules::DeviceRules;
 use super::group::ThreadGroup;
 use crate::Result;
 use crate::kernel::Kernel;
@@ -24,6 +25,8 @@ pub struct Cgroup {
     max: AtomicU64,
     /// No guest code of it runs.
     frozen: AtomicBool,
+    /// Which devices may be used.
+    devices: DeviceRules,
 }
 
 impl fmt::Debug for Cgroup {
@@ -33,9 +36,17 @@ impl fmt::Debug for Cgroup {
 }
 
 impl Cgroup {
-    /// An empty one without limits.
-    pub fn new() -> Arc<Cgroup> {
-        Arc::default()
+    /// An empty one without limits, but for the devices that may be used.
+    pub fn new(devices: DeviceRules) -> Arc<Cgroup> {
+        Arc::new(Cgroup {
+            devices,
+            ..Cgroup::default()
+        })
+    }
+
+    /// Which devices may be used in it.
+    pub fn devices(&self) -> &DeviceRules {
+        &self.devices
     }
 
     /// Limits the number of threads; `None` for no limit. Those there are stay.

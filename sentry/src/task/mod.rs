@@ -9,6 +9,7 @@ pub mod account;
 pub mod cgroup;
 pub mod clone;
 pub mod create;
+pub mod device_rules;
 pub mod exec;
 pub mod exit;
 pub mod fault;

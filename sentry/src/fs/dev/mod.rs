@@ -3,6 +3,7 @@
 //! A device node is an inode of whatever file system it lies on; opening it comes here by
 //! its device number.
 
+mod fuse;
 pub mod mem;
 
 use std::sync::Arc;
@@ -40,8 +41,11 @@ pub const DEFAULT: [(&str, u32, u32, u32); 7] = [
     ("console", 5, 1, 0o600),
 ];
 
-/// Opens a memory device by number; `ENXIO` for any other.
+/// Opens a memory device or that of fuse by number; `ENXIO` for any other.
 pub fn open(rdev: u64) -> Result<Arc<dyn FileOps>> {
+    if (major(rdev), minor(rdev)) == fuse::NUMBER {
+        return Ok(Arc::new(fuse::Connection));
+    }
     let device = match (major(rdev), minor(rdev)) {
         (1, 3) => mem::Mem::Null,
         (1, 5) => mem::Mem::Zero,

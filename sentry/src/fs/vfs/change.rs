@@ -18,6 +18,7 @@ use super::walk::{self, Last, WalkCx, WalkFlags, Walker};
 use crate::Result;
 use crate::creds::{Cap, Creds};
 use crate::fs::inotify::{self, Mask};
+use crate::task::device_rules::DeviceAccess;
 
 /// Permission bits and owner of a file about to be created.
 pub struct NewFile {
@@ -157,6 +158,10 @@ pub fn mknod(
     make(cx, start, name, perm & 0o7777, false, |dir, name, new| {
         if device && !cx.creds.capable(Cap::Mknod) {
             return Err(Errno::EPERM);
+        }
+        if let Some(t) = cx.task {
+            let rules = t.thread_group().cgroup.devices();
+            rules.check(kind, rdev, DeviceAccess::MKNOD)?;
         }
         if kind == FileType::Regular {
             return dir.create(name, new.perm, new.owner);

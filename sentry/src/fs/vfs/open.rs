@@ -17,6 +17,7 @@ use crate::fs::dev;
 use crate::fs::file::{File, FileOps, OpenFlags};
 use crate::fs::inotify::{self, Mask};
 use crate::fs::write_access::WriteAccess;
+use crate::task::device_rules::DeviceAccess;
 
 /// How to open.
 #[derive(Clone, Copy, Debug, Default)]
@@ -131,6 +132,13 @@ fn open_inode(
         FileType::Socket | FileType::Fifo => return Err(Errno::ENXIO),
         kind @ (FileType::CharDevice | FileType::BlockDevice) => {
             let rdev = inode.attr()?.rdev;
+            if let Some(t) = cx.task {
+                let mut access = DeviceAccess::empty();
+                access.set(DeviceAccess::READ, flags.readable());
+                access.set(DeviceAccess::WRITE, flags.writable());
+                let rules = t.thread_group().cgroup.devices();
+                rules.check(kind, rdev, access)?;
+            }
             match cx.devices.and_then(|d| d.find(kind, rdev)) {
                 Some((device, minor)) => device.open(minor, inode, flags, cx.task)?,
                 None if kind == FileType::CharDevice => dev::open(rdev).or_else(|_| own())?,

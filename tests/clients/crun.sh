@@ -1,0 +1,42 @@
+#!/bin/bash
+# crun.sh: the tests of crun 1.8.1 (Debian's source package), run against this runtime.
+#
+#   tests/clients/crun.sh [-u] [FILE...]       FILE as test_exec.py; all without
+#
+#   -u     write the outcome to crun.expect instead of comparing
+#
+# crun.expect holds the tests that do not pass, NAME fail|skip. RUNSC as for tests/diff/run.sh.
+# Needs apt-get, python3 and gcc; must be run by root.
+set -uo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd "$here/../.." && pwd)
+. "$here/lib.sh"
+update=
+[ "${1:-}" = -u ] && { update=1; shift; }
+. "$top/tests/lib/world.sh"
+find_runsc
+need_runsc
+runsc=$(realpath "$runsc")
+"$top/scripts/need" python3=python3 gcc=gcc script=bsdutils || exit 2
+source=$(debian_source crun 1.8.1) || exit 2
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/runsc-crun.XXXXXX")
+trap '[ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
+chmod 755 "$work"
+cp -r "$source/tests" "$work/tests"
+cd "$work/tests" || exit 2
+: > config.h
+gcc -O1 -I. -static -o init init.c 2> /dev/null || exit 2
+[ $# -gt 0 ] || set -- test_*.py
+export OCI_RUNTIME=$runsc INIT=$PWD/init
+out=$work/out
+for file in "$@"; do
+    # Some tests want a terminal.
+    timeout -k 5 120 script -qec "python3 $file" /dev/null < /dev/null > "$file.log" 2>&1
+    tr -d '\r' < "$file.log" | sed -n \
+        -e "s/^ok [0-9]* - \(.*[^ ]\) *#SKIP.*/\1 skip/p" -e t \
+        -e "s/^ok [0-9]* - \(.*\)/\1 pass/p" -e "s/^not ok [0-9]* - \(.*\)/\1 fail/p" |
+        sed "s/^/${file%.py}:/"
+done | tee "$out"
+outcome crun "$out" "$here/crun.expect" "$update"
