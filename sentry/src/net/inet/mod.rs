@@ -10,6 +10,7 @@
 mod device;
 mod errors;
 mod membership;
+mod multicast;
 mod option;
 mod ports;
 pub(in crate::net) mod raw;
@@ -40,6 +41,7 @@ use crate::{Kernel, Result};
 pub struct Ports {
     tcp: ports::Table<tcp::TcpSocket>,
     udp: ports::Table<udp::UdpSocket>,
+    lo_groups: multicast::LoGroups,
 }
 
 /// A new socket.

@@ -75,6 +75,10 @@ const INTS: &[(i32, i32, i32)] = &[
     (SOL_UDP, 104, 0),    // UDP_GRO
 ];
 
+/// Options of level IP whose value is a structure longer than those here: source filters and
+/// memberships, the policies of IPsec, the ports to choose from.
+const BY_STRUCTURE: &[i32] = &[17, 37, 38, 39, 40, 41, 43, 44, 46, 47, 48];
+
 /// The options of one socket. Lock rank: leaf.
 #[derive(Default)]
 pub(super) struct IpOptions(Mutex<HashMap<(i32, i32), i32>>);
@@ -113,7 +117,11 @@ impl IpOptions {
     /// `getsockopt`; `ENOPROTOOPT`, `EOPNOTSUPP` for a level it does not have.
     pub(super) fn get(&self, domain: u16, proto: i32, level: i32, name: i32) -> Result<OptValue> {
         if !has_level(domain, proto, level) {
-            return Err(Errno::EOPNOTSUPP);
+            // Linux's two families differ here.
+            return Err(match domain {
+                AF_INET6 => Errno::ENOPROTOOPT,
+                _ => Errno::EOPNOTSUPP,
+            });
         }
         match (level, name) {
             // IP_MTU of the loopback, TCP_CONGESTION.
@@ -152,6 +160,13 @@ impl IpOptions {
                 _ => Err(Errno::ENOENT),
             };
         }
+        // The levels above IP look at the length first.
+        if level != SOL_IP && level != SOL_IPV6 {
+            int(value)?;
+        }
+        if level == SOL_IP && BY_STRUCTURE.contains(&name) {
+            return Err(Errno::EINVAL);
+        }
         known(level, name).ok_or(Errno::ENOPROTOOPT)?;
         // The IP level takes a single byte too.
         let n = match value {
@@ -160,6 +175,13 @@ impl IpOptions {
         };
         let ok = match (level, name) {
             (SOL_IP, 2) => n == -1 || (1..=255).contains(&n),
+            (SOL_IP, 10) => (0..=5).contains(&n),
+            (SOL_IP, 33) => (-1..=255).contains(&n),
+            (SOL_IP, 49) => (0..=1).contains(&n),
+            (SOL_IPV6, 18) => (-1..=255).contains(&n),
+            (SOL_IPV6, 19 | 29) => (0..=1).contains(&n),
+            (SOL_IPV6, 23) => (0..=5).contains(&n),
+            (SOL_IPV6, 67) => (-1..=255).contains(&n),
             (SOL_IPV6, 16) => (-1..=255).contains(&n),
             (SOL_TCP, 4 | 5) => (1..=32_767).contains(&n),
             (SOL_TCP, 6 | 7) => (1..=127).contains(&n),
@@ -171,6 +193,8 @@ impl IpOptions {
         }
         let n = match (level, name) {
             (SOL_IP, 2) if n == -1 => 64,
+            (SOL_IP, 33) | (SOL_IPV6, 18) if n == -1 => 1,
+            (SOL_IPV6, 67) if n == -1 => 0,
             (SOL_TCP, 1 | 3) | (SOL_IPV6, IPV6_V6ONLY) => i32::from(n != 0),
             _ => n,
         };

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
 
 use abi::Errno;
@@ -11,6 +11,7 @@ use abi::fs::PollEvents;
 
 use super::errors::ErrorQueue;
 use super::membership::{self, Membership};
+use super::multicast::Via;
 use super::option::{IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_V6ONLY, IpOptions, SOL_IP, SOL_IPV6};
 use super::ports::{Binding, Rules};
 use super::rows::SocketRow;
@@ -32,6 +33,17 @@ const MAX_V4: usize = 65_507;
 /// What a queued datagram is charged beyond its bytes.
 const OVERHEAD: usize = 512;
 
+/// The link of multicast inside the sandbox.
+const LO: i32 = super::LO_INDEX;
+
+/// A socket leaves a group on a link.
+fn leave(kernel: &Kernel, link: u32, group: IpAddr) {
+    if link == LO as u32 {
+        return kernel.net.inet.lo_groups.leave(group);
+    }
+    kernel.net.outside.look(|stack| stack.leave(group, link));
+}
+
 /// A UDP socket.
 pub struct UdpSocket {
     me: Weak<UdpSocket>,
@@ -51,6 +63,8 @@ struct State {
     shut_write: bool,
     /// Groups joined: link and group.
     groups: Vec<(u32, IpAddr)>,
+    /// How multicast packets leave.
+    via: Via,
 }
 
 struct Datagram {
@@ -139,26 +153,70 @@ impl UdpSocket {
         if broadcast && !self.common.options.lock().broadcast {
             return Err(Errno::EACCES);
         }
+        if ip.is_multicast() {
+            return self.multicast(kernel, canonical(to));
+        }
         destination(kernel, to)
+    }
+
+    /// Where a packet to a group goes: by the link that was chosen, or that of the address
+    /// bound to.
+    fn multicast(&self, kernel: &Kernel, to: SocketAddr) -> Result<Target> {
+        let by_lo = match (to.ip(), self.via(to.ip())) {
+            (IpAddr::V6(_), LO) => return Err(Errno::ENETUNREACH),
+            (IpAddr::V4(_), 0) => {
+                let local = self.state.lock().local;
+                local.is_some_and(|local| local.ip().is_loopback())
+            }
+            (_, via) => via == LO,
+        };
+        match by_lo {
+            true => Ok(Target::Here(to)),
+            false => destination(kernel, to),
+        }
+    }
+
+    /// The source address of packets to an IPv4 group.
+    fn multicast_source(&self, kernel: &Kernel, to: Target) -> IpAddr {
+        let via = self.state.lock().via;
+        match to {
+            // What Linux makes of a link whose only address is the host's own: none.
+            _ if via.v4 == LO || !via.own.is_unspecified() => IpAddr::V4(via.own),
+            Target::Here(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            Target::Outside(_) => source(kernel, to),
+        }
+    }
+
+    /// The link that was chosen for packets to a group; 0 for none.
+    fn via(&self, group: IpAddr) -> i32 {
+        let via = self.state.lock().via;
+        match group {
+            IpAddr::V4(_) => via.v4,
+            IpAddr::V6(_) => via.v6,
+        }
     }
 
     /// How its packets are sent.
     fn manner(&self, to: IpAddr) -> Manner {
         let byte = |level, name| u8::try_from(self.ip.value(level, name)).unwrap_or(0);
         let many = to.is_multicast();
+        let link = match many {
+            true => u32::try_from(self.via(to)).ok().filter(|&link| link != 0),
+            false => None,
+        };
         match to {
             IpAddr::V4(_) => Manner {
                 ttl: byte(SOL_IP, if many { 33 } else { 2 }),
                 tos: byte(SOL_IP, 1),
                 // IP_PMTUDISC_DO and IP_PMTUDISC_PROBE.
                 df: matches!(self.ip.value(SOL_IP, 10), 2 | 3),
-                link: None,
+                link,
             },
             IpAddr::V6(_) => Manner {
                 ttl: byte(SOL_IPV6, if many { 18 } else { 16 }),
                 tos: byte(SOL_IPV6, 67),
                 df: matches!(self.ip.value(SOL_IPV6, 23), 2 | 3),
-                link: None,
+                link,
             },
         }
     }
@@ -179,7 +237,9 @@ impl UdpSocket {
         let table = &kernel.net.inet.udp;
         if many {
             for socket in table.find_all(to, from) {
-                socket.deliver(datagram(&d));
+                if !to.ip().is_multicast() || socket.takes(d.link, to.ip()) {
+                    socket.deliver(datagram(&d));
+                }
             }
             return;
         }
@@ -268,6 +328,9 @@ impl UdpSocket {
 
     /// Sends to a socket of this sandbox.
     fn send_here(&self, kernel: &Kernel, from: SocketAddr, to: SocketAddr, data: Vec<u8>) {
+        if to.ip().is_multicast() {
+            return self.send_to_group(kernel, from, to, &data);
+        }
         match kernel.net.inet.udp.find(to, from, false) {
             Some(target) => target.deliver(Datagram {
                 from,
@@ -280,6 +343,37 @@ impl UdpSocket {
             None if to == RESOLVER && kernel.net.outside.dns.ask(kernel, from, &data) => {}
             None => self.refused(from, to, &data),
         }
+    }
+
+    /// Over `lo`: to every socket that takes the group's packets, if any host is in it.
+    fn send_to_group(&self, kernel: &Kernel, from: SocketAddr, to: SocketAddr, data: &[u8]) {
+        let inet = &kernel.net.inet;
+        if !inet.lo_groups.has(to.ip()) {
+            return;
+        }
+        let manner = self.manner(to.ip());
+        for target in inet.udp.find_all(to, from) {
+            if target.takes(LO as u32, to.ip()) {
+                target.deliver(Datagram {
+                    from,
+                    to: to.ip(),
+                    link: LO,
+                    ttl: manner.ttl,
+                    tos: manner.tos,
+                    data: data.to_vec(),
+                });
+            }
+        }
+    }
+
+    /// Whether packets to a group are for this socket: it is in it, or takes those of groups
+    /// that others are in (`IP_MULTICAST_ALL`).
+    fn takes(&self, link: u32, group: IpAddr) -> bool {
+        let all = match group {
+            IpAddr::V4(_) => self.ip.value(SOL_IP, 49),
+            IpAddr::V6(_) => self.ip.value(SOL_IPV6, 29),
+        };
+        all != 0 || self.state.lock().groups.contains(&(link, group))
     }
 
     /// Nobody is there. The ICMP port unreachable reaches connected senders, and those who
@@ -349,6 +443,16 @@ impl UdpSocket {
         let outside = &kernel.net.outside;
         let mut s = self.state.lock();
         if m.join {
+            let lo = m.link == LO as u32 || m.link == 0 && m.own.is_some_and(|ip| ip.is_loopback());
+            if lo {
+                let place = (LO as u32, m.group);
+                if s.groups.contains(&place) {
+                    return Err(Errno::EADDRINUSE);
+                }
+                s.groups.push(place);
+                kernel.net.inet.lo_groups.join(m.group);
+                return Ok(());
+            }
             let link = outside.look(|stack| stack.join(m.group, m.link, m.own));
             let link = link.ok_or(Errno::ENODEV)?;
             if s.groups.contains(&(link, m.group)) {
@@ -362,7 +466,7 @@ impl UdpSocket {
             |(link, group): &(u32, IpAddr)| *group == m.group && (m.link == 0 || *link == m.link);
         let at = s.groups.iter().position(fits).ok_or(Errno::EADDRNOTAVAIL)?;
         let (link, group) = s.groups.swap_remove(at);
-        outside.look(|stack| stack.leave(group, link));
+        leave(&kernel, link, group);
         Ok(())
     }
 
@@ -472,7 +576,11 @@ impl Socket for UdpSocket {
         let kernel = &args.task.kernel;
         let local = self.bound(kernel)?;
         let from = if local.ip().is_unspecified() {
-            SocketAddr::new(source(kernel, target), local.port())
+            let own = match to.ip() {
+                IpAddr::V4(ip) if ip.is_multicast() => self.multicast_source(kernel, target),
+                _ => source(kernel, target),
+            };
+            SocketAddr::new(own, local.port())
         } else {
             local
         };
@@ -582,12 +690,23 @@ impl Socket for UdpSocket {
         if level == 1 {
             return Err(Errno::ENOPROTOOPT);
         }
-        self.ip.get(self.common.domain, 17, level, name)
+        let via = self.state.lock().via;
+        match via.get(level, name) {
+            Some(value) if level == SOL_IP || self.common.domain == AF_INET6 => Ok(value),
+            _ => self.ip.get(self.common.domain, 17, level, name),
+        }
     }
 
-    fn set_option(&self, _t: &Arc<Task>, level: i32, name: i32, value: &[u8]) -> Result<()> {
+    fn set_option(&self, t: &Arc<Task>, level: i32, name: i32, value: &[u8]) -> Result<()> {
         if level == 1 {
             return Err(Errno::ENOPROTOOPT);
+        }
+        if level == SOL_IP || self.common.domain == AF_INET6 {
+            let mut via = self.state.lock().via;
+            if via.set(&t.kernel, level, name, value)? {
+                self.state.lock().via = via;
+                return Ok(());
+            }
         }
         let v6only = (level, name) == (SOL_IPV6, IPV6_V6ONLY);
         if v6only && self.common.domain == AF_INET6 && self.state.lock().local.is_some() {
@@ -606,11 +725,9 @@ impl Drop for UdpSocket {
         let local = state.local;
         let groups = std::mem::take(&mut state.groups);
         if let Some(kernel) = self.kernel.upgrade().filter(|_| !groups.is_empty()) {
-            kernel.net.outside.look(|stack| {
-                for (link, group) in groups {
-                    stack.leave(group, link);
-                }
-            });
+            for (link, group) in groups {
+                leave(&kernel, link, group);
+            }
         }
         if let (Some(kernel), Some(local)) = (self.kernel.upgrade(), local) {
             kernel.net.inet.udp.release(local.port(), &self.me);
