@@ -1,12 +1,12 @@
 # Targets: run, test, build, lint, fmt, docker-check, clean-demo, and suite-libuv,
 # suite-libevent, suite-cpython, suite-go, suite-sqlite,
-# suite-kselftest, suite-pjdfstest.
+# suite-kselftest, suite-pjdfstest, suite-crun, suite-runc, bench-check.
 # Each installs what it needs by apt-get where it is missing (see scripts/need).
 
 CARGO ?= cargo
 RUNSC := target/release/runsc
 
-.PHONY: all run test build lint fmt docker-check clean-demo
+.PHONY: all run test build lint fmt docker-check suite-crun suite-runc bench-check clean-demo
 
 all: build
 
@@ -35,6 +35,14 @@ docker-check: build
 # A test suite that others wrote, compared with what is expected of it.
 suite-%: build
 	tests/suites/run.sh $*
+
+# The tests of other runtimes, against this one.
+suite-crun suite-runc: suite-%: build
+	tests/clients/$*.sh
+
+# The main rows beside the committed table, as ratios to native; by hand, on a quiet machine.
+bench-check: build
+	scripts/bench-check $(RUNSC)
 
 clean-demo:
 	rm -rf target/demo

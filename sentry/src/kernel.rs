@@ -18,6 +18,7 @@ use crate::fs::vfs::DeviceTable;
 use crate::fs::vfs::fs_type::FsTypes;
 use crate::futex::FutexTable;
 use crate::ipc::IpcNs;
+use crate::kernel_log::KernelLog;
 use crate::mm::frames::Frames;
 use crate::net::NetNs;
 use crate::sync::{Mutex, RwLock};
@@ -61,22 +62,6 @@ pub struct KernelConfig {
     pub tracer: Option<Arc<dyn Tracer>>,
 }
 
-/// Readers of the kernel's log (`syslog(2)`).
-#[derive(Debug, Default)]
-pub struct Log {
-    /// What happened to it.
-    pub state: Mutex<LogState>,
-}
-
-/// How far the kernel's log was read and whether it was cleared.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LogState {
-    /// Bytes read by `SYSLOG_ACTION_READ`.
-    pub read: usize,
-    /// `SYSLOG_ACTION_CLEAR` was called.
-    pub cleared: bool,
-}
-
 /// One sandbox's kernel.
 pub struct Kernel {
     /// What there is to know of the host.
@@ -111,8 +96,8 @@ pub struct Kernel {
     pub ipc: IpcNs,
     /// The network namespace.
     pub net: NetNs,
-    /// Who has read how much of the kernel's log.
-    pub log: Log,
+    /// The kernel's log.
+    pub log: KernelLog,
     /// Held while an epoll set is made to watch another.
     pub(crate) epoll_nesting: Mutex<()>,
     /// Last inode number given to a pipe, socket or the like.
@@ -177,7 +162,7 @@ impl Kernel {
             host_watch: HostWatch::default(),
             ipc: IpcNs::default(),
             net: NetNs::default(),
-            log: Log::default(),
+            log: KernelLog::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
             devices: DeviceTable::default(),
@@ -195,7 +180,15 @@ impl Kernel {
             turn: AtomicUsize::new(0),
         });
         crate::fs::devpts::register(&kernel);
+        crate::fs::dev::kmsg::register(&kernel);
+        let banner = format!("Linux version {} {}", kernel.release, kernel.version);
+        kernel.log.add(5, Duration::ZERO, banner.as_bytes());
         kernel
+    }
+
+    /// How long ago the sandbox booted.
+    pub fn since_boot(&self) -> Duration {
+        self.clock.boottime().saturating_sub(self.started.1)
     }
 
     /// An inode number for a pipe, socket or the like.

@@ -19,6 +19,7 @@ pub mod futex;
 pub mod io;
 pub mod ipc;
 pub mod kernel;
+pub mod kernel_log;
 pub mod load;
 pub mod mm;
 pub mod net;

@@ -228,7 +228,7 @@ HOOK
     is "$(rs run --bundle "$w" a)" "word 2 y 1"
     is "$(tr '\n' ' ' < "$w/hooks")" "prestart createRuntime createContainer poststart poststop "
     edit "c['hooks'] = {'startContainer': [{'path': '/bin/false'}]}"
-    like "$(rs run --bundle "$w" a 2>&1)" 'startContainer hook #0.*exit status 1'
+    like "$(rs run --bundle "$w" a 2>&1)" 'hook #0 \(startContainer\).*exit status 1'
 }
 
 case_update() {

@@ -91,6 +91,8 @@ pub struct ProcessRow {
     pub uid: u32,
     /// Threads.
     pub threads: u64,
+    /// Its state's letter.
+    pub state: char,
     /// CPU time in nanoseconds.
     pub cpu_ns: u64,
     /// Command line.

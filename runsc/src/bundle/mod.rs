@@ -94,6 +94,7 @@ pub fn parse_spec(text: &[u8], warnings: &mut Vec<String>) -> Result<Spec, Failu
     let mut value = parse_json(text)?;
     if let Some(process) = value.get_mut("process") {
         caps::drop_unknown(process, warnings);
+        default_user(process);
     }
     if value.get("ociVersion").is_none() {
         return Err(Failure::new(1, "ociVersion must be specified"));
@@ -105,7 +106,16 @@ pub fn parse_spec(text: &[u8], warnings: &mut Vec<String>) -> Result<Spec, Failu
 pub fn parse_process(text: &[u8], warnings: &mut Vec<String>) -> Result<Process, Failure> {
     let mut value = parse_json(text)?;
     caps::drop_unknown(&mut value, warnings);
+    default_user(&mut value);
     typed(value)
+}
+
+/// A process without a user is root's, as for runc.
+fn default_user(process: &mut Value) {
+    if let Some(process) = process.as_object_mut() {
+        let root = || serde_json::json!({"uid": 0, "gid": 0});
+        process.entry("user").or_insert_with(root);
+    }
 }
 
 fn parse_json(text: &[u8]) -> Result<Value, Failure> {

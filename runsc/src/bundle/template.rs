@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::cgroup;
+
 /// The whole template. `rootless` maps the caller's own ids in a user namespace.
 pub fn spec(rootless: Option<(u32, u32)>, args: &[String]) -> Value {
     let mut v = json!({
@@ -26,7 +28,7 @@ pub fn spec(rootless: Option<(u32, u32)>, args: &[String]) -> Value {
             "resources": {"devices": [{"allow": false, "access": "rwm"}]},
             "namespaces": [
                 {"type": "pid"}, {"type": "network"}, {"type": "ipc"},
-                {"type": "uts"}, {"type": "mount"}, {"type": "cgroup"}
+                {"type": "uts"}, {"type": "mount"}
             ],
             "maskedPaths": [
                 "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys",
@@ -38,6 +40,12 @@ pub fn spec(rootless: Option<(u32, u32)>, args: &[String]) -> Value {
             ]
         }
     });
+    let namespaces = v.pointer_mut("/linux/namespaces");
+    if cgroup::host_is_unified()
+        && let Some(list) = namespaces.and_then(Value::as_array_mut)
+    {
+        list.push(json!({"type": "cgroup"}));
+    }
     if let Some((uid, gid)) = rootless {
         make_rootless(&mut v, uid, gid);
     }

@@ -1,6 +1,8 @@
 //! Resources of the specification as cgroup files.
 
-use oci_spec::runtime::LinuxResources;
+use std::path::Path;
+
+use oci_spec::runtime::{LinuxCpu, LinuxResources};
 
 use super::{Paths, write};
 
@@ -11,6 +13,10 @@ pub fn apply(paths: &Paths, r: &LinuxResources) -> Result<(), String> {
     }
     memory(paths, r)?;
     cpu(paths, r)?;
+    block_io(paths, r)?;
+    if !paths.unified() && r.unified().as_ref().is_some_and(|all| !all.is_empty()) {
+        return Err("invalid configuration: unified resources need cgroup version 2".into());
+    }
     if paths.unified()
         && let (Some(all), Some(dir)) = (r.unified(), paths.of(""))
     {
@@ -115,11 +121,76 @@ fn cpu(paths: &Paths, r: &LinuxResources) -> Result<(), String> {
     if let Some(shares) = shares {
         write(dir, "cpu.shares", &shares.to_string())?;
     }
-    if let Some(period) = period {
-        write(dir, "cpu.cfs_period_us", &period.to_string())?;
+    let set_period = || match period {
+        Some(period) => write(dir, "cpu.cfs_period_us", &period.to_string()),
+        None => Ok(()),
+    };
+    let set_quota = || match quota {
+        Some(quota) => write(dir, "cpu.cfs_quota_us", &quota.to_string()),
+        None => Ok(()),
+    };
+    // A parent's limit may stand against either in between: which goes first depends on the
+    // present ones.
+    if set_period().is_err() {
+        set_quota()?;
+        set_period()?;
+    } else {
+        set_quota()?;
     }
-    if let Some(quota) = quota {
-        write(dir, "cpu.cfs_quota_us", &quota.to_string())?;
+    real_time(dir, c)
+}
+
+/// Version 1 only: the period cannot be set without room for the runtime in it.
+fn real_time(dir: &Path, c: &LinuxCpu) -> Result<(), String> {
+    let period = c.realtime_period().filter(|p| *p != 0);
+    let runtime = c.realtime_runtime().filter(|r| *r != 0);
+    let set_period = || match period {
+        Some(period) => write(dir, "cpu.rt_period_us", &period.to_string()),
+        None => Ok(()),
+    };
+    let set_runtime = || match runtime {
+        Some(runtime) => write(dir, "cpu.rt_runtime_us", &runtime.to_string()),
+        None => Ok(()),
+    };
+    if set_period().is_err() {
+        set_runtime()?;
+        return set_period();
+    }
+    set_runtime()
+}
+
+/// Weights and throttles of block devices; version 1 only.
+fn block_io(paths: &Paths, r: &LinuxResources) -> Result<(), String> {
+    let (Some(b), Some(dir), false) = (r.block_io(), paths.of("blkio"), paths.unified()) else {
+        return Ok(());
+    };
+    // The file is the scheduler's, and so has its name.
+    let weight_file = |kind: &str| {
+        let bfq = format!("blkio.bfq.{kind}");
+        match dir.join(&bfq).exists() {
+            true => bfq,
+            false => format!("blkio.{kind}"),
+        }
+    };
+    if let Some(weight) = b.weight().filter(|w| *w != 0) {
+        write(dir, &weight_file("weight"), &weight.to_string())?;
+    }
+    for d in b.weight_device().iter().flatten() {
+        if let Some(weight) = d.weight().filter(|w| *w != 0) {
+            let line = format!("{}:{} {weight}", d.major(), d.minor());
+            write(dir, &weight_file("weight_device"), &line)?;
+        }
+    }
+    for (file, list) in [
+        ("read_bps", b.throttle_read_bps_device()),
+        ("write_bps", b.throttle_write_bps_device()),
+        ("read_iops", b.throttle_read_iops_device()),
+        ("write_iops", b.throttle_write_iops_device()),
+    ] {
+        for d in list.iter().flatten() {
+            let line = format!("{}:{} {}", d.major(), d.minor(), d.rate());
+            write(dir, &format!("blkio.throttle.{file}_device"), &line)?;
+        }
     }
     Ok(())
 }

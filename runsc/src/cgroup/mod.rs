@@ -8,12 +8,12 @@ pub mod limits;
 pub mod stats;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::reason;
+use crate::cli::{Failure, reason};
 
 const MOUNT: &str = "/sys/fs/cgroup";
 
@@ -51,6 +51,57 @@ impl Paths {
             write(dir, "cgroup.procs", &pid.to_string())?;
         }
         Ok(())
+    }
+
+    /// Whether what is put into the cgroup would stand still.
+    pub fn is_frozen(&self) -> bool {
+        let reads = |controller, file: &str, frozen: &str| {
+            let text = self
+                .of(controller)
+                .and_then(|dir| std::fs::read_to_string(dir.join(file)).ok());
+            text.is_some_and(|text| text.trim() == frozen)
+        };
+        reads("freezer", "freezer.state", "FROZEN") || reads("", "cgroup.freeze", "1")
+    }
+
+    /// Checks `--cgroup` of `exec`, `[CONTROLLER[,CONTROLLER...]:]PATH` under version 1 and
+    /// `PATH` under version 2: guest processes are counted in the container's own cgroup, so
+    /// that is the only one there is.
+    pub fn check_sub(&self, asked: &str) -> Result<(), Failure> {
+        let (controllers, path) = match asked.split_once(':') {
+            Some((list, path)) => (list.split(',').collect(), path),
+            None => (Vec::new(), asked),
+        };
+        for name in &controllers {
+            if !self.0.contains_key(*name) {
+                return Err(Failure::new(1, format!("unknown controller {name}")));
+            }
+        }
+        if Path::new(path)
+            .components()
+            .any(|c| c == Component::ParentDir)
+        {
+            return Err(Failure::new(1, format!(" {path} is not a sub cgroup path")));
+        }
+        let sub = path.trim_matches('/');
+        let first = controllers.first().copied().unwrap_or_default();
+        let place = self.0.get(first).or_else(|| self.0.values().next());
+        match place.filter(|_| !sub.is_empty() && sub != ".") {
+            None => Ok(()),
+            Some(dir) => {
+                let file = dir.join(sub).join("cgroup.procs");
+                let why = match file.exists() {
+                    true => "operation not supported",
+                    false => "no such file or directory",
+                };
+                let pid = std::process::id();
+                let text = format!(
+                    "error adding pid {pid} to cgroups: failed to open {}: {why}",
+                    file.display()
+                );
+                Err(Failure::new(1, text))
+            }
+        }
     }
 
     /// Every host process inside.
@@ -94,6 +145,11 @@ fn remove_tree(dir: &Path) -> Result<(), String> {
         }
     }
     Err(format!("rmdir {}: device or resource busy", dir.display()))
+}
+
+/// Whether the host has only version 2.
+pub fn host_is_unified() -> bool {
+    Path::new(MOUNT).join("cgroup.controllers").exists()
 }
 
 /// Thaws the freezer cgroup of version 1 that a process was put into by somebody else: it
@@ -203,7 +259,7 @@ fn systemd_path(text: &str, id: &str) -> PathBuf {
 fn place(mount: &Path, controller: &str, path: &Path) -> PathBuf {
     let clean = |p: &Path| -> PathBuf {
         p.components()
-            .filter(|c| matches!(c, std::path::Component::Normal(_)))
+            .filter(|c| matches!(c, Component::Normal(_)))
             .collect()
     };
     if path.is_absolute() {

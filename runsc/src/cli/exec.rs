@@ -35,6 +35,9 @@ pub fn exec(app: &App, args: &ExecArgs) -> Outcome {
 fn inner(app: &App, args: &ExecArgs) -> Outcome {
     let state = store::peek(&app.root, &args.id)?;
     check_status(&state, args)?;
+    for asked in &args.cgroup {
+        state.cgroups.check_sub(asked)?;
+    }
     let oci = process(app, &state, args)?;
     validate::process(&oci)?;
     let mut guest = guest_process(&oci, Some(&state.rootfs));
@@ -42,6 +45,8 @@ fn inner(app: &App, args: &ExecArgs) -> Outcome {
     guest.closed = preserved.closed;
     let (stdio, raw) = stdio(args, &guest)?;
     let folder = app.root.join(&args.id);
+    app.log
+        .debug(&format!("exec {:?} in {}", guest.args, args.id));
     let client = Client::connect(&folder)?;
     let signals = Signals::block()?;
     start(&client, guest, &stdio, &preserved.fds)?;
@@ -178,7 +183,7 @@ fn stdio(args: &ExecArgs, guest: &GuestProcess) -> Result<(Stdio, Option<Raw>), 
             "cannot allocate tty if runc will detach without setting console socket: use --console-socket",
         )),
         (None, true) => {
-            let raw = Raw::stdin()?;
+            let raw = Raw::own()?;
             Ok((Stdio::Terminal(raw.tty()?), Some(raw)))
         }
         (None, false) => Ok((lifecycle::own_stdio()?, None)),

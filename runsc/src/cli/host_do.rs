@@ -23,7 +23,7 @@ fn inner(app: &App, args: &DoArgs) -> Outcome {
         && std::io::stdout().is_terminal()
         && std::io::stderr().is_terminal();
     let bundle = bundle(args, terminal)?;
-    let raw = if terminal { Some(Raw::stdin()?) } else { None };
+    let raw = if terminal { Some(Raw::own()?) } else { None };
     let stdio = match &raw {
         Some(raw) => Stdio::Terminal(raw.tty()?),
         None => lifecycle::own_stdio()?,

@@ -13,7 +13,7 @@ pub fn ps(app: &App, args: &PsArgs) -> Outcome {
     let state = store::peek(&app.root, &args.id)?;
     match args.format.as_str() {
         "json" => println!("{}", serde_json::to_string(&host_pids(&state))?),
-        "table" => table(&rows(app, &state)?),
+        "table" => table(&rows(app, &state)?, &args.ps_args),
         other => return Err(Failure::new(1, format!("invalid format option {other:?}"))),
     }
     Ok(0)
@@ -49,19 +49,47 @@ pub fn rows(app: &App, state: &State) -> Result<Vec<ProcessRow>, Failure> {
     }
 }
 
-fn table(rows: &[ProcessRow]) {
-    println!("UID        PID  PPID  C STIME TTY          TIME CMD");
+/// The table of `ps -ef`, or with other options that of BSD's `ps x`: which columns a client
+/// reads is all that the two are told apart by.
+fn table(rows: &[ProcessRow], options: &[String]) {
+    let full = options.is_empty()
+        || options
+            .iter()
+            .any(|o| o.contains('f') && !o.starts_with("--"));
+    if full {
+        println!("UID          PID    PPID  C STIME TTY          TIME CMD");
+    } else {
+        println!("    PID TTY      STAT   TIME COMMAND");
+    }
     for r in rows {
         let s = r.cpu_ns / 1_000_000_000;
-        println!(
-            "{:<8} {:>5} {:>5}  0 -     ?        {:02}:{:02}:{:02} {}",
-            r.uid,
-            r.pid,
-            r.ppid,
-            s / 3600,
-            s / 60 % 60,
-            s % 60,
-            r.command
-        );
+        let (hours, minutes, seconds) = (s / 3600, s / 60 % 60, s % 60);
+        if full {
+            println!(
+                "{:<8} {:>7} {:>7}  0 -     ?        {hours:02}:{minutes:02}:{seconds:02} {}",
+                user(r.uid),
+                r.pid,
+                r.ppid,
+                r.command
+            );
+        } else {
+            println!(
+                "{:>7} ?        {:<4} {:>3}:{seconds:02} {}",
+                r.pid,
+                r.state,
+                s / 60,
+                r.command
+            );
+        }
     }
+}
+
+/// The host's name for a user, as ps(1) shows it; the number where there is none or it is
+/// too long.
+fn user(uid: u32) -> String {
+    let known = nix::unistd::User::from_uid(uid.into()).ok().flatten();
+    known
+        .map(|user| user.name)
+        .filter(|name| name.len() <= 8)
+        .unwrap_or_else(|| uid.to_string())
 }

@@ -42,7 +42,7 @@ fn inner(app: &App, args: &RunArgs) -> Outcome {
         return Ok(0);
     }
     let (wanted, _) = create::terminal(&bundle);
-    let raw = if wanted { Some(Raw::stdin()?) } else { None };
+    let raw = if wanted { Some(Raw::own()?) } else { None };
     let stdio = match &raw {
         Some(raw) => Stdio::Terminal(raw.tty()?),
         None => lifecycle::own_stdio()?,

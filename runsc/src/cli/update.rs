@@ -79,7 +79,20 @@ fn from_flags(args: &UpdateArgs) -> Result<Value, Failure> {
     put(&mut cpu, "period", args.cpu_period.map(Value::from));
     put(&mut cpu, "cpus", args.cpuset_cpus.clone().map(Value::from));
     put(&mut cpu, "mems", args.cpuset_mems.clone().map(Value::from));
+    put(
+        &mut cpu,
+        "realtimePeriod",
+        args.cpu_rt_period.map(Value::from),
+    );
+    put(
+        &mut cpu,
+        "realtimeRuntime",
+        args.cpu_rt_runtime.map(Value::from),
+    );
     let mut all = json!({"memory": memory, "cpu": cpu});
+    if let (Some(weight), Some(map)) = (args.blkio_weight, all.as_object_mut()) {
+        map.insert("blockIO".into(), json!({"weight": weight}));
+    }
     if let (Some(limit), Some(map)) = (args.pids_limit, all.as_object_mut()) {
         map.insert("pids".into(), json!({"limit": limit}));
     }

@@ -62,20 +62,37 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Sets stdin's terminal raw.
-    pub fn stdin() -> Result<Raw, Failure> {
-        let tty = std::io::stdin().as_fd().try_clone_to_owned()?;
-        let old = make_raw(tty.as_fd())
-            .map_err(|_| Failure::new(1, "the stdin of a terminal process must be a terminal"))?;
+    /// Sets the terminal raw that one of the standard descriptors is, or else the one that
+    /// controls us.
+    pub fn own() -> Result<Raw, Failure> {
+        let tty = Raw::find()
+            .ok_or_else(|| Failure::new(1, "a terminal process needs a terminal: there is none"))?;
+        let old = make_raw(tty.as_fd())?;
         let mut raw = Raw {
             tty,
             old,
             relay: None,
         };
-        if !std::io::stdout().is_terminal() {
+        if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
             raw.relay = Some(Relay::new(raw.size())?);
         }
         Ok(raw)
+    }
+
+    fn find() -> Option<OwnedFd> {
+        let standard = [
+            std::io::stdin().as_fd().try_clone_to_owned(),
+            std::io::stdout().as_fd().try_clone_to_owned(),
+            std::io::stderr().as_fd().try_clone_to_owned(),
+        ];
+        let mut standard = standard.into_iter().flatten();
+        let own = || {
+            let mut options = std::fs::OpenOptions::new();
+            options.read(true).write(true).open("/dev/tty").ok()
+        };
+        standard
+            .find(|fd| fd.is_terminal())
+            .or_else(|| own().map(OwnedFd::from))
     }
 
     /// What the sandbox gets as its terminal.

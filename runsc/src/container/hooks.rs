@@ -12,15 +12,20 @@ use oci_spec::runtime::Hook;
 
 use super::state::{Shown, State};
 use crate::boot::client::Client;
-use crate::boot::message::{Reply, Request};
+use crate::boot::message::{Ended, Reply, Request};
 use crate::bundle::process::guest_process;
 use crate::cli::{Failure, reason};
 
 /// Runs hooks in order; the first failure ends it.
 pub fn run(hooks: &[Hook], state: &Shown) -> Result<(), Failure> {
+    run_in(None, hooks, state)
+}
+
+/// The same in a folder of theirs.
+pub fn run_in(cwd: Option<&Path>, hooks: &[Hook], state: &Shown) -> Result<(), Failure> {
     let input = serde_json::to_string(state)?;
     for (i, hook) in hooks.iter().enumerate() {
-        run_one(hook, &input)
+        run_one(hook, cwd, &input)
             .map_err(|text| Failure::new(1, format!("error running hook #{i}: {text}")))?;
     }
     Ok(())
@@ -32,7 +37,7 @@ pub fn run_inside(folder: &Path, state: &State, hooks: &[Hook]) -> Result<(), Fa
     let input = serde_json::to_string(&state.for_hooks("created"))?;
     for (i, hook) in hooks.iter().enumerate() {
         run_one_inside(folder, state, hook, &input).map_err(|e| {
-            let text = format!("error running startContainer hook #{i}: {}", e.message);
+            let text = format!("error running hook #{i} (startContainer): {}", e.message);
             Failure::new(1, text)
         })?;
     }
@@ -62,21 +67,36 @@ fn run_one_inside(folder: &Path, state: &State, hook: &Hook, input: &str) -> Res
         match client.reply()? {
             Some(Reply::Started(_)) => {}
             Some(Reply::Ended(ended)) if ended.code() == 0 => return Ok(()),
-            Some(Reply::Ended(ended)) => {
-                return Err(Failure::new(1, format!("exit status {}", ended.code())));
-            }
+            Some(Reply::Ended(ended)) => return Err(Failure::new(1, end(ended))),
             Some(other) => return Err(Failure::new(1, format!("unexpected answer: {other:?}"))),
             None => return Err(Failure::new(1, "the sandbox has ended")),
         }
     }
 }
 
-fn run_one(hook: &Hook, input: &str) -> Result<(), String> {
+/// How a hook ended, as runc words it.
+fn end(ended: Ended) -> String {
+    match ended {
+        Ended::Exited(code) => format!("exit status {code}"),
+        Ended::Signaled(signal) => match i32::from(signal) {
+            libc::SIGSYS => "signal: bad system call".into(),
+            libc::SIGKILL => "signal: killed".into(),
+            libc::SIGSEGV => "signal: segmentation fault".into(),
+            libc::SIGABRT => "signal: aborted".into(),
+            other => format!("signal: {other}"),
+        },
+    }
+}
+
+fn run_one(hook: &Hook, cwd: Option<&Path>, input: &str) -> Result<(), String> {
     let path = hook.path();
     let args = hook.args().clone().unwrap_or_default();
     let mut command = Command::new(path);
     if let Some((name, rest)) = args.split_first() {
         command.arg0(name).args(rest);
+    }
+    if let Some(cwd) = cwd {
+        command.current_dir(cwd);
     }
     // As runc: a hook without an environment gets the runtime's.
     let env = hook.env().as_ref().filter(|env| !env.is_empty());

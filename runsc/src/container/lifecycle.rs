@@ -141,7 +141,17 @@ fn limit(app: &App, bundle: &Bundle, folder: &Folder, state: &mut State) -> Resu
         .and_then(|l| l.cgroups_path().clone());
     // Where they will be is known before they are: whoever deletes what a dying command
     // left finds them.
-    state.cgroups = cgroup::places(asked.as_deref(), &state.id, app.global.systemd_cgroup);
+    let places = cgroup::places(asked.as_deref(), &state.id, app.global.systemd_cgroup);
+    if places.is_frozen() {
+        return Err(Failure::new(1, "container's cgroup unexpectedly frozen"));
+    }
+    let there = places.processes().len();
+    if there > 0 {
+        warnings.push(format!(
+            "container's cgroup is not empty: {there} process(es) found"
+        ));
+    }
+    state.cgroups = places;
     folder.save(state)?;
     state.cgroups = cgroup::create(state.cgroups.clone(), &mut warnings);
     if let Some(resources) = resources(&bundle.spec)
@@ -208,9 +218,16 @@ fn run_create_hooks(state: &State) -> Result<(), Failure> {
         return Ok(());
     };
     let shown = state.for_hooks("creating");
-    let lists = [all.prestart(), all.create_runtime(), all.create_container()];
-    for list in lists.into_iter().flatten() {
-        hooks::run(list, &shown).map_err(|e| {
+    // Those of the container start in its root, as runc has them.
+    let root = Some(state.rootfs.as_path());
+    let lists = [
+        (all.prestart(), None),
+        (all.create_runtime(), None),
+        (all.create_container(), root),
+    ];
+    for (list, cwd) in lists {
+        let list = list.as_deref().unwrap_or_default();
+        hooks::run_in(cwd, list, &shown).map_err(|e| {
             e.context("unable to start container process: error during container init")
         })?;
     }

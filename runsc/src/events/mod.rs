@@ -1,10 +1,25 @@
 //! Usage statistics as a stream of JSON lines, in runc's format.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
-/// One line of `events`.
+/// An event, its fields in the order in which clients look for them.
+#[derive(Serialize)]
+struct Event<'a> {
+    r#type: &'a str,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    data: Value,
+}
+
+/// One line of `events`; no data is `Null`.
 pub fn line(id: &str, kind: &str, data: Value) -> String {
-    json!({"type": kind, "id": id, "data": data}).to_string()
+    let event = Event {
+        r#type: kind,
+        id,
+        data,
+    };
+    serde_json::to_string(&event).unwrap_or_default()
 }
 
 /// A duration such as `5s`, `100ms`, `1m30s`, or plain seconds.

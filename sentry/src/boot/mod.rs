@@ -239,6 +239,8 @@ pub struct ProcessInfo {
     pub ppid: i32,
     pub uid: u32,
     pub threads: usize,
+    /// As in `/proc/PID/stat`.
+    pub state: char,
     /// CPU time, user and system together, in nanoseconds.
     pub cpu_ns: u64,
     pub command: String,
@@ -251,6 +253,7 @@ impl ProcessInfo {
             ppid: g.ppid(),
             uid: g.owner().0,
             threads: g.thread_count(),
+            state: g.state(),
             cpu_ns: u64::try_from(g.cpu_times().total().as_nanos()).unwrap_or(u64::MAX),
             command: String::from_utf8_lossy(&g.comm())
                 .escape_default()

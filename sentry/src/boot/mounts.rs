@@ -1,6 +1,6 @@
 //! The mount tree of a container: root, mounts, devices, masked and read-only paths.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 
 use abi::Errno;
@@ -14,7 +14,7 @@ use crate::fs::tmpfs::{TmpFs, TmpOptions};
 use crate::fs::vfs::change;
 use crate::fs::vfs::setattr;
 use crate::fs::vfs::{
-    FileSystem, FileType, MountFlags, MountNamespace, Owner, Path, WalkCx, WalkFlags, lookup,
+    FileSystem, FileType, Mount, MountFlags, MountNamespace, Owner, Path, WalkCx, WalkFlags, lookup,
 };
 use crate::fs::{dev, proc, sys};
 use crate::kernel::Kernel;
@@ -78,6 +78,7 @@ pub fn build(
         uts,
         cgroup,
         devpts: OnceCell::new(),
+        sealed: RefCell::default(),
         ns: &ns,
         cx: WalkCx::kernel(ns.root()),
     };
@@ -85,6 +86,9 @@ pub fn build(
         tree.mount(&mount.destination, &mount.source, mount.flags)?;
     }
     tree.devices(&spec.devices)?;
+    for mount in tree.sealed.take() {
+        mount.set_flags(mount.flags() | MountFlags::RDONLY);
+    }
     // A read-only root takes no directory later; what is wrong with it is said then.
     let _ = tree.point(&spec.process.cwd, FileType::Directory);
     tree.mask(&spec.masked_paths)?;
@@ -113,6 +117,8 @@ struct Builder<'a> {
     uts: &'a Arc<UtsNamespace>,
     cgroup: &'a Arc<Cgroup>,
     devpts: OnceCell<Arc<DevPts>>,
+    /// What becomes read-only when all that lies in it is made.
+    sealed: RefCell<Vec<Arc<Mount>>>,
     ns: &'a Arc<MountNamespace>,
     cx: WalkCx<'static>,
 }
@@ -202,11 +208,34 @@ impl Builder<'_> {
         };
         let (fs, name) = self.file_system(source).map_err(failed)?;
         let kind = fs.root().map_err(failed)?.kind();
+        if matches!(source, MountSource::Proc | MountSource::Sys) {
+            let what = format!("filesystem {name:?} must be mounted on ordinary directory");
+            self.no_link(at).map_err(other(what))?;
+        }
         let point = self.point(at, kind).map_err(failed)?;
-        self.ns
-            .mount(&point, fs, name.as_bytes(), flags.to_mount())
+        let mut flags = flags.to_mount();
+        let sealed = name == "tmpfs" && flags.contains(MountFlags::RDONLY);
+        flags.set(
+            MountFlags::RDONLY,
+            flags.contains(MountFlags::RDONLY) && !sealed,
+        );
+        let mount = self
+            .ns
+            .mount(&point, fs, name.as_bytes(), flags)
             .map_err(failed)?;
+        if sealed {
+            self.sealed.borrow_mut().push(mount);
+        }
         Ok(())
+    }
+
+    /// `ENOTDIR` where a file system that guards the kernel would lie behind a symbolic link.
+    fn no_link(&self, at: &[u8]) -> Result<()> {
+        let here = lookup(&self.cx, &self.cx.root, at, WalkFlags::empty());
+        match here.and_then(|path| path.inode()) {
+            Ok(inode) if inode.kind() == FileType::Symlink => Err(Errno::ENOTDIR),
+            _ => Ok(()),
+        }
     }
 
     /// Default devices and links, where `/dev` is a file system of the container's own, and

@@ -110,13 +110,9 @@ impl Container {
         ) {
             change::mkdir_all(&kernel_cx, &root, &spec.cwd, 0o755).map_err(failed)?;
         }
-        let cx = WalkCx {
-            creds: Arc::new(spec.creds.clone()),
-            ..kernel_cx
-        };
         let flags = WalkFlags::FOLLOW | WalkFlags::DIRECTORY;
-        let cwd = lookup(&cx, &root, &spec.cwd, flags).map_err(failed)?;
-        perm::check_path(&cx.creds, &cwd, Access::X).map_err(failed)?;
+        // As runc, which goes there before it becomes the container's user.
+        let cwd = lookup(&kernel_cx, &root, &spec.cwd, flags).map_err(failed)?;
         fs.set_cwd(cwd);
         Ok(())
     }

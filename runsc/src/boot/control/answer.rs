@@ -33,6 +33,7 @@ fn processes(container: &Container) -> Vec<ProcessRow> {
         ppid: p.ppid,
         uid: p.uid,
         threads: p.threads as u64,
+        state: p.state,
         cpu_ns: p.cpu_ns,
         command: p.command,
     });

@@ -4,6 +4,7 @@
 //! its device number.
 
 mod fuse;
+pub mod kmsg;
 pub mod mem;
 
 use std::sync::Arc;
