@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::filecap::FileCaps;
+use crate::userns::UserNs;
 
 /// A capability set: bit n stands for capability n.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -88,6 +89,7 @@ pub struct Creds {
     pub ambient: CapSet,
     pub securebits: u32,
     pub no_new_privs: bool,
+    pub user_ns: UserNs,
 }
 
 impl Creds {
@@ -110,12 +112,19 @@ impl Creds {
             ambient: CapSet::default(),
             securebits: 0,
             no_new_privs: false,
+            user_ns: UserNs::INITIAL,
         }
     }
 
-    /// Whether `cap` is effective.
+    /// Whether `cap` is effective in the first user namespace, so for the whole kernel;
+    /// [`Creds::ns_capable`] asks about what belongs to another.
     pub fn capable(&self, cap: Cap) -> bool {
-        self.effective.has(cap)
+        self.effective.has(cap) && self.user_ns.is_initial()
+    }
+
+    /// The kernel's id of this namespace's root; none has it when root is not mapped.
+    fn root_uid(&self) -> u32 {
+        self.user_ns.uid_to_kernel(0).unwrap_or(u32::MAX)
     }
 
     /// Whether `gid` is the file-system group or a supplementary one.
@@ -144,12 +153,13 @@ impl Creds {
         let mut permitted = file.map_or(Ok(CapSet::default()), |f| f.permits(self))?;
         let mut effective = file.is_some_and(|f| f.is_effective());
         // A set-user-id root program with capabilities of its own gets only those.
-        let own = file.is_some() && new.euid == 0 && new.uid != 0;
+        let root = self.root_uid();
+        let own = file.is_some() && new.euid == root && new.uid != root;
         if self.securebits & SECBIT_NOROOT == 0 && !own {
-            if new.uid == 0 || new.euid == 0 {
+            if new.uid == root || new.euid == root {
                 permitted = CapSet(self.bounding.0 | self.inheritable.0);
             }
-            effective |= new.euid == 0;
+            effective |= new.euid == root;
         }
         if self.no_new_privs && permitted.0 & !self.permitted.0 != 0 {
             permitted.0 &= self.permitted.0;
@@ -171,7 +181,8 @@ impl Creds {
         if self.securebits & SECBIT_NO_SETUID_FIXUP != 0 {
             return;
         }
-        let any_root = |c: &Creds| c.uid == 0 || c.euid == 0 || c.suid == 0;
+        let root = self.root_uid();
+        let any_root = |c: &Creds| [c.uid, c.euid, c.suid].contains(&root);
         if any_root(old) && !any_root(self) {
             if self.securebits & SECBIT_KEEP_CAPS == 0 {
                 self.permitted = CapSet::default();
@@ -179,10 +190,10 @@ impl Creds {
             }
             self.ambient = CapSet::default();
         }
-        if old.euid == 0 && self.euid != 0 {
+        if old.euid == root && self.euid != root {
             self.effective = CapSet::default();
         }
-        if old.euid != 0 && self.euid == 0 {
+        if old.euid != root && self.euid == root {
             self.effective = self.permitted;
         }
     }
@@ -192,10 +203,11 @@ impl Creds {
         if self.securebits & SECBIT_NO_SETUID_FIXUP != 0 {
             return;
         }
-        if old.fsuid == 0 && self.fsuid != 0 {
+        let root = self.root_uid();
+        if old.fsuid == root && self.fsuid != root {
             self.effective = CapSet(self.effective.0 & !FS_CAPS);
         }
-        if old.fsuid != 0 && self.fsuid == 0 {
+        if old.fsuid != root && self.fsuid == root {
             self.effective = CapSet(self.effective.0 | (self.permitted.0 & FS_CAPS));
         }
     }

@@ -32,6 +32,7 @@ pub mod sync;
 pub mod task;
 pub mod time;
 pub mod trace;
+pub mod userns;
 pub mod wait;
 pub mod worker;
 

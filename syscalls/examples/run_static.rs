@@ -87,7 +87,12 @@ fn main() {
         files.install(file, 0, false, 1024).unwrap();
     }
     let pids = PidNamespace::new(1);
-    let uts = Arc::new(UtsNamespace::new(2, b"test", b""));
+    let uts = Arc::new(UtsNamespace::new(
+        2,
+        sentry::userns::UserNs::INITIAL,
+        b"test",
+        b"",
+    ));
     let proc = sentry::fs::proc::new(&kernel, &pids, &uts, kernel.fs_types.new_dev());
     let at = mkdir_all(&cx, &cx.root, b"/proc", 0o555).unwrap();
     ns.mount(&at, proc, b"proc", MountFlags::empty()).unwrap();

@@ -404,6 +404,7 @@ fn creds(p: &GuestProcess) -> Creds {
         ambient: CapSet(p.caps.ambient & p.caps.permitted & p.caps.inheritable),
         securebits: 0,
         no_new_privs: p.no_new_privs,
+        user_ns: sentry::userns::UserNs::INITIAL,
     }
 }
 

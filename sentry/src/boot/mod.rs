@@ -25,6 +25,7 @@ use crate::task::device_rules::DeviceRules;
 use crate::task::group::ThreadGroup;
 use crate::task::pid::PidNamespace;
 use crate::task::uts::UtsNamespace;
+use crate::userns::UserNs;
 use spec::{BootError, ContainerSpec, ExitStatus, ProcessSpec};
 
 pub use process::Terminal;
@@ -77,7 +78,12 @@ impl Container {
         let (host, domain) = (spec.hostname.as_bytes(), spec.domainname.as_bytes());
         let uts = match &shared.uts {
             Some(other) => other.uts.clone(),
-            None => Arc::new(UtsNamespace::new(kernel.next_ns_ino(), host, domain)),
+            None => Arc::new(UtsNamespace::new(
+                kernel.next_ns_ino(),
+                UserNs::INITIAL,
+                host,
+                domain,
+            )),
         };
         let pids = match &shared.pids {
             Some(other) => other.pids.clone(),

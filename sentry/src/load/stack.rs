@@ -227,10 +227,10 @@ fn auxv(
     put(7, linker.map_or(0, |l| l.bias));
     put(8, 0);
     put(9, main.entry);
-    put(11, u64::from(creds.uid));
-    put(12, u64::from(creds.euid));
-    put(13, u64::from(creds.gid));
-    put(14, u64::from(creds.egid));
+    put(11, u64::from(creds.user_ns.shown_uid(creds.uid)));
+    put(12, u64::from(creds.user_ns.shown_uid(creds.euid)));
+    put(13, u64::from(creds.user_ns.shown_gid(creds.gid)));
+    put(14, u64::from(creds.user_ns.shown_gid(creds.egid)));
     put(23, u64::from(info.secure));
     put(25, at.seed);
     put(26, cpu::hwcap2());

@@ -68,6 +68,7 @@ impl Mm {
         let child = self.with_copies(space, state, &hot);
         let dropped = !anew && self.dropped.load(Ordering::Relaxed);
         child.dropped.store(dropped, Ordering::Relaxed);
+        child.set_user_ns(&self.user_ns());
         child.patched.store(self.has_patches(), Ordering::Relaxed);
         child.set_stack_limit(self.stack_limit.load(Ordering::Relaxed));
         drop(guard);

@@ -14,6 +14,7 @@ use super::spans::Spans;
 use super::vma::{Vma, VmaSet};
 use crate::Result;
 use crate::sync::{Mutex, RwLock};
+use crate::userns::UserNs;
 
 /// Most mappings an address space has (`vm.max_map_count`).
 pub const MAX_MAP_COUNT: usize = 65_530;
@@ -171,6 +172,8 @@ pub struct Mm {
     pub(super) lessons: AtomicUsize,
     /// Changes of a space that nothing runs in yet, gathered to be made at once.
     gathered: Mutex<Option<Vec<MapOp>>>,
+    /// The user namespace its program was started in; unset for the first.
+    user_ns: std::sync::OnceLock<UserNs>,
     /// A call site is or was patched.
     pub(super) patched: AtomicBool,
     /// Traps by call site.
@@ -232,6 +235,7 @@ impl Mm {
             learned,
             lessons: AtomicUsize::new(if parent.is_some() { LESSONS } else { 0 }),
             gathered: Mutex::default(),
+            user_ns: std::sync::OnceLock::new(),
             patched: AtomicBool::new(false),
             hot: super::patch::Hot::default(),
             answers: super::patch::Answers::default(),
@@ -244,6 +248,19 @@ impl Mm {
     /// What the platform runs guest threads in.
     pub fn space(&self) -> &Arc<dyn AddressSpace> {
         &self.space
+    }
+
+    /// The user namespace its program was started in: who is privileged there may look into
+    /// it even where it is not dumpable.
+    pub fn user_ns(&self) -> UserNs {
+        self.user_ns.get().cloned().unwrap_or_default()
+    }
+
+    /// Notes where its program was started, or that of what it is a copy of; once.
+    pub fn set_user_ns(&self, ns: &UserNs) {
+        if !ns.is_initial() {
+            let _ = self.user_ns.set(ns.clone());
+        }
     }
 
     /// What patched call sites are told.

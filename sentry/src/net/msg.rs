@@ -67,6 +67,20 @@ impl Ucred {
         }
     }
 
+    /// With ids as `t`'s user namespace shows them.
+    #[must_use]
+    pub fn shown_to(self, t: &Task) -> Ucred {
+        let creds = t.creds();
+        if self == Ucred::NOBODY {
+            return self;
+        }
+        Ucred {
+            uid: creds.user_ns.shown_uid(self.uid),
+            gid: creds.user_ns.shown_gid(self.gid),
+            ..self
+        }
+    }
+
     /// What a socket without a peer reports.
     pub const NOBODY: Ucred = Ucred {
         pid: 0,

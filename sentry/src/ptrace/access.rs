@@ -3,7 +3,7 @@
 use abi::Errno;
 
 use crate::Result;
-use crate::creds::Cap;
+use crate::creds::{Cap, Creds};
 use crate::kernel::Kernel;
 use crate::mm::{Mm, UserFault};
 use crate::task::Task;
@@ -29,13 +29,19 @@ pub fn may_access(who: &Task, subject: &Task, ids: Ids) -> Result<()> {
     };
     let same = [s.uid, s.euid, s.suid].iter().all(|&u| u == uid)
         && [s.gid, s.egid, s.sgid].iter().all(|&g| g == gid);
-    let no_more = s.permitted.0 & !r.permitted.0 == 0;
-    let dumpable = subject.thread_group().dumpable();
-    if (same && no_more && dumpable) || r.capable(Cap::SysPtrace) {
-        Ok(())
-    } else {
-        Err(Errno::EPERM)
+    let no_more = s.user_ns == r.user_ns && s.permitted.0 & !r.permitted.0 == 0;
+    if (!same || !no_more) && !r.ns_capable(&s.user_ns, Cap::SysPtrace) {
+        return Err(Errno::EPERM);
     }
+    may_dump(&r, subject)
+}
+
+/// Whether a task may be looked into as far as it hides itself (`PR_SET_DUMPABLE`): it does
+/// not, or `who` is privileged where its program was started; `EPERM`.
+pub(crate) fn may_dump(who: &Creds, subject: &Task) -> Result<()> {
+    let open = subject.thread_group().dumpable()
+        || who.ns_capable(&subject.mm().user_ns(), Cap::SysPtrace);
+    if open { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 /// Reads memory as a debugger does: whatever its protection, and the time functions, which

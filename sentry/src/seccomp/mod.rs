@@ -143,7 +143,7 @@ impl Task {
     /// Whether it may restrict itself: no new privileges, or `CAP_SYS_ADMIN`; else `EACCES`.
     pub fn may_filter(&self) -> Result<()> {
         let creds = self.creds();
-        if creds.no_new_privs || creds.capable(Cap::SysAdmin) {
+        if creds.no_new_privs || creds.own_capable(Cap::SysAdmin) {
             Ok(())
         } else {
             Err(Errno::EACCES)

@@ -13,13 +13,16 @@ use platform::{Context, Registers};
 use super::group::{NewGroup, ThreadGroup};
 use super::pidfd::PidFd;
 use super::{NewTask, Task, UtsNamespace};
-use crate::creds::Cap;
+use crate::creds::{Cap, Creds};
 use crate::fs::file::OpenFlags;
 use crate::mm::Mm;
+use crate::mm::patch::Kind;
 use crate::ptrace::Event;
 use crate::signal::{SS_DISABLE, info, send};
 use crate::task::gate::Hooks;
 use crate::task::limits::Resource;
+use crate::task::namespace;
+use crate::userns::UserNs;
 use crate::wait::{OnSignal, Operation, Pollee, Registration, Share, Stop, SysResult};
 use crate::{Result, fs::FdTable};
 
@@ -44,7 +47,7 @@ const fn bit(flag: u32) -> u64 {
     flag as u64
 }
 
-/// Namespaces a kernel may be built without; only mount and uts namespaces are there.
+/// Namespaces a kernel may be built without; mount, user and uts namespaces are there.
 const NAMESPACES: u64 = bit(raw::CLONE_NEWNS)
     | bit(raw::CLONE_NEWCGROUP)
     | bit(raw::CLONE_NEWUTS)
@@ -102,10 +105,10 @@ pub fn check_namespaces(t: &Task, flags: u64) -> Result<()> {
     if wanted == 0 {
         return Ok(());
     }
-    if wanted & bit(raw::CLONE_NEWUSER) == 0 && !t.creds().capable(Cap::SysAdmin) {
+    if wanted & bit(raw::CLONE_NEWUSER) == 0 && !t.creds().own_capable(Cap::SysAdmin) {
         return Err(Errno::EPERM);
     }
-    let there = bit(raw::CLONE_NEWUTS) | bit(raw::CLONE_NEWNS);
+    let there = bit(raw::CLONE_NEWUTS) | bit(raw::CLONE_NEWNS) | bit(raw::CLONE_NEWUSER);
     let mounts = wanted & bit(raw::CLONE_NEWNS) == 0 || t.fs().mounts().is_some();
     if wanted & !there != 0 || !mounts {
         return Err(Errno::EINVAL);
@@ -266,12 +269,20 @@ impl Task {
         mm: Arc<Mm>,
         regs: &Registers,
     ) -> Result<Arc<Task>> {
+        let creds = if args.has(raw::CLONE_NEWUSER) {
+            Arc::new(namespace::new_user(self)?)
+        } else {
+            self.creds()
+        };
         let group = if args.has(raw::CLONE_THREAD) {
             self.thread_group().clone()
         } else {
             self.new_group(args, tid)
         };
-        let child = Task::new(&self.kernel, self.inherit(args, tid, group, mm.clone()));
+        let child = Task::new(
+            &self.kernel,
+            self.inherit(args, (tid, &creds), group, mm.clone()),
+        );
         self.set_child_state(&child, args);
         let made = mm
             .space()
@@ -338,7 +349,13 @@ impl Task {
         group
     }
 
-    fn inherit(&self, args: &CloneArgs, tid: i32, group: Arc<ThreadGroup>, mm: Arc<Mm>) -> NewTask {
+    fn inherit(
+        &self,
+        args: &CloneArgs,
+        (tid, creds): (i32, &Arc<Creds>),
+        group: Arc<ThreadGroup>,
+        mm: Arc<Mm>,
+    ) -> NewTask {
         let (files, fs, uts) = (self.files(), self.fs(), self.uts());
         let files: Arc<FdTable> = if args.has(raw::CLONE_FILES) {
             files
@@ -355,7 +372,7 @@ impl Task {
             let _ = fs.unshare_mounts();
         }
         let uts = if args.has(raw::CLONE_NEWUTS) {
-            self.copy_uts()
+            self.copy_uts(&creds.user_ns)
         } else {
             uts
         };
@@ -366,7 +383,7 @@ impl Task {
             files,
             fs,
             uts,
-            creds: self.creds(),
+            creds: creds.clone(),
             mask: self.sigmask(),
             comm: self.comm(),
             exe: self.exe(),
@@ -376,11 +393,16 @@ impl Task {
         }
     }
 
-    /// A uts namespace with the same names.
-    pub fn copy_uts(&self) -> Arc<UtsNamespace> {
+    /// A uts namespace with the same names, belonging to `owner`.
+    pub fn copy_uts(&self, owner: &UserNs) -> Arc<UtsNamespace> {
         let uts = self.uts();
         let ino = self.kernel.next_ns_ino();
-        Arc::new(UtsNamespace::new(ino, &uts.hostname(), &uts.domainname()))
+        Arc::new(UtsNamespace::new(
+            ino,
+            owner.clone(),
+            &uts.hostname(),
+            &uts.domainname(),
+        ))
     }
 
     fn set_child_state(&self, child: &Task, args: &CloneArgs) {
@@ -408,6 +430,9 @@ impl Task {
     ) -> Result<()> {
         child.set_context(Some(ctx));
         child.bind_new();
+        if args.has(raw::CLONE_NEWUSER) {
+            child.answers_changed(Kind::User);
+        }
         let (tid, group) = (child.tid(), child.thread_group());
         let tid_word = u32::try_from(tid).unwrap_or(0).to_ne_bytes();
         if args.has(raw::CLONE_PIDFD) {

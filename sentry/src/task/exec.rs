@@ -91,6 +91,7 @@ pub(crate) fn load(
         .new_address_space()
         .map_err(|_| Errno::ENOMEM)?;
     let mm = Mm::new(space, kernel.frames.clone(), kernel.platform.guest_range());
+    mm.set_user_ns(&cx.creds.user_ns);
     let info = StartInfo {
         envp: &request.envp,
         creds: &creds,
@@ -138,6 +139,10 @@ fn creds_for(old: &Creds, file: &Arc<File>) -> Result<(Creds, bool)> {
         .as_ref()
         .is_none_or(|p| p.mount.flags().contains(MountFlags::NOSUID));
     let honour = !nosuid && !old.no_new_privs;
+    // Owner and group have to be there in the caller's user namespace.
+    let ns = &old.user_ns;
+    let mapped = ns.uid_to_user(attr.uid).is_some() && ns.gid_to_user(attr.gid).is_some();
+    let honour = honour && mapped;
     let set_uid = (honour && attr.perm & 0o4000 != 0).then_some(attr.uid);
     // Set-group-id without group execute was mandatory locking, not a privilege.
     let set_gid = (honour && attr.perm & 0o2010 == 0o2010).then_some(attr.gid);
@@ -149,7 +154,8 @@ fn creds_for(old: &Creds, file: &Arc<File>) -> Result<(Creds, bool)> {
     };
     let new = old.after_exec(set_uid, set_gid, caps)?;
     let more = caps.is_some_and(|c| c.is_effective()) || new.permitted.0 & !new.ambient.0 != 0;
-    let secure = new.euid != old.uid || new.egid != old.gid || new.uid != 0 && more;
+    let secure =
+        new.euid != old.uid || new.egid != old.gid || ns.uid_to_kernel(0) != Some(new.uid) && more;
     Ok((new, secure))
 }
 
@@ -202,7 +208,8 @@ impl Task {
         let mut cx = WalkCx::of(self);
         // Set-id bits do not count under a tracer that may not have them.
         let own = cx.creds.no_new_privs;
-        let weak_tracer = |t: Arc<Task>| !t.creds().capable(Cap::SysPtrace);
+        let own_ns = cx.creds.user_ns.clone();
+        let weak_tracer = |t: Arc<Task>| !t.creds().ns_capable(&own_ns, Cap::SysPtrace);
         if self.tracer().is_some_and(weak_tracer) {
             let mut creds = (*cx.creds).clone();
             creds.no_new_privs = true;
@@ -323,8 +330,8 @@ impl Task {
         if changed {
             self.pdeathsig.store(0, Ordering::Relaxed);
         }
-        group.set_dumpable(!changed);
         self.set_creds(loaded.creds);
+        group.set_dumpable(!changed);
         self.set_comm(&loaded.comm);
         self.set_exe(loaded.exe);
 

@@ -336,7 +336,11 @@ impl Task {
     }
     /// Replaces the credentials.
     pub fn set_creds(&self, creds: Creds) {
-        *self.creds.write() = Arc::new(creds);
+        let creds = Arc::new(creds);
+        let old = std::mem::replace(&mut *self.creds.write(), creds.clone());
+        if creds.hides_from(&old) {
+            self.group.set_dumpable(false);
+        }
         self.answers_changed(patch::Kind::User);
     }
     /// The guest thread; `ESRCH` once it has exited.

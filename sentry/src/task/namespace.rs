@@ -10,9 +10,11 @@ use abi::Errno;
 use abi::raw::general as raw;
 
 use super::{Task, UtsNamespace};
+use crate::creds::Creds;
 use crate::fs::file::{File, FileOps, IoCx, OpenFlags};
 use crate::fs::vfs::{Attr, MountNamespace};
 use crate::task::limits::Resource;
+use crate::userns::UserNs;
 use crate::{Result, SysResult};
 
 /// A kind of namespace (`namespaces(7)`).
@@ -90,6 +92,8 @@ impl NsKind {
 pub enum Namespace {
     /// Host and domain name.
     Uts(Arc<UtsNamespace>),
+    /// Ids and capabilities.
+    User(UserNs),
     /// Mounts.
     Mnt(Arc<MountNamespace>),
     /// The one of its kind.
@@ -100,6 +104,7 @@ impl Namespace {
     /// The one of a kind that `t` is in; `ESRCH` for mounts of a task that is in none.
     pub fn of(t: &Task, kind: NsKind) -> Result<Namespace> {
         Ok(match kind {
+            NsKind::User => Namespace::User(t.creds().user_ns.clone()),
             NsKind::Uts => Namespace::Uts(t.uts()),
             NsKind::Mnt => Namespace::Mnt(t.fs().mounts().ok_or(Errno::ESRCH)?),
             other => Namespace::Only(other),
@@ -109,20 +114,44 @@ impl Namespace {
     /// Its kind.
     pub fn kind(&self) -> NsKind {
         match self {
+            Namespace::User(_) => NsKind::User,
             Namespace::Uts(_) => NsKind::Uts,
             Namespace::Mnt(_) => NsKind::Mnt,
             Namespace::Only(kind) => *kind,
         }
     }
 
+    /// The user namespace it belongs to, for a user namespace its parent; `None` above the
+    /// first.
+    pub fn owner(&self) -> Option<UserNs> {
+        match self {
+            Namespace::User(ns) => ns.parent(),
+            Namespace::Uts(uts) => Some(uts.owner.clone()),
+            Namespace::Mnt(_) | Namespace::Only(_) => Some(UserNs::INITIAL),
+        }
+    }
+
     /// Its number, unique in the kernel.
     pub fn number(&self) -> u64 {
         match self {
+            Namespace::User(user) => user.ino().unwrap_or(NsKind::User.first()),
             Namespace::Uts(uts) => uts.ino,
             Namespace::Mnt(mounts) => mounts.number().unwrap_or(NsKind::Mnt.first()),
             Namespace::Only(kind) => kind.first(),
         }
     }
+}
+
+/// Credentials in a new user namespace (`CLONE_NEWUSER`): `EPERM` in a changed root and for
+/// ids that are not mapped, `ENOSPC` when nested too deep.
+pub fn new_user(t: &Task) -> Result<Creds> {
+    let fs = t.fs();
+    if fs.mounts().is_some_and(|m| m.root() != fs.root()) {
+        return Err(Errno::EPERM);
+    }
+    let creds = t.creds();
+    let ns = UserNs::child(&creds, t.kernel.next_ns_ino())?;
+    Ok(creds.entering(ns))
 }
 
 /// A namespace as an open file.
@@ -172,24 +201,37 @@ impl FileOps for NsFile {
         let kind = self.0.kind();
         match request {
             NS_GET_NSTYPE => Ok(i64::from(kind.flag())),
-            // The owner is the first user namespace, which has no parent itself.
-            NS_GET_USERNS if kind != NsKind::User => {
-                let file = NsFile::file(Namespace::Only(NsKind::User));
-                let fd = t
-                    .files()
-                    .install(file, 0, true, t.limit(Resource::Nofile))?;
-                Ok(i64::from(fd))
+            NS_GET_USERNS => {
+                let owner = self.0.owner().ok_or(Errno::EPERM)?;
+                open_user(t, owner)
             }
-            NS_GET_USERNS => Err(Errno::EPERM.into()),
-            NS_GET_PARENT if matches!(kind, NsKind::User | NsKind::Pid) => Err(Errno::EPERM.into()),
-            NS_GET_OWNER_UID if kind == NsKind::User => {
+            NS_GET_PARENT => match &self.0 {
+                Namespace::User(ns) => open_user(t, ns.parent().ok_or(Errno::EPERM)?),
+                // The one there is has no parent.
+                _ if kind == NsKind::Pid => Err(Errno::EPERM.into()),
+                _ => Err(Errno::EINVAL.into()),
+            },
+            NS_GET_OWNER_UID => {
+                let Namespace::User(ns) = &self.0 else {
+                    return Err(Errno::EINVAL.into());
+                };
+                let uid = t.creds().user_ns.shown_uid(ns.owner());
                 t.mm()
-                    .copy_out(arg, &0u32.to_ne_bytes())
+                    .copy_out(arg, &uid.to_ne_bytes())
                     .map_err(Errno::from)?;
                 Ok(0)
             }
-            NS_GET_PARENT | NS_GET_OWNER_UID => Err(Errno::EINVAL.into()),
             _ => Err(Errno::ENOTTY.into()),
         }
     }
+}
+
+/// Opens a user namespace for a task that is in it or above it; `EPERM`.
+fn open_user(t: &Task, ns: UserNs) -> SysResult<i64> {
+    if !ns.within(&t.creds().user_ns) {
+        return Err(Errno::EPERM.into());
+    }
+    let file = NsFile::file(Namespace::User(ns));
+    let limit = t.limit(Resource::Nofile);
+    Ok(i64::from(t.files().install(file, 0, true, limit)?))
 }

@@ -1,6 +1,7 @@
 //! The uts namespace: host and domain name (`uts_namespaces(7)`).
 
 use crate::sync::RwLock;
+use crate::userns::UserNs;
 
 /// Longest name in bytes (`__NEW_UTS_LEN`).
 pub const NAME_LEN: usize = 64;
@@ -10,16 +11,19 @@ pub const NAME_LEN: usize = 64;
 pub struct UtsNamespace {
     /// Inode number under `/proc/PID/ns/uts`.
     pub ino: u64,
+    /// The user namespace it belongs to.
+    pub owner: UserNs,
     host: RwLock<Vec<u8>>,
     domain: RwLock<Vec<u8>>,
 }
 
 impl UtsNamespace {
     /// With these names, cut to [`NAME_LEN`].
-    pub fn new(ino: u64, host: &[u8], domain: &[u8]) -> UtsNamespace {
+    pub fn new(ino: u64, owner: UserNs, host: &[u8], domain: &[u8]) -> UtsNamespace {
         let cut = |s: &[u8]| RwLock::new(s.iter().copied().take(NAME_LEN).collect());
         UtsNamespace {
             ino,
+            owner,
             host: cut(host),
             domain: cut(domain),
         }

@@ -42,7 +42,7 @@ fn real(creds: &Creds) -> Creds {
     real.fsgid = creds.gid;
     // SECURE_NO_SETUID_FIXUP leaves capabilities alone.
     if creds.securebits & 4 == 0 {
-        real.effective = if creds.uid == 0 {
+        real.effective = if creds.user_ns.uid_to_kernel(0) == Some(creds.uid) {
             creds.permitted
         } else {
             CapSet::default()

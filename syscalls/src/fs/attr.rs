@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use abi::Errno;
 use sentry::fs::vfs::{SetAttr, setattr};
 use sentry::{Result, SysResult, Task};
 
@@ -46,9 +47,14 @@ pub fn fchmodat2(
     Ok(at::with(t, |cx| setattr::chmod(cx, &path, mode))?)
 }
 
-/// `-1` leaves an id as it is.
-fn id(raw: u32) -> Option<u32> {
-    (raw != u32::MAX).then_some(raw)
+/// The kernel's ids for those given; `-1` leaves one as it is, `EINVAL` for one that is not
+/// mapped in the caller's user namespace.
+fn ids(t: &Arc<Task>, uid: u32, gid: u32) -> Result<(Option<u32>, Option<u32>)> {
+    let creds = t.creds();
+    let given = |raw: u32| (raw != u32::MAX).then_some(raw);
+    let uid = given(uid).map(|id| creds.user_ns.uid_to_kernel(id).ok_or(Errno::EINVAL));
+    let gid = given(gid).map(|id| creds.user_ns.gid_to_kernel(id).ok_or(Errno::EINVAL));
+    Ok((uid.transpose()?, gid.transpose()?))
 }
 
 fn change_owner(
@@ -60,7 +66,8 @@ fn change_owner(
 ) -> Result<()> {
     at::check(flags, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)?;
     let path = at::find(t, dirfd, path, flags)?;
-    at::with(t, |cx| setattr::chown(cx, &path, id(uid), id(gid)))
+    let (uid, gid) = ids(t, uid, gid)?;
+    at::with(t, |cx| setattr::chown(cx, &path, uid, gid))
 }
 
 /// `chown(2)`.
@@ -77,18 +84,17 @@ pub fn lchown(t: &Arc<Task>, path: UserCStr, uid: u32, gid: u32) -> SysResult<()
 /// `fchown(2)`.
 pub fn fchown(t: &Arc<Task>, fd: Fd, uid: u32, gid: u32) -> SysResult<()> {
     let file = io::file(t, fd)?;
+    let (uid, gid) = ids(t, uid, gid)?;
     if file.path.is_none() {
         let set = SetAttr {
-            uid: id(uid),
-            gid: id(gid),
+            uid,
+            gid,
             ..SetAttr::default()
         };
         return Ok(file.ops.set_attr(&set)?);
     }
     let path = at::of_fd(t, fd.0)?;
-    Ok(at::with(t, |cx| {
-        setattr::chown(cx, &path, id(uid), id(gid))
-    })?)
+    Ok(at::with(t, |cx| setattr::chown(cx, &path, uid, gid))?)
 }
 
 /// `fchownat(2)`.

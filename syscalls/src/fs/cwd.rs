@@ -58,7 +58,7 @@ pub fn getcwd(t: &Arc<Task>, buf: UserBuf, size: usize) -> SysResult<usize> {
 /// `chroot(2)`.
 pub fn chroot(t: &Arc<Task>, path: UserCStr) -> SysResult<()> {
     let dir = directory(t, path)?;
-    if !t.creds().capable(Cap::SysChroot) {
+    if !t.creds().own_capable(Cap::SysChroot) {
         return Err(Errno::EPERM.into());
     }
     t.fs().set_root(dir);

@@ -18,22 +18,30 @@ pub fn of_file(file: &File) -> Result<Attr> {
     }
 }
 
+/// With owner and group as the caller's user namespace shows them.
+fn shown(t: &Arc<Task>, mut attr: Attr) -> Attr {
+    let creds = t.creds();
+    attr.uid = creds.user_ns.shown_uid(attr.uid);
+    attr.gid = creds.user_ns.shown_gid(attr.gid);
+    attr
+}
+
 /// `stat(2)`.
 pub fn stat(t: &Arc<Task>, path: UserCStr, out: UserPtr<Stat, Out>) -> SysResult<()> {
     let attr = at::follow(t, path)?.inode()?.attr()?;
-    Ok(out.write(t, &attr.to_stat())?)
+    Ok(out.write(t, &shown(t, attr).to_stat())?)
 }
 
 /// `lstat(2)`.
 pub fn lstat(t: &Arc<Task>, path: UserCStr, out: UserPtr<Stat, Out>) -> SysResult<()> {
     let path = at::find(t, DirFd::CWD, path, AT_SYMLINK_NOFOLLOW)?;
-    Ok(out.write(t, &path.inode()?.attr()?.to_stat())?)
+    Ok(out.write(t, &shown(t, path.inode()?.attr()?).to_stat())?)
 }
 
 /// `fstat(2)`.
 pub fn fstat(t: &Arc<Task>, fd: Fd, out: UserPtr<Stat, Out>) -> SysResult<()> {
     let attr = of_file(&*t.files().get(fd.0)?)?;
-    Ok(out.write(t, &attr.to_stat())?)
+    Ok(out.write(t, &shown(t, attr).to_stat())?)
 }
 
 /// `newfstatat(2)`.
@@ -54,7 +62,7 @@ pub fn newfstatat(
         let flags = at::walk_flags(flags);
         at::with(t, |cx| lookup(cx, &start, &name, flags)?.inode()?.attr())?
     };
-    Ok(out.write(t, &attr.to_stat())?)
+    Ok(out.write(t, &shown(t, attr).to_stat())?)
 }
 
 /// `AT_STATX_SYNC_TYPE`.
@@ -89,7 +97,7 @@ pub fn statx(
     }
     let path = at::find(t, dirfd, path, flags)?;
     let attr = path.inode()?.attr()?;
-    Ok(out.write(t, &to_statx(&attr, &path))?)
+    Ok(out.write(t, &to_statx(&shown(t, attr), &path))?)
 }
 
 fn to_statx(attr: &Attr, path: &Path) -> Statx {

@@ -92,7 +92,10 @@ fn one(t: &Arc<Task>, control: &mut Control, level: i32, kind: i32, data: &[u8])
             Ok(())
         }
         (SOL_SOCKET, SCM_CREDENTIALS) => {
-            let (creds, _) = Ucred::read_from_prefix(data).map_err(|_| Errno::EINVAL)?;
+            let (mut creds, _) = Ucred::read_from_prefix(data).map_err(|_| Errno::EINVAL)?;
+            let ns = &t.creds().user_ns;
+            creds.uid = ns.uid_to_kernel(creds.uid).ok_or(Errno::EINVAL)?;
+            creds.gid = ns.gid_to_kernel(creds.gid).ok_or(Errno::EINVAL)?;
             check_creds(t, creds)?;
             control.creds = Some(creds);
             Ok(())
@@ -110,8 +113,8 @@ fn check_creds(t: &Arc<Task>, claim: Ucred) -> Result<()> {
     let pid = claim.pid == own.pid || creds.capable(Cap::SysAdmin);
     let uid = [creds.uid, creds.euid, creds.suid].contains(&claim.uid);
     let gid = [creds.gid, creds.egid, creds.sgid].contains(&claim.gid);
-    let uid = uid || creds.capable(Cap::Setuid);
-    let gid = gid || creds.capable(Cap::Setgid);
+    let uid = uid || creds.own_capable(Cap::Setuid);
+    let gid = gid || creds.own_capable(Cap::Setgid);
     if pid && uid && gid {
         Ok(())
     } else {

@@ -109,7 +109,7 @@ fn changed(
     inheritable: CapSet,
 ) -> sentry::Result<Creds> {
     let within = |a: CapSet, b: u64| a.0 & !b == 0;
-    let may_raise = old.capable(Cap::Setpcap);
+    let may_raise = old.own_capable(Cap::Setpcap);
     if !may_raise && !within(inheritable, old.inheritable.0 | old.permitted.0)
         || !within(inheritable, old.inheritable.0 | old.bounding.0)
         || !within(permitted, old.permitted.0)

@@ -151,11 +151,11 @@ fn credentials(
         }
         raw::PR_GET_SECUREBITS => return Ok(i64::from(old.securebits)),
         raw::PR_SET_SECUREBITS => {
-            new.securebits = checked_securebits(old.securebits, a2, old.capable(Cap::Setpcap))?;
+            new.securebits = checked_securebits(old.securebits, a2, old.own_capable(Cap::Setpcap))?;
         }
         raw::PR_CAPBSET_READ => return Ok(i64::from(old.bounding.0 & bit(a2)? != 0)),
         raw::PR_CAPBSET_DROP => {
-            if !old.capable(Cap::Setpcap) {
+            if !old.own_capable(Cap::Setpcap) {
                 return Err(Errno::EPERM.into());
             }
             new.bounding = CapSet(old.bounding.0 & !bit(a2)?);

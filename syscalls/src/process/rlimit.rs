@@ -57,7 +57,7 @@ fn target(t: &Arc<Task>, pid: i32) -> Result<Arc<ThreadGroup>> {
     let same_group = [other.gid, other.egid, other.sgid]
         .iter()
         .all(|&g| g == me.gid);
-    if !(me.capable(Cap::SysResource) || same_user && same_group) {
+    if !(me.ns_capable(&other.user_ns, Cap::SysResource) || same_user && same_group) {
         return Err(Errno::EPERM);
     }
     Ok(task.thread_group().clone())

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use abi::Errno;
 use abi::raw::general as raw;
-use sentry::creds::Cap;
+use sentry::creds::{Cap, Creds};
 use sentry::fs::FsContext;
 use sentry::task::namespace::{Namespace, NsFile, NsKind};
 use sentry::task::pidfd::PidFd;
+use sentry::userns::UserNs;
 use sentry::{Result, SysResult, Task};
 
 use crate::arg::Fd;
@@ -29,7 +30,7 @@ pub fn setns(t: &Arc<Task>, fd: Fd, flags: u32) -> SysResult<()> {
         if flags != 0 && flags != ns.kind().flag() {
             return Err(Errno::EINVAL.into());
         }
-        check(t, &ns)?;
+        check(t, &t.creds(), &ns)?;
         return Ok(enter(t, ns)?);
     }
     let group = PidFd::group_of(&file).map_err(|_| Errno::EINVAL)?;
@@ -44,24 +45,30 @@ pub fn setns(t: &Arc<Task>, fd: Fd, flags: u32) -> SysResult<()> {
         .filter(|k| flags & k.flag() != 0)
         .map(|k| Namespace::of(&task, *k))
         .collect::<Result<_>>()?;
-    wanted.iter().try_for_each(|ns| check(t, ns))?;
+    let joined = wanted.iter().find_map(|ns| match ns {
+        Namespace::User(user) => Some(t.creds().entering(user.clone())),
+        _ => None,
+    });
+    let creds = joined.map_or_else(|| t.creds(), Arc::new);
+    wanted.iter().try_for_each(|ns| check(t, &creds, ns))?;
     Ok(wanted.into_iter().try_for_each(|ns| enter(t, ns))?)
 }
 
 /// Whether `t` may enter: `EPERM`, and the `EINVAL` and `EUSERS` of each kind.
-fn check(t: &Arc<Task>, ns: &Namespace) -> Result<()> {
-    let creds = t.creds();
+fn check(t: &Arc<Task>, creds: &Creds, ns: &Namespace) -> Result<()> {
     match ns.kind() {
-        // Nobody gains capabilities by entering where he is.
-        NsKind::User => return Err(Errno::EINVAL),
         NsKind::Time if t.thread_group().thread_count() > 1 => return Err(Errno::EUSERS),
         _ => {}
     }
-    if !creds.capable(Cap::SysAdmin) {
+    if let Namespace::User(user) = ns {
+        return check_user(t, user);
+    }
+    let owner = ns.owner().unwrap_or_default();
+    if !creds.ns_capable(&owner, Cap::SysAdmin) || !creds.own_capable(Cap::SysAdmin) {
         return Err(Errno::EPERM);
     }
     if ns.kind() == NsKind::Mnt {
-        if !creds.capable(Cap::SysChroot) {
+        if !creds.own_capable(Cap::SysChroot) {
             return Err(Errno::EPERM);
         }
         // One reference is the task's, one this function's.
@@ -72,8 +79,23 @@ fn check(t: &Arc<Task>, ns: &Namespace) -> Result<()> {
     Ok(())
 }
 
+/// The same for a user namespace: not the caller's own, whom nothing is shared with.
+fn check_user(t: &Arc<Task>, user: &UserNs) -> Result<()> {
+    let creds = t.creds();
+    let alone = t.thread_group().thread_count() == 1 && Arc::strong_count(&t.fs()) <= 2;
+    // Nobody gains capabilities by entering where he is.
+    if *user == creds.user_ns || !alone {
+        return Err(Errno::EINVAL);
+    }
+    if !creds.ns_capable(user, Cap::SysAdmin) {
+        return Err(Errno::EPERM);
+    }
+    Ok(())
+}
+
 fn enter(t: &Arc<Task>, ns: Namespace) -> Result<()> {
     match ns {
+        Namespace::User(user) => t.set_creds(t.creds().entering(user)),
         Namespace::Uts(uts) => t.set_uts(uts),
         Namespace::Mnt(mounts) => {
             let root = mounts.root();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use abi::Errno;
 use sentry::creds::{Cap, Creds};
-use sentry::{SysResult, Task};
+use sentry::{Result, SysResult, Task};
 
 use crate::arg::{Out, UserPtr};
 
@@ -14,19 +14,23 @@ const KEEP: u32 = u32::MAX;
 
 /// `getuid(2)`.
 pub fn getuid(t: &Arc<Task>) -> SysResult<u32> {
-    Ok(t.creds().uid)
+    let c = t.creds();
+    Ok(c.user_ns.shown_uid(c.uid))
 }
 /// `geteuid(2)`.
 pub fn geteuid(t: &Arc<Task>) -> SysResult<u32> {
-    Ok(t.creds().euid)
+    let c = t.creds();
+    Ok(c.user_ns.shown_uid(c.euid))
 }
 /// `getgid(2)`.
 pub fn getgid(t: &Arc<Task>) -> SysResult<u32> {
-    Ok(t.creds().gid)
+    let c = t.creds();
+    Ok(c.user_ns.shown_gid(c.gid))
 }
 /// `getegid(2)`.
 pub fn getegid(t: &Arc<Task>) -> SysResult<u32> {
-    Ok(t.creds().egid)
+    let c = t.creds();
+    Ok(c.user_ns.shown_gid(c.egid))
 }
 
 /// `getresuid(2)`.
@@ -37,9 +41,9 @@ pub fn getresuid(
     suid: UserPtr<u32, Out>,
 ) -> SysResult<()> {
     let c = t.creds();
-    ruid.write(t, &c.uid)?;
-    euid.write(t, &c.euid)?;
-    Ok(suid.write(t, &c.suid)?)
+    ruid.write(t, &c.user_ns.shown_uid(c.uid))?;
+    euid.write(t, &c.user_ns.shown_uid(c.euid))?;
+    Ok(suid.write(t, &c.user_ns.shown_uid(c.suid))?)
 }
 
 /// `getresgid(2)`.
@@ -50,9 +54,25 @@ pub fn getresgid(
     sgid: UserPtr<u32, Out>,
 ) -> SysResult<()> {
     let c = t.creds();
-    rgid.write(t, &c.gid)?;
-    egid.write(t, &c.egid)?;
-    Ok(sgid.write(t, &c.sgid)?)
+    rgid.write(t, &c.user_ns.shown_gid(c.gid))?;
+    egid.write(t, &c.user_ns.shown_gid(c.egid))?;
+    Ok(sgid.write(t, &c.user_ns.shown_gid(c.sgid))?)
+}
+
+/// The kernel's id for one a guest gives; `EINVAL` when it is not mapped.
+fn uid_of(c: &Creds, uid: u32) -> Result<u32> {
+    if uid == KEEP {
+        return Ok(KEEP);
+    }
+    c.user_ns.uid_to_kernel(uid).ok_or(Errno::EINVAL)
+}
+
+/// The same for a group.
+fn gid_of(c: &Creds, gid: u32) -> Result<u32> {
+    if gid == KEEP {
+        return Ok(KEEP);
+    }
+    c.user_ns.gid_to_kernel(gid).ok_or(Errno::EINVAL)
 }
 
 fn commit_uids(t: &Arc<Task>, old: &Creds, mut new: Creds) {
@@ -72,8 +92,9 @@ pub fn setuid(t: &Arc<Task>, uid: u32) -> SysResult<()> {
         return Err(Errno::EINVAL.into());
     }
     let old = t.creds();
+    let uid = uid_of(&old, uid)?;
     let mut new = (*old).clone();
-    if old.capable(Cap::Setuid) {
+    if old.own_capable(Cap::Setuid) {
         (new.uid, new.suid) = (uid, uid);
     } else if uid != old.uid && uid != old.suid {
         return Err(Errno::EPERM.into());
@@ -89,8 +110,9 @@ pub fn setgid(t: &Arc<Task>, gid: u32) -> SysResult<()> {
         return Err(Errno::EINVAL.into());
     }
     let old = t.creds();
+    let gid = gid_of(&old, gid)?;
     let mut new = (*old).clone();
-    if old.capable(Cap::Setgid) {
+    if old.own_capable(Cap::Setgid) {
         (new.gid, new.sgid) = (gid, gid);
     } else if gid != old.gid && gid != old.sgid {
         return Err(Errno::EPERM.into());
@@ -103,8 +125,9 @@ pub fn setgid(t: &Arc<Task>, gid: u32) -> SysResult<()> {
 /// `setreuid(2)`.
 pub fn setreuid(t: &Arc<Task>, ruid: u32, euid: u32) -> SysResult<()> {
     let old = t.creds();
+    let (ruid, euid) = (uid_of(&old, ruid)?, uid_of(&old, euid)?);
     let mut new = (*old).clone();
-    let capable = old.capable(Cap::Setuid);
+    let capable = old.own_capable(Cap::Setuid);
     if ruid != KEEP {
         if !capable && ruid != old.uid && ruid != old.euid {
             return Err(Errno::EPERM.into());
@@ -127,8 +150,9 @@ pub fn setreuid(t: &Arc<Task>, ruid: u32, euid: u32) -> SysResult<()> {
 /// `setregid(2)`.
 pub fn setregid(t: &Arc<Task>, rgid: u32, egid: u32) -> SysResult<()> {
     let old = t.creds();
+    let (rgid, egid) = (gid_of(&old, rgid)?, gid_of(&old, egid)?);
     let mut new = (*old).clone();
-    let capable = old.capable(Cap::Setgid);
+    let capable = old.own_capable(Cap::Setgid);
     if rgid != KEEP {
         if !capable && rgid != old.gid && rgid != old.egid {
             return Err(Errno::EPERM.into());
@@ -151,9 +175,15 @@ pub fn setregid(t: &Arc<Task>, rgid: u32, egid: u32) -> SysResult<()> {
 /// `setresuid(2)`.
 pub fn setresuid(t: &Arc<Task>, ruid: u32, euid: u32, suid: u32) -> SysResult<()> {
     let old = t.creds();
+    let [ruid, euid, suid] = [
+        uid_of(&old, ruid)?,
+        uid_of(&old, euid)?,
+        uid_of(&old, suid)?,
+    ];
     let mut new = (*old).clone();
-    let allowed =
-        |id| id == KEEP || old.capable(Cap::Setuid) || [old.uid, old.euid, old.suid].contains(&id);
+    let allowed = |id| {
+        id == KEEP || old.own_capable(Cap::Setuid) || [old.uid, old.euid, old.suid].contains(&id)
+    };
     if ![ruid, euid, suid].into_iter().all(allowed) {
         return Err(Errno::EPERM.into());
     }
@@ -173,9 +203,15 @@ pub fn setresuid(t: &Arc<Task>, ruid: u32, euid: u32, suid: u32) -> SysResult<()
 /// `setresgid(2)`.
 pub fn setresgid(t: &Arc<Task>, rgid: u32, egid: u32, sgid: u32) -> SysResult<()> {
     let old = t.creds();
+    let [rgid, egid, sgid] = [
+        gid_of(&old, rgid)?,
+        gid_of(&old, egid)?,
+        gid_of(&old, sgid)?,
+    ];
     let mut new = (*old).clone();
-    let allowed =
-        |id| id == KEEP || old.capable(Cap::Setgid) || [old.gid, old.egid, old.sgid].contains(&id);
+    let allowed = |id| {
+        id == KEEP || old.own_capable(Cap::Setgid) || [old.gid, old.egid, old.sgid].contains(&id)
+    };
     if ![rgid, egid, sgid].into_iter().all(allowed) {
         return Err(Errno::EPERM.into());
     }
@@ -195,26 +231,28 @@ pub fn setresgid(t: &Arc<Task>, rgid: u32, egid: u32, sgid: u32) -> SysResult<()
 /// `setfsuid(2)`: returns the old id whether it changed or not.
 pub fn setfsuid(t: &Arc<Task>, uid: u32) -> SysResult<u32> {
     let old = t.creds();
+    let uid = uid_of(&old, uid).unwrap_or(KEEP);
     let allowed =
-        old.capable(Cap::Setuid) || [old.uid, old.euid, old.suid, old.fsuid].contains(&uid);
+        old.own_capable(Cap::Setuid) || [old.uid, old.euid, old.suid, old.fsuid].contains(&uid);
     if uid != KEEP && allowed && uid != old.fsuid {
         let mut new = (*old).clone();
         new.fsuid = uid;
         new.fix_caps_after_setfsuid(&old);
         t.set_creds(new);
     }
-    Ok(old.fsuid)
+    Ok(old.user_ns.shown_uid(old.fsuid))
 }
 
 /// `setfsgid(2)`: returns the old id whether it changed or not.
 pub fn setfsgid(t: &Arc<Task>, gid: u32) -> SysResult<u32> {
     let old = t.creds();
+    let gid = gid_of(&old, gid).unwrap_or(KEEP);
     let allowed =
-        old.capable(Cap::Setgid) || [old.gid, old.egid, old.sgid, old.fsgid].contains(&gid);
+        old.own_capable(Cap::Setgid) || [old.gid, old.egid, old.sgid, old.fsgid].contains(&gid);
     if gid != KEEP && allowed {
         let mut new = (*old).clone();
         new.fsgid = gid;
         t.set_creds(new);
     }
-    Ok(old.fsgid)
+    Ok(old.user_ns.shown_gid(old.fsgid))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::raw::general as raw;
 use sentry::task::clone::check_namespaces;
+use sentry::task::namespace::new_user;
 use sentry::{SysResult, Task};
 
 /// `unshare(2)`.
@@ -28,11 +29,17 @@ pub fn unshare(t: &Arc<Task>, flags: u64) -> SysResult<()> {
         return Err(Errno::EINVAL.into());
     }
     let alone = t.thread_group().thread_count() == 1;
-    if has(raw::CLONE_THREAD | raw::CLONE_SIGHAND | raw::CLONE_VM) && !alone {
+    let single = raw::CLONE_THREAD | raw::CLONE_SIGHAND | raw::CLONE_VM | raw::CLONE_NEWUSER;
+    if has(single) && !alone {
         return Err(Errno::EINVAL.into());
     }
     check_namespaces(t, flags)?;
-    if has(raw::CLONE_FS | raw::CLONE_NEWNS) {
+    let creds = if has(raw::CLONE_NEWUSER) {
+        Some(new_user(t)?)
+    } else {
+        None
+    };
+    if has(raw::CLONE_FS | raw::CLONE_NEWNS | raw::CLONE_NEWUSER) {
         let fs = t.fs().duplicate();
         if has(raw::CLONE_NEWNS) {
             fs.unshare_mounts()?;
@@ -43,7 +50,12 @@ pub fn unshare(t: &Arc<Task>, flags: u64) -> SysResult<()> {
         t.set_files(t.files().duplicate());
     }
     if has(raw::CLONE_NEWUTS) {
-        t.set_uts(t.copy_uts());
+        let own = t.creds();
+        let owner = creds.as_ref().unwrap_or(&own).user_ns.clone();
+        t.set_uts(t.copy_uts(&owner));
+    }
+    if let Some(creds) = creds {
+        t.set_creds(creds);
     }
     Ok(())
 }

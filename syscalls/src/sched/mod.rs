@@ -24,5 +24,5 @@ fn find(t: &Arc<Task>, tid: i32) -> Result<Arc<Task>> {
 /// Whether the caller may change the scheduling of `other`.
 fn may_change(t: &Arc<Task>, other: &Arc<Task>) -> bool {
     let (me, them) = (t.creds(), other.creds());
-    me.euid == them.uid || me.euid == them.euid || me.capable(Cap::SysNice)
+    me.euid == them.uid || me.euid == them.euid || me.ns_capable(&them.user_ns, Cap::SysNice)
 }

@@ -21,6 +21,9 @@ pub fn may_signal(t: &Arc<Task>, target: &Arc<ThreadGroup>, signal: Option<Signa
     let (uid, suid) = match target.main_task() {
         Some(other) => {
             let c = other.creds();
+            if me.ns_capable(&c.user_ns, Cap::Kill) {
+                return Ok(());
+            }
             (c.uid, c.suid)
         }
         None => {

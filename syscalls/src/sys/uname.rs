@@ -34,7 +34,7 @@ pub fn uname(t: &Arc<Task>, to: UserPtr<[[u8; FIELD]; 6], Out>) -> SysResult<()>
 }
 
 fn name(t: &Arc<Task>, buf: UserBuf, len: i32) -> SysResult<Vec<u8>> {
-    if !t.creds().capable(Cap::SysAdmin) {
+    if !t.creds().ns_capable(&t.uts().owner, Cap::SysAdmin) {
         return Err(Errno::EPERM.into());
     }
     let len = usize::try_from(len)

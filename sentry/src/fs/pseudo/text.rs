@@ -7,6 +7,7 @@ use abi::Errno;
 
 use super::Node;
 use crate::Result;
+use crate::creds::Creds;
 use crate::fs::file::{FileOps, IoCx, OpenFlags, Whence};
 use crate::fs::vfs::{Attr, FileType, Inode, InodeExtra, SetAttr};
 use crate::io::{IoDst, IoSrc};
@@ -23,6 +24,15 @@ pub trait TextSource: Send + Sync + 'static {
     /// Takes a written text; `EACCES`-like errors by default come from the permission bits.
     fn write(&self, _writer: Option<&Arc<Task>>, _text: &[u8]) -> Result<()> {
         Err(Errno::EIO)
+    }
+    /// The same where it matters who opened the file.
+    fn write_opened(
+        &self,
+        writer: Option<&Arc<Task>>,
+        _opener: Option<&Arc<Creds>>,
+        text: &[u8],
+    ) -> Result<()> {
+        self.write(writer, text)
     }
 }
 
@@ -78,13 +88,10 @@ impl<S: TextSource> Inode for Text<S> {
         // Truncation by `O_TRUNC` is accepted and means nothing, as in proc and sysfs.
         self.node.keeps(&SetAttr { size: None, ..*set })
     }
-    fn open(
-        self: Arc<Self>,
-        _flags: OpenFlags,
-        _t: Option<&Arc<Task>>,
-    ) -> Result<Arc<dyn FileOps>> {
+    fn open(self: Arc<Self>, _flags: OpenFlags, t: Option<&Arc<Task>>) -> Result<Arc<dyn FileOps>> {
         Ok(Arc::new(OpenText {
             file: self,
+            opener: t.map(|t| t.creds()),
             text: Mutex::default(),
         }))
     }
@@ -99,6 +106,7 @@ impl<S: TextSource> Inode for Text<S> {
 /// An open text; made anew whenever it is read from the start.
 struct OpenText<S> {
     file: Arc<Text<S>>,
+    opener: Option<Arc<Creds>>,
     text: Mutex<Option<Arc<[u8]>>>,
 }
 
@@ -134,7 +142,8 @@ impl<S: TextSource> FileOps for OpenText<S> {
         let mut text = vec![0; len];
         let n = src.take(&mut text)?;
         text.truncate(n);
-        self.file.source.write(cx.task, &text)?;
+        let opener = self.opener.as_ref();
+        self.file.source.write_opened(cx.task, opener, &text)?;
         Ok(n)
     }
     fn seekable(&self) -> bool {

@@ -51,7 +51,8 @@ impl NewFile {
         };
         if above.perm & 0o2000 != 0 {
             new.owner.gid = above.gid;
-            let member = cx.creds.in_group(above.gid) || cx.creds.capable(Cap::Fsetid);
+            let member = cx.creds.in_group(above.gid)
+                || cx.creds.capable_over(above.uid, above.gid, Cap::Fsetid);
             if is_dir {
                 new.perm |= 0o2000;
             } else if new.perm & 0o2010 == 0o2010 && !member {
@@ -65,7 +66,7 @@ impl NewFile {
 /// The permission bits after a write or truncation by somebody without `CAP_FSETID`;
 /// `None` when nothing changes.
 pub fn killed_perm(creds: &Creds, attr: &Attr) -> Option<u32> {
-    if attr.kind != FileType::Regular || creds.capable(Cap::Fsetid) {
+    if attr.kind != FileType::Regular || creds.capable_over(attr.uid, attr.gid, Cap::Fsetid) {
         return None;
     }
     killed_always(creds, attr)
@@ -74,7 +75,7 @@ pub fn killed_perm(creds: &Creds, attr: &Attr) -> Option<u32> {
 /// The permission bits after a change of owner; `None` when nothing changes.
 pub fn killed_always(creds: &Creds, attr: &Attr) -> Option<u32> {
     let mut perm = attr.perm & !0o4000;
-    let outside = !creds.in_group(attr.gid) && !creds.capable(Cap::Fsetid);
+    let outside = !creds.in_group(attr.gid) && !creds.capable_over(attr.uid, attr.gid, Cap::Fsetid);
     if perm & 0o2010 == 0o2010 || (perm & 0o2000 != 0 && outside) {
         perm &= !0o2000;
     }

@@ -35,7 +35,8 @@ pub fn permitted(creds: &Creds, attr: &Attr, want: Access) -> Result<()> {
     }
     let any_x = attr.perm & 0o111 != 0;
     let dir = attr.kind == FileType::Directory;
-    if creds.capable(Cap::DacOverride) && (dir || any_x || !want.contains(Access::X)) {
+    let over = |cap| creds.capable_over(attr.uid, attr.gid, cap);
+    if over(Cap::DacOverride) && (dir || any_x || !want.contains(Access::X)) {
         return Ok(());
     }
     let reads = if dir {
@@ -43,7 +44,7 @@ pub fn permitted(creds: &Creds, attr: &Attr, want: Access) -> Result<()> {
     } else {
         want == Access::R
     };
-    if reads && creds.capable(Cap::DacReadSearch) {
+    if reads && over(Cap::DacReadSearch) {
         return Ok(());
     }
     Err(Errno::EACCES)
@@ -77,7 +78,7 @@ pub fn check_path(creds: &Creds, path: &Path, want: Access) -> Result<()> {
 
 /// Whether `creds` own the file or have `CAP_FOWNER`.
 pub fn owns(creds: &Creds, attr: &Attr) -> bool {
-    creds.fsuid == attr.uid || creds.capable(Cap::Fowner)
+    creds.fsuid == attr.uid || creds.capable_over(attr.uid, attr.gid, Cap::Fowner)
 }
 
 /// Whether `creds` may take an entry for `child` out of a directory with attributes `dir`
@@ -86,6 +87,6 @@ pub fn sticky(creds: &Creds, dir: &Attr, child: &Attr) -> Result<()> {
     let free = dir.perm & 0o1000 == 0
         || creds.fsuid == child.uid
         || creds.fsuid == dir.uid
-        || creds.capable(Cap::Fowner);
+        || creds.capable_over(child.uid, child.gid, Cap::Fowner);
     if free { Ok(()) } else { Err(Errno::EPERM) }
 }

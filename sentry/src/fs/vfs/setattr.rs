@@ -34,7 +34,7 @@ pub fn chmod(cx: &WalkCx<'_>, path: &Path, perm: u32) -> Result<()> {
         return Err(Errno::EPERM);
     }
     let mut perm = perm & 0o7777;
-    if !cx.creds.in_group(attr.gid) && !cx.creds.capable(Cap::Fsetid) {
+    if !cx.creds.in_group(attr.gid) && !cx.creds.capable_over(attr.uid, attr.gid, Cap::Fsetid) {
         perm &= !0o2000;
     }
     inode.set_attr(&SetAttr {
@@ -51,7 +51,7 @@ pub fn chown(cx: &WalkCx<'_>, path: &Path, uid: Option<u32>, gid: Option<u32>) -
     let inode = path.inode()?;
     let attr = inode.attr()?;
     let owner = cx.creds.fsuid == attr.uid;
-    let all = cx.creds.capable(Cap::Chown);
+    let all = cx.creds.capable_over(attr.uid, attr.gid, Cap::Chown);
     let uid_ok = uid.is_none_or(|u| all || (owner && u == attr.uid));
     let gid_ok = gid.is_none_or(|g| all || (owner && (g == attr.gid || cx.creds.in_group(g))));
     if !uid_ok || !gid_ok {

@@ -324,7 +324,7 @@ impl Socket for UnixSocket {
         const SO_PEERGROUPS: i32 = 59;
         match (level, name) {
             (super::options::SOL_SOCKET, SO_PEERCRED) => {
-                let creds = self.state.lock().peer_creds;
+                let creds = self.state.lock().peer_creds.shown_to(t);
                 Ok(OptValue::Bytes(creds.as_bytes().to_vec()))
             }
             (super::options::SOL_SOCKET, SO_ACCEPTCONN) => {

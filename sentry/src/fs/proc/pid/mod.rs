@@ -13,6 +13,7 @@ mod pagemap;
 mod space_file;
 mod stat;
 mod status;
+mod user_ns;
 
 use std::sync::{Arc, Weak};
 
@@ -106,14 +107,11 @@ const fn guarded(name: &'static str, perm: u32, make: Make) -> Entry {
 }
 
 /// Text files every process and thread has.
-const ENTRIES: [Entry; 26] = [
+const ENTRIES: [Entry; 23] = [
     guarded("auxv", 0o400, maps::auxv),
     open("cgroup", |_| Ok(b"0::/\n".to_vec())),
     open("cmdline", maps::cmdline),
     guarded("environ", 0o400, maps::environ),
-    open("gid_map", |_| {
-        Ok(b"         0          0 4294967295\n".to_vec())
-    }),
     guarded("io", 0o400, stat::io),
     open("limits", status::limits),
     open("loginuid", |_| Ok(b"4294967295".to_vec())),
@@ -125,17 +123,13 @@ const ENTRIES: [Entry; 26] = [
     guarded("personality", 0o400, status::personality),
     open("schedstat", stat::schedstat),
     open("sessionid", |_| Ok(b"4294967295".to_vec())),
-    open("setgroups", |_| Ok(b"allow\n".to_vec())),
     guarded("smaps", 0o444, maps::smaps),
     guarded("smaps_rollup", 0o444, maps::smaps_rollup),
     guarded("stack", 0o400, |_| Ok(Vec::new())),
     open("stat", stat::stat),
     open("statm", stat::statm),
-    open("status", status::status),
+    open("status", |t| status::status(t, &t.creds().user_ns)),
     guarded("syscall", 0o400, stat::syscall),
-    open("uid_map", |_| {
-        Ok(b"         0          0 4294967295\n".to_vec())
-    }),
     open("wchan", stat::wchan),
 ];
 
@@ -180,6 +174,11 @@ impl Process {
                 if own && entry.name == "syscall" {
                     return stat::own_syscall(&task);
                 }
+                if entry.name == "status"
+                    && let Some(reader) = reader
+                {
+                    return status::status(&task, &reader.creds().user_ns);
+                }
                 (entry.make)(&task)
             },
         )
@@ -208,6 +207,9 @@ impl Tree for Process {
             return Ok(self.writable(name));
         }
         let s = &self.subject;
+        if let Some(name) = user_ns::NAMES.iter().find(|n| **n == name) {
+            return Ok(user_ns::file(s, name));
+        }
         match name {
             "fd" => Ok(fds::fd_dir(s)),
             "mem" => Ok(SpaceFile::new(s, "mem", 0o600, mem::open)),
@@ -225,6 +227,7 @@ impl Tree for Process {
     fn list(&self) -> Result<Vec<(Vec<u8>, FileType)>> {
         self.subject.group().map_err(|_| Errno::ENOENT)?;
         let texts = ENTRIES.iter().map(|e| e.name).chain(WRITABLE);
+        let texts = texts.chain(user_ns::NAMES);
         let mut all: Vec<_> = texts
             .map(|n| (n.as_bytes().to_vec(), FileType::Regular))
             .collect();

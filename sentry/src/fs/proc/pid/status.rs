@@ -11,6 +11,7 @@ use crate::creds::{Cap, Creds};
 use crate::task::Task;
 use crate::task::group::ThreadGroup;
 use crate::task::limits::{INFINITY, Resource};
+use crate::userns::UserNs;
 
 fn state_name(letter: char) -> &'static str {
     match letter {
@@ -46,14 +47,18 @@ fn memory(u: &crate::mm::report::Usage, s: &mut String) {
     }
 }
 
-/// `status` (`proc_pid_status(5)`).
-pub fn status(t: &Task) -> Result<Vec<u8>> {
+/// `status` (`proc_pid_status(5)`), ids as the reader's user namespace shows them.
+pub fn status(t: &Task, reader: &UserNs) -> Result<Vec<u8>> {
     let g = t.thread_group();
     let c = t.creds();
     let u = t.mm().usage();
     let mut s = String::new();
     let umask = t.fs().umask();
-    let groups: String = c.groups.iter().map(|g| format!("{g} ")).collect();
+    let groups: String = c
+        .groups
+        .iter()
+        .map(|g| format!("{} ", reader.shown_gid(*g)))
+        .collect();
     let slots = t.files().room();
     // Writing to a string cannot fail.
     let _ = write!(
@@ -69,14 +74,14 @@ pub fn status(t: &Task) -> Result<Vec<u8>> {
     let _ = write!(
         s,
         "Uid:\t{}\t{}\t{}\t{}\nGid:\t{}\t{}\t{}\t{}\nFDSize:\t{slots}\nGroups:\t{groups}\nNStgid:\t{}\nNSpid:\t{}\nNSpgid:\t{}\nNSsid:\t{}\n",
-        c.uid,
-        c.euid,
-        c.suid,
-        c.fsuid,
-        c.gid,
-        c.egid,
-        c.sgid,
-        c.fsgid,
+        reader.shown_uid(c.uid),
+        reader.shown_uid(c.euid),
+        reader.shown_uid(c.suid),
+        reader.shown_uid(c.fsuid),
+        reader.shown_gid(c.gid),
+        reader.shown_gid(c.egid),
+        reader.shown_gid(c.sgid),
+        reader.shown_gid(c.fsgid),
         t.pid(),
         t.tid(),
         g.pgrp().pgid(),
