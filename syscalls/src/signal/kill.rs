@@ -41,6 +41,14 @@ pub fn may_signal(t: &Arc<Task>, target: &Arc<ThreadGroup>, signal: Option<Signa
     }
 }
 
+/// The sender's user id as `target` sees it (`si_uid`).
+fn uid_for(t: &Arc<Task>, target: &ThreadGroup) -> u32 {
+    let uid = t.creds().uid;
+    target
+        .main_task()
+        .map_or(uid, |to| to.creds().user_ns.shown_uid(uid))
+}
+
 /// Number 0 only checks.
 fn decode(nr: i32) -> Result<Option<Signal>> {
     match u64::try_from(nr) {
@@ -55,7 +63,7 @@ fn send_one(t: &Arc<Task>, target: &Arc<ThreadGroup>, signal: Option<Signal>) ->
     match signal {
         None => Ok(()),
         Some(s) => {
-            let info = info::user(s, t.pid(), t.creds().uid);
+            let info = info::user(s, t.pid(), uid_for(t, target));
             send::to_group(target, info, send::Origin::User)
         }
     }
