@@ -42,7 +42,7 @@ pub fn may_signal(t: &Arc<Task>, target: &Arc<ThreadGroup>, signal: Option<Signa
 }
 
 /// The sender's user id as `target` sees it (`si_uid`).
-fn uid_for(t: &Arc<Task>, target: &ThreadGroup) -> u32 {
+pub fn uid_for(t: &Arc<Task>, target: &ThreadGroup) -> u32 {
     let uid = t.creds().uid;
     target
         .main_task()
@@ -148,7 +148,8 @@ fn send_thread(
         may_signal(t, target.thread_group(), signal)?;
     }
     let Some(s) = signal else { return Ok(()) };
-    let made = SigInfo::new(s, info::SI_TKILL).with_sender(t.pid(), t.creds().uid);
+    let made =
+        SigInfo::new(s, info::SI_TKILL).with_sender(t.pid(), uid_for(t, target.thread_group()));
     send::to_task(&target, info.unwrap_or(made), send::Origin::User)
 }
 
