@@ -152,6 +152,24 @@ static void plain(void)
 	socketpair(AF_UNIX, SOCK_STREAM, 0, sv);
 	getsockopt(sv[0], SOL_SOCKET, SO_PEERCRED, &u, &len);
 	printf("peer %d %d\n", u.uid, u.gid);
+	/* credentials of a message, a signal's sender */
+	union { char b[CMSG_SPACE(sizeof u)]; struct cmsghdr h; } c;
+	char byte;
+	struct iovec v = { &byte, 1 };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c };
+	setsockopt(sv[0], SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int));
+	write(sv[1], "x", 1);
+	R(recvmsg(sv[0], &m, 0));
+	memcpy(&u, CMSG_DATA(&c.h), sizeof u);
+	printf("message %d %d\n", u.uid, u.gid);
+	sigset_t set;
+	siginfo_t si;
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	kill(getpid(), SIGUSR1);
+	sigwaitinfo(&set, &si);
+	printf("signal by %d\n", si.si_uid);
 	execl("/bin/sh", "sh", "-c", "id -u; id -g; grep -E '^(Uid|Gid|CapEff)' /proc/self/status | tr 'a-f' 'ffffff'", NULL);
 }
 

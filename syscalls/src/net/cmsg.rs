@@ -122,6 +122,16 @@ fn check_creds(t: &Arc<Task>, claim: Ucred) -> Result<()> {
     }
 }
 
+/// Credentials with ids as the receiver's user namespace shows them; `None` for other data
+/// and in the first namespace.
+fn shown(t: &Arc<Task>, level: i32, kind: i32, data: &[u8]) -> Option<Vec<u8>> {
+    if (level, kind) != (SOL_SOCKET, SCM_CREDENTIALS) || t.creds().user_ns.is_initial() {
+        return None;
+    }
+    let (creds, _) = Ucred::read_from_prefix(data).ok()?;
+    Some(creds.shown_to(t).as_bytes().to_vec())
+}
+
 /// Writes ancillary data to `addr`, installing descriptors; bytes used, and `CTRUNC` when
 /// there was not room for all. Descriptors without room are closed.
 pub(super) fn write(
@@ -135,6 +145,8 @@ pub(super) fn write(
     let mut used = 0;
     let mut cut = MsgFlags::empty();
     for (level, kind, data) in cmsgs {
+        let shown = shown(t, *level, *kind, data);
+        let data = shown.as_deref().unwrap_or(data);
         let left = room.saturating_sub(used);
         if left < HEADER {
             cut = MsgFlags::CTRUNC;

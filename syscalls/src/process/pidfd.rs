@@ -14,7 +14,7 @@ use sentry::{Result, SysResult, Task};
 use zerocopy::FromBytes;
 
 use crate::arg::{Fd, In, UserPtr};
-use crate::signal::kill::may_signal;
+use crate::signal::kill::{may_signal, uid_for};
 
 /// `pidfd_open(2)`.
 pub fn pidfd_open(t: &Arc<Task>, pid: i32, flags: u32) -> SysResult<Fd> {
@@ -78,7 +78,7 @@ pub fn pidfd_send_signal(
         return may_signal(t, &group, None).map_err(Into::into);
     };
     may_signal(t, &group, Some(signal_nr))?;
-    let info = given.unwrap_or(info::user(signal_nr, t.pid(), t.creds().uid));
+    let info = given.unwrap_or(info::user(signal_nr, t.pid(), uid_for(t, &group)));
     Ok(send::to_group(&group, info, send::Origin::User)?)
 }
 

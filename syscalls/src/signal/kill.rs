@@ -41,6 +41,14 @@ pub fn may_signal(t: &Arc<Task>, target: &Arc<ThreadGroup>, signal: Option<Signa
     }
 }
 
+/// The sender's user id as `target` sees it (`si_uid`).
+pub fn uid_for(t: &Arc<Task>, target: &ThreadGroup) -> u32 {
+    let uid = t.creds().uid;
+    target
+        .main_task()
+        .map_or(uid, |to| to.creds().user_ns.shown_uid(uid))
+}
+
 /// Number 0 only checks.
 fn decode(nr: i32) -> Result<Option<Signal>> {
     match u64::try_from(nr) {
@@ -55,7 +63,7 @@ fn send_one(t: &Arc<Task>, target: &Arc<ThreadGroup>, signal: Option<Signal>) ->
     match signal {
         None => Ok(()),
         Some(s) => {
-            let info = info::user(s, t.pid(), t.creds().uid);
+            let info = info::user(s, t.pid(), uid_for(t, target));
             send::to_group(target, info, send::Origin::User)
         }
     }
@@ -140,7 +148,8 @@ fn send_thread(
         may_signal(t, target.thread_group(), signal)?;
     }
     let Some(s) = signal else { return Ok(()) };
-    let made = SigInfo::new(s, info::SI_TKILL).with_sender(t.pid(), t.creds().uid);
+    let made =
+        SigInfo::new(s, info::SI_TKILL).with_sender(t.pid(), uid_for(t, target.thread_group()));
     send::to_task(&target, info.unwrap_or(made), send::Origin::User)
 }
 
