@@ -98,8 +98,8 @@ rows! {
     51 getsockname Full net::socket::getsockname;
     52 getpeername Full net::socket::getpeername;
     53 socketpair Full net::socket::socketpair;
-    54 setsockopt Partial("filters, multicast, timestamping") net::option::setsockopt;
-    55 getsockopt Partial("filters, multicast, timestamping") net::option::getsockopt;
+    54 setsockopt Partial("filters, source filters of multicast, timestamping") net::option::setsockopt;
+    55 getsockopt Partial("filters, source filters of multicast, timestamping") net::option::getsockopt;
     56 clone Partial("namespaces other than mount, user and uts") process::clone::clone;
     57 fork Full process::clone::fork;
     58 vfork Full process::clone::vfork;
@@ -114,7 +114,7 @@ rows! {
     67 shmdt Full ipc::shm::shmdt;
     68 msgget Full ipc::msg::msgget;
     69 msgsnd Full ipc::msg::msgsnd;
-    70 msgrcv Partial("MSG_COPY") ipc::msg::msgrcv;
+    70 msgrcv Full ipc::msg::msgrcv;
     71 msgctl Full ipc::msg::msgctl;
     72 fcntl Partial("leases, F_NOTIFY, delivery of SIGIO") io::fcntl::fcntl;
     73 flock Full io::lock::flock;

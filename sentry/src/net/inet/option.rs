@@ -93,6 +93,25 @@ fn has_level(domain: u16, proto: i32, level: i32) -> bool {
     level == SOL_IP || level == proto || (level == SOL_IPV6 && domain == AF_INET6)
 }
 
+/// Whether an option takes this value.
+fn in_range(level: i32, name: i32, n: i32) -> bool {
+    match (level, name) {
+        (SOL_IP, 2) => n == -1 || (1..=255).contains(&n),
+        (SOL_IP, 10) => (0..=5).contains(&n),
+        (SOL_IP, 33) => (-1..=255).contains(&n),
+        (SOL_IP, 49) => (0..=1).contains(&n),
+        (SOL_IPV6, 18) => (-1..=255).contains(&n),
+        (SOL_IPV6, 19 | 29) => (0..=1).contains(&n),
+        (SOL_IPV6, 23) => (0..=5).contains(&n),
+        (SOL_IPV6, 67) => (-1..=255).contains(&n),
+        (SOL_IPV6, 16) => (-1..=255).contains(&n),
+        (SOL_TCP, 4 | 5) => (1..=32_767).contains(&n),
+        (SOL_TCP, 6 | 7) => (1..=127).contains(&n),
+        (SOL_TCP, 18) => n >= 0,
+        _ => true,
+    }
+}
+
 /// Where the choice of Reno is kept.
 const RENO: (i32, i32) = (SOL_TCP, 13);
 
@@ -173,22 +192,7 @@ impl IpOptions {
             [one] if level == SOL_IP => i32::from(*one),
             _ => int(value)?,
         };
-        let ok = match (level, name) {
-            (SOL_IP, 2) => n == -1 || (1..=255).contains(&n),
-            (SOL_IP, 10) => (0..=5).contains(&n),
-            (SOL_IP, 33) => (-1..=255).contains(&n),
-            (SOL_IP, 49) => (0..=1).contains(&n),
-            (SOL_IPV6, 18) => (-1..=255).contains(&n),
-            (SOL_IPV6, 19 | 29) => (0..=1).contains(&n),
-            (SOL_IPV6, 23) => (0..=5).contains(&n),
-            (SOL_IPV6, 67) => (-1..=255).contains(&n),
-            (SOL_IPV6, 16) => (-1..=255).contains(&n),
-            (SOL_TCP, 4 | 5) => (1..=32_767).contains(&n),
-            (SOL_TCP, 6 | 7) => (1..=127).contains(&n),
-            (SOL_TCP, 18) => n >= 0,
-            _ => true,
-        };
-        if !ok {
+        if !in_range(level, name, n) {
             return Err(Errno::EINVAL);
         }
         let n = match (level, name) {
