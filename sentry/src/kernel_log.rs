@@ -198,7 +198,7 @@ mod tests {
         let log = KernelLog::default();
         log.add(5, Duration::from_micros(1_000_002), b"one\n");
         log.add(6, Duration::ZERO, b"two");
-        assert_eq!(log.unread(), 2 * 21 + 1);
+        assert_eq!(log.unread(), 23 + 22);
         assert_eq!(log.take(4), b"<5>[");
         assert_eq!(
             log.take(100),
