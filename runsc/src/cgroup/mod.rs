@@ -81,7 +81,7 @@ impl Paths {
             .components()
             .any(|c| c == Component::ParentDir)
         {
-            return Err(Failure::new(1, format!(" {path} is not a sub cgroup path")));
+            return Err(Failure::new(1, format!("{path} is not a sub cgroup path")));
         }
         let sub = path.trim_matches('/');
         let first = controllers.first().copied().unwrap_or_default();
