@@ -336,7 +336,8 @@ impl Thread {
             Stood::Fetching if args[1] == libc::SIGILL as u64 => Some(Exit::Interrupted),
             // Flags or protection keys of the guest stopped the loading: the host does it.
             Stood::Loading if args[1] != INTERRUPT as u64 => {
-                self.go_on(state);
+                // A thread that died meanwhile hangs up.
+                let _ = self.reply_frame(state, 0);
                 None
             }
             _ => Some(self.frame_exit(args, at)),
@@ -376,12 +377,14 @@ impl Thread {
         }
     }
 
-    /// Resumes a frame in hand as it is.
-    fn go_on(&self, state: &mut State) {
+    /// Replies where a frame is in hand, however it came.
+    fn reply_frame(&self, state: &mut State, value: i64) -> Result<(), PlatformError> {
         match state.phase {
-            Phase::HeldBell { .. } => self.answer_bell(state, 0),
-            // A thread that died meanwhile hangs up.
-            _ => drop(self.reply(state, 0)),
+            Phase::HeldBell { .. } | Phase::HeldSaved => {
+                self.answer_bell(state, value);
+                Ok(())
+            }
+            _ => self.reply(state, value),
         }
     }
 
@@ -551,10 +554,8 @@ impl Thread {
     /// Drives a held thread that is to end towards its exit.
     fn end(&self, state: &mut State) {
         let _ = match state.phase {
-            Phase::HeldFrame { .. } => self.reply(state, DIE),
-            Phase::HeldBell { .. } | Phase::HeldSaved => {
-                self.answer_bell(state, DIE);
-                Ok(())
+            Phase::HeldFrame { .. } | Phase::HeldBell { .. } | Phase::HeldSaved => {
+                self.reply_frame(state, DIE)
             }
             Phase::HeldCall { id, nr, .. } if i64::from(nr) == libc::SYS_exit => {
                 self.pass_through(state, id)
@@ -624,23 +625,15 @@ impl Context for Handle {
                 state.phase = Phase::Born { go: true };
                 Ok(())
             }
-            (Phase::HeldFrame { at, .. }, Resume::Return(value)) => {
-                let window = thread.core.control.window();
-                thread.area.set_rax(window, at, value.cast_unsigned());
-                thread.reply(&mut state, 0)
-            }
-            (Phase::HeldFrame { .. }, Resume::Regs) => thread.reply(&mut state, 0),
-            (phase @ (Phase::HeldBell { .. } | Phase::HeldSaved), Resume::Return(value)) => {
-                let window = thread.core.control.window();
-                if let Some(at) = phase.frame() {
+            (
+                phase @ (Phase::HeldFrame { .. } | Phase::HeldBell { .. } | Phase::HeldSaved),
+                Resume::Return(_) | Resume::Regs,
+            ) => {
+                if let (Some(at), Resume::Return(value)) = (phase.frame(), how) {
+                    let window = thread.core.control.window();
                     thread.area.set_rax(window, at, value.cast_unsigned());
                 }
-                thread.answer_bell(&mut state, 0);
-                Ok(())
-            }
-            (Phase::HeldBell { .. } | Phase::HeldSaved, Resume::Regs) => {
-                thread.answer_bell(&mut state, 0);
-                Ok(())
+                thread.reply_frame(&mut state, 0)
             }
             (Phase::Posted, Resume::Return(value)) => {
                 thread.answer(&mut state, value);

@@ -94,8 +94,7 @@ pub mod post {
     pub const BELL_ARGS: u64 = 192;
     /// The doorbell's result (`u32`).
     pub const BELL_RESULT: u64 = 136;
-    /// Where a register file stands that posting code has saved, one of the values below but
-    /// with [`SAVED`] for [`RUNG`] (`u32`).
+    /// Where a register file stands that posting code has saved: as a bell does (`u32`).
     pub const FRAME: u64 = 80;
     /// What it is answered with (`u32`).
     pub const FRAME_RESULT: u64 = 140;
@@ -108,10 +107,8 @@ pub mod post {
     /// A word for flags; a stack pointer stands above it for a moment.
     pub const FLAG_WORD: u64 = 256;
 
-    /// The signal handler rings; may be withdrawn by it.
+    /// The signal handler rings, or the registers are saved; may be withdrawn by the guest.
     pub const RUNG: u32 = 1;
-    /// The posting code has saved its registers; may be withdrawn by it.
-    pub const SAVED: u32 = 1;
     /// A worker serves the bell.
     pub const HEARD: u32 = 2;
     /// The result is there.

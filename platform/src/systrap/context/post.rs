@@ -185,7 +185,7 @@ impl Session {
             let is = |offset, value| window.get32(self.thread.post_at(offset)) == value;
             let taken = if is(post::STATE, post::POSTED) {
                 Some(self.thread.take_post(self.worker))
-            } else if is(post::FRAME, post::SAVED) {
+            } else if is(post::FRAME, post::RUNG) {
                 Some(self.thread.take_saved(self.worker))
             } else if is(post::BELL, post::RUNG) {
                 Some(self.thread.take_bell(self.worker))
@@ -288,27 +288,32 @@ impl Thread {
             && self.core.busy() <= self.core.cpu_count
     }
 
+    /// Takes what the guest has put at `offset`, if it still runs and is `worker`'s to serve.
+    fn claim(&self, worker: WorkerId, offset: u64, from: u32, to: u32) -> Option<Claimed<'_>> {
+        let state = self.state.lock();
+        let runs = state.phase == Phase::Run && !state.exiting && state.worker == worker;
+        let window = self.core.control.window();
+        (runs && window.cas32(self.post_at(offset), from, to)).then_some(state)
+    }
+
+    /// Six words of the page.
+    fn six(&self, offset: u64) -> [u64; 6] {
+        let window = self.core.control.window();
+        [0, 8, 16, 24, 32, 40].map(|n| window.get64(self.post_at(offset + n)))
+    }
+
     /// Takes the call that the guest has posted.
     fn take_post(&self, worker: WorkerId) -> Option<Exit> {
-        let mut state = self.state.lock();
-        if state.phase != Phase::Run || state.exiting || state.worker != worker {
-            return None;
-        }
+        let mut state = self.claim(worker, post::STATE, post::POSTED, post::TAKEN)?;
         let window = self.core.control.window();
         let at = |offset| self.post_at(offset);
-        if !window.cas32(at(post::STATE), post::POSTED, post::TAKEN) {
-            return None;
-        }
         let nr = window.get64(at(post::NR)) & 0xffff_ffff;
         let refused = self.core.unposted.iter().any(|&n| u64::from(n) == nr);
         if refused || nr >= u64::from(X32_BIT) {
             window.set32(at(post::STATE), post::REFUSED);
             return None;
         }
-        let mut args = [0; 6];
-        for (arg, offset) in args.iter_mut().zip((post::ARGS..).step_by(8)) {
-            *arg = window.get64(at(offset));
-        }
+        let args = self.six(post::ARGS);
         state.irq = false;
         state.entrusted = Entrusted::No;
         state.posting.stopped();
@@ -322,18 +327,8 @@ impl Thread {
 
     /// Hears the bell that the guest's signal handler has rung.
     fn take_bell(&self, worker: WorkerId) -> Option<Exit> {
-        let mut state = self.state.lock();
-        if state.phase != Phase::Run || state.exiting || state.worker != worker {
-            return None;
-        }
-        let window = self.core.control.window();
-        if !window.cas32(self.post_at(post::BELL), post::RUNG, post::HEARD) {
-            return None;
-        }
-        let mut args = [0; 6];
-        for (arg, offset) in args.iter_mut().zip((post::BELL_ARGS..).step_by(8)) {
-            *arg = window.get64(self.post_at(offset));
-        }
+        let mut state = self.claim(worker, post::BELL, post::RUNG, post::HEARD)?;
+        let args = self.six(post::BELL_ARGS);
         let Some(at) = self.area.frame_at(args[0]) else {
             self.stub.kill();
             return None;
@@ -345,14 +340,8 @@ impl Thread {
 
     /// Takes the registers that posting code has saved because they were wanted.
     fn take_saved(&self, worker: WorkerId) -> Option<Exit> {
-        let mut state = self.state.lock();
-        if state.phase != Phase::Run || state.exiting || state.worker != worker {
-            return None;
-        }
+        let mut state = self.claim(worker, post::FRAME, post::RUNG, post::HEARD)?;
         let window = self.core.control.window();
-        if !window.cas32(self.post_at(post::FRAME), post::SAVED, post::HEARD) {
-            return None;
-        }
         let flags = window.get64(self.post_at(post::FLAG_WORD));
         let ret = window.get64(self.post_at(post::RET));
         self.area.set_reg(window, AREA_BIRTH, EFLAGS, flags);
@@ -372,14 +361,13 @@ impl Thread {
     /// Answers the bell in hand, or lets saved registers be loaded; the guest runs.
     pub(super) fn answer_bell(&self, state: &mut State, value: i64) {
         let window = self.core.control.window();
-        let (at, result) = match state.phase {
-            Phase::HeldSaved => (post::FRAME, post::FRAME_RESULT),
-            _ => (post::BELL, post::BELL_RESULT),
-        };
-        if state.phase == Phase::HeldSaved {
+        let (at, result) = if state.phase == Phase::HeldSaved {
             self.area.default_state(window);
             state.posting.loading = true;
-        }
+            (post::FRAME, post::FRAME_RESULT)
+        } else {
+            (post::BELL, post::BELL_RESULT)
+        };
         self.before_reply(state);
         state.posting.heard = Some(value);
         window.set32(self.post_at(result), (value & 0xffff_ffff) as u32);
@@ -594,6 +582,9 @@ impl Thread {
         }
     }
 }
+
+/// The state of a thread that a worker has taken something from.
+type Claimed<'a> = parking_lot::MutexGuard<'a, State>;
 
 /// Where a thread stood that was stopped by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
