@@ -122,6 +122,11 @@ impl Creds {
         self.effective.has(cap) && self.user_ns.is_initial()
     }
 
+    /// Whether the kernel's log may be read (`dmesg_restrict`).
+    pub fn may_read_log(&self) -> bool {
+        self.capable(Cap::Syslog) || self.capable(Cap::SysAdmin)
+    }
+
     /// The kernel's id of this namespace's root; none has it when root is not mapped.
     fn root_uid(&self) -> u32 {
         self.user_ns.uid_to_kernel(0).unwrap_or(u32::MAX)

@@ -10,8 +10,10 @@ use abi::fs::PollEvents;
 use crate::sync::Mutex;
 use crate::wait::Pollee;
 
-/// Bytes of text kept.
+/// Bytes kept.
 const ROOM: usize = 1 << 17;
+/// What a record is charged beyond its text.
+const OVERHEAD: usize = 64;
 /// Most bytes of a record's text, as Linux has it (`LOG_LINE_MAX`).
 pub const LINE: usize = 1024 - 48;
 
@@ -29,6 +31,10 @@ pub struct Record {
 }
 
 impl Record {
+    fn charge(&self) -> usize {
+        self.text.len().saturating_add(OVERHEAD)
+    }
+
     /// As `syslog(2)` prints it.
     pub fn line(&self) -> Vec<u8> {
         let (s, us) = (self.time.as_secs(), self.time.subsec_micros());
@@ -86,18 +92,19 @@ impl KernelLog {
         let mut inner = self.inner.lock();
         let seq = inner.next;
         inner.next = seq.saturating_add(1);
-        inner.bytes = inner.bytes.saturating_add(text.len());
-        inner.records.push_back(Record {
+        let record = Record {
             seq,
             priority,
             time,
             text,
-        });
+        };
+        inner.bytes = inner.bytes.saturating_add(record.charge());
+        inner.records.push_back(record);
         while inner.bytes > ROOM {
             let Some(old) = inner.records.pop_front() else {
                 break;
             };
-            inner.bytes = inner.bytes.saturating_sub(old.text.len());
+            inner.bytes = inner.bytes.saturating_sub(old.charge());
         }
         drop(inner);
         self.pollee.notify(PollEvents::IN | PollEvents::RDNORM);
@@ -217,5 +224,10 @@ mod tests {
         let (first, next) = log.range();
         assert!(first > 0 && next == 202);
         assert!(log.from(0).expect("a record").1);
+        for _ in 0..10_000 {
+            log.add(6, Duration::ZERO, b"");
+        }
+        let (first, next) = log.range();
+        assert!(next - first <= (ROOM / OVERHEAD) as u64);
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use abi::Errno;
 use abi::fs::PollEvents;
-use sentry::creds::Cap;
 use sentry::kernel::Kernel;
 use sentry::retry::{Attempt, Registrations, retry, watch_one};
 use sentry::wait::Waker;
@@ -53,8 +52,7 @@ impl Attempt for Read {
 
 /// `syslog(2)`.
 pub fn syslog(t: &Arc<Task>, action: i32, buf: UserBuf, len: i32) -> SysResult<i64> {
-    let creds = t.creds();
-    if !creds.capable(Cap::Syslog) && !creds.capable(Cap::SysAdmin) {
+    if !t.creds().may_read_log() {
         return Err(Errno::EPERM.into());
     }
     match action {

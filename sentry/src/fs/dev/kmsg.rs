@@ -7,7 +7,6 @@ use abi::Errno;
 use abi::fs::PollEvents;
 
 use crate::Result;
-use crate::creds::Cap;
 use crate::fs::file::{FileOps, IoCx, OpenFlags, Whence};
 use crate::fs::vfs::{Device, FileType, Inode};
 use crate::io::{IoDst, IoSrc};
@@ -31,7 +30,7 @@ pub fn register(kernel: &Arc<Kernel>) {
 }
 
 impl Device for Kmsg {
-    /// Reading needs `CAP_SYSLOG` or `CAP_SYS_ADMIN` (`dmesg_restrict`).
+    /// `EPERM` for readers who may not.
     fn open(
         &self,
         _minor: u32,
@@ -40,11 +39,7 @@ impl Device for Kmsg {
         t: Option<&Arc<Task>>,
     ) -> Result<Arc<dyn FileOps>> {
         let kernel = self.0.upgrade().ok_or(Errno::ENXIO)?;
-        let may = |t: &Arc<Task>| {
-            let creds = t.creds();
-            creds.capable(Cap::Syslog) || creds.capable(Cap::SysAdmin)
-        };
-        if flags.readable() && !t.is_none_or(may) {
+        if flags.readable() && !t.is_none_or(|t| t.creds().may_read_log()) {
             return Err(Errno::EPERM);
         }
         let next = Mutex::new(kernel.log.range().0);

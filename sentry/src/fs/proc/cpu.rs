@@ -13,14 +13,9 @@ pub fn cpuinfo(k: &View) -> Vec<u8> {
     blocks.collect::<String>().into_bytes()
 }
 
-/// Time since boot.
-pub fn uptime(k: &View) -> Duration {
-    k.kernel.clock.boottime().saturating_sub(k.kernel.started.1)
-}
-
 /// `/proc/uptime`: up and idle seconds.
 pub fn uptime_text(k: &View) -> Vec<u8> {
-    let up = uptime(k);
+    let up = k.kernel.since_boot();
     let idle = idle(k, up);
     format!(
         "{}.{:02} {}.{:02}\n",
@@ -61,7 +56,7 @@ pub fn running(k: &View) -> (usize, usize) {
 
 /// `/proc/stat`. Time is known for the whole, so each CPU shows an equal share.
 pub fn stat(k: &View) -> Vec<u8> {
-    let up = uptime(k);
+    let up = k.kernel.since_boot();
     let CpuTimes { user, system, .. } = busy(k);
     let idle = idle(k, up);
     let cpus = k.kernel.host.cpus.max(1);

@@ -61,7 +61,7 @@ fn filesystems(_: &View) -> Vec<u8> {
 
 fn loadavg(k: &View) -> Vec<u8> {
     let (running, _) = cpu::running(k);
-    let (now, used) = (cpu::uptime(k), cpu::busy(k).total());
+    let (now, used) = (k.kernel.since_boot(), cpu::busy(k).total());
     let [a, b, c] = k.kernel.load.lock().look(now, used);
     let (total, last) = (k.pids.count(), k.pids.last_pid());
     format!("{a:.2} {b:.2} {c:.2} {}/{total} {last}\n", running.max(1)).into_bytes()
