@@ -215,10 +215,9 @@ impl Builder<'_> {
         let point = self.point(at, kind).map_err(failed)?;
         let mut flags = flags.to_mount();
         let sealed = name == "tmpfs" && flags.contains(MountFlags::RDONLY);
-        flags.set(
-            MountFlags::RDONLY,
-            flags.contains(MountFlags::RDONLY) && !sealed,
-        );
+        if sealed {
+            flags.remove(MountFlags::RDONLY);
+        }
         let mount = self
             .ns
             .mount(&point, fs, name.as_bytes(), flags)

@@ -103,17 +103,14 @@ impl Container {
         };
         let root = fs.root();
         let kernel_cx = WalkCx::kernel(root.clone());
-        // runc makes a missing working directory.
-        if matches!(
-            lookup(&kernel_cx, &root, &spec.cwd, WalkFlags::FOLLOW),
-            Err(Errno::ENOENT)
-        ) {
-            change::mkdir_all(&kernel_cx, &root, &spec.cwd, 0o755).map_err(failed)?;
-        }
         let flags = WalkFlags::FOLLOW | WalkFlags::DIRECTORY;
-        // As runc, which goes there before it becomes the container's user.
-        let cwd = lookup(&kernel_cx, &root, &spec.cwd, flags).map_err(failed)?;
-        fs.set_cwd(cwd);
+        // As runc, which makes a missing one, and goes there before it becomes the
+        // container's user.
+        let cwd = match lookup(&kernel_cx, &root, &spec.cwd, flags) {
+            Err(Errno::ENOENT) => change::mkdir_all(&kernel_cx, &root, &spec.cwd, 0o755),
+            found => found,
+        };
+        fs.set_cwd(cwd.map_err(failed)?);
         Ok(())
     }
 
