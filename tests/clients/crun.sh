@@ -14,16 +14,9 @@ top=$(cd "$here/../.." && pwd)
 . "$here/lib.sh"
 update=
 [ "${1:-}" = -u ] && { update=1; shift; }
-. "$top/tests/lib/world.sh"
-find_runsc
-need_runsc
-runsc=$(realpath "$runsc")
-"$top/scripts/need" python3=python3 gcc=gcc script=bsdutils || exit 2
+begin crun python3=python3 gcc=gcc
 source=$(debian_source crun 1.8.1) || exit 2
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/runsc-crun.XXXXXX")
-trap '[ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
-chmod 755 "$work"
 cp -r "$source/tests" "$work/tests"
 cd "$work/tests" || exit 2
 : > config.h
@@ -34,9 +27,6 @@ out=$work/out
 for file in "$@"; do
     # Some tests want a terminal.
     timeout -k 5 120 script -qec "python3 $file" /dev/null < /dev/null > "$file.log" 2>&1
-    tr -d '\r' < "$file.log" | sed -n \
-        -e "s/^ok [0-9]* - \(.*[^ ]\) *#SKIP.*/\1 skip/p" -e t \
-        -e "s/^ok [0-9]* - \(.*\)/\1 pass/p" -e "s/^not ok [0-9]* - \(.*\)/\1 fail/p" |
-        sed "s/^/${file%.py}:/"
+    tap "$file.log" "${file%.py}:"
 done | tee "$out"
 outcome crun "$out" "$here/crun.expect" "$update"

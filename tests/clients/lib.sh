@@ -1,5 +1,29 @@
 # lib.sh: what the suites of other runtimes have in common.
 
+# begin NAME NEED...: what every suite starts with: its needs, runsc, and a folder of its own in
+# work, which goes at the end unless KEEP is set.
+begin() {
+    local name=$1
+    shift
+    . "$top/tests/lib/world.sh"
+    find_runsc
+    need_runsc
+    runsc=$(realpath "$runsc")
+    "$top/scripts/need" "$@" script=bsdutils || exit 2
+    work=$(mktemp -d "${TMPDIR:-/tmp}/runsc-$name.XXXXXX")
+    trap '[ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
+    chmod 755 "$work"
+}
+
+# tap FILE NAME: the tests of a TAP log as lines "NAME TEST pass|fail|skip".
+tap() {
+    tr -d '\r' < "$1" | sed -n \
+        -e "s/^ok [0-9]* \(- \)\?\(.*[^ ]\) *# \?skip.*/\2 skip/Ip" -e t \
+        -e "s/^ok [0-9]* \(- \)\?\(.*\)/\2 pass/p" \
+        -e "s/^not ok [0-9]* \(- \)\?\(.*\)/\2 fail/p" |
+        sed "s/^/$2/"
+}
+
 # debian_source NAME VERSION: the folder of a source package, fetched and unpacked once.
 debian_source() {
     local name=$1 dir=${SUITES_CACHE:-$HOME/.cache/runsc-suites}

@@ -16,17 +16,10 @@ top=$(cd "$here/../.." && pwd)
 . "$here/lib.sh"
 update=
 [ "${1:-}" = -u ] && { update=1; shift; }
-. "$top/tests/lib/world.sh"
-find_runsc
-need_runsc
-runsc=$(realpath "$runsc")
-"$top/scripts/need" bats=bats jq=jq gawk=gawk gcc=gcc script=bsdutils || exit 2
+begin runc bats=bats jq=jq gawk=gawk gcc=gcc
 source=$(debian_source runc 1.1.5) || exit 2
 small=$("$top/scripts/make-rootfs" small) && debian=$("$top/scripts/make-rootfs" debian) || exit 2
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/runsc-bats.XXXXXX")
-trap '[ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
-chmod 755 "$work"
 cp -r "$source" "$work/runc"
 tests=$work/runc/tests/integration
 mkdir -p "$work/bin" "$work/runc/contrib/cmd/recvtty" "$tests/testdata"
@@ -46,9 +39,6 @@ out=$work/out
 for file in "$@"; do
     # Without a terminal many tests have none to give.
     timeout -k 5 150 script -qec "bats -t $file" /dev/null < /dev/null > "$file.log" 2>&1
-    tr -d '\r' < "$file.log" | sed -n \
-        -e "s/^ok [0-9]* \(.*[^ ]\) *# skip.*/\1 skip/p" -e t \
-        -e "s/^ok [0-9]* \(.*\)/\1 pass/p" -e "s/^not ok [0-9]* \(.*\)/\1 fail/p" |
-        sed "s/^/${file%.bats}: /"
+    tap "$file.log" "${file%.bats}: "
 done | tee "$out"
 outcome runc "$out" "$here/runc.expect" "$update"
