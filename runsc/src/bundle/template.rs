@@ -41,7 +41,7 @@ pub fn spec(rootless: Option<(u32, u32)>, args: &[String]) -> Value {
         }
     });
     let namespaces = v.pointer_mut("/linux/namespaces");
-    if cgroup::host_is_unified()
+    if cgroup::is_unified()
         && let Some(list) = namespaces.and_then(Value::as_array_mut)
     {
         list.push(json!({"type": "cgroup"}));

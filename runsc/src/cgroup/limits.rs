@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use oci_spec::runtime::{LinuxCpu, LinuxResources};
+use oci_spec::runtime::LinuxResources;
 
 use super::{Paths, write};
 
@@ -62,25 +62,13 @@ fn memory(paths: &Paths, r: &LinuxResources) -> Result<(), String> {
     }
     let limit = m.limit().filter(|l| *l != 0);
     let swap = m.swap().filter(|l| *l != 0);
-    let set_limit = || match limit {
-        Some(l) => write(dir, "memory.limit_in_bytes", &l.to_string()),
-        None => Ok(()),
-    };
-    let set_swap = || match swap {
-        Some(s) => write(dir, "memory.memsw.limit_in_bytes", &s.to_string()),
-        None => Ok(()),
-    };
-    // memsw may never be below the limit: which goes first depends on the present ones.
-    if set_limit().is_err() {
-        set_swap()?;
-        set_limit()?;
-    } else {
-        set_swap()?;
-    }
-    if let Some(soft) = m.reservation().filter(|l| *l != 0) {
-        write(dir, "memory.soft_limit_in_bytes", &soft.to_string())?;
-    }
-    Ok(())
+    // memsw may never be below the limit.
+    in_either_order(
+        || set(dir, "memory.limit_in_bytes", limit),
+        || set(dir, "memory.memsw.limit_in_bytes", swap),
+    )?;
+    let soft = m.reservation().filter(|l| *l != 0);
+    set(dir, "memory.soft_limit_in_bytes", soft)
 }
 
 fn cpu(paths: &Paths, r: &LinuxResources) -> Result<(), String> {
@@ -118,45 +106,36 @@ fn cpu(paths: &Paths, r: &LinuxResources) -> Result<(), String> {
         }
         return Ok(());
     }
-    if let Some(shares) = shares {
-        write(dir, "cpu.shares", &shares.to_string())?;
-    }
-    let set_period = || match period {
-        Some(period) => write(dir, "cpu.cfs_period_us", &period.to_string()),
-        None => Ok(()),
-    };
-    let set_quota = || match quota {
-        Some(quota) => write(dir, "cpu.cfs_quota_us", &quota.to_string()),
-        None => Ok(()),
-    };
-    // A parent's limit may stand against either in between: which goes first depends on the
-    // present ones.
-    if set_period().is_err() {
-        set_quota()?;
-        set_period()?;
-    } else {
-        set_quota()?;
-    }
-    real_time(dir, c)
-}
-
-/// Version 1 only: the period cannot be set without room for the runtime in it.
-fn real_time(dir: &Path, c: &LinuxCpu) -> Result<(), String> {
+    set(dir, "cpu.shares", shares)?;
+    // A parent's limit may stand against either in between.
+    in_either_order(
+        || set(dir, "cpu.cfs_period_us", period),
+        || set(dir, "cpu.cfs_quota_us", quota),
+    )?;
+    // The period cannot be set without room for the runtime in it.
     let period = c.realtime_period().filter(|p| *p != 0);
     let runtime = c.realtime_runtime().filter(|r| *r != 0);
-    let set_period = || match period {
-        Some(period) => write(dir, "cpu.rt_period_us", &period.to_string()),
-        None => Ok(()),
-    };
-    let set_runtime = || match runtime {
-        Some(runtime) => write(dir, "cpu.rt_runtime_us", &runtime.to_string()),
-        None => Ok(()),
-    };
-    if set_period().is_err() {
-        set_runtime()?;
-        return set_period();
+    in_either_order(
+        || set(dir, "cpu.rt_period_us", period),
+        || set(dir, "cpu.rt_runtime_us", runtime),
+    )
+}
+
+/// Writes a control file, if there is something to write.
+fn set(dir: &Path, file: &str, value: Option<impl ToString>) -> Result<(), String> {
+    value.map_or(Ok(()), |value| write(dir, file, &value.to_string()))
+}
+
+/// Does both: which can go first depends on what is set already.
+fn in_either_order(
+    first: impl Fn() -> Result<(), String>,
+    second: impl Fn() -> Result<(), String>,
+) -> Result<(), String> {
+    if first().is_ok() {
+        return second();
     }
-    set_runtime()
+    second()?;
+    first()
 }
 
 /// Weights and throttles of block devices; version 1 only.
@@ -172,9 +151,8 @@ fn block_io(paths: &Paths, r: &LinuxResources) -> Result<(), String> {
             false => format!("blkio.{kind}"),
         }
     };
-    if let Some(weight) = b.weight().filter(|w| *w != 0) {
-        write(dir, &weight_file("weight"), &weight.to_string())?;
-    }
+    let weight = b.weight().filter(|w| *w != 0);
+    set(dir, &weight_file("weight"), weight)?;
     for d in b.weight_device().iter().flatten() {
         if let Some(weight) = d.weight().filter(|w| *w != 0) {
             let line = format!("{}:{} {weight}", d.major(), d.minor());

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::{Failure, reason};
 
-const MOUNT: &str = "/sys/fs/cgroup";
+/// Where the host has its cgroups.
+pub const MOUNT: &str = "/sys/fs/cgroup";
 
 /// Controllers used under version 1.
 const V1: [&str; 9] = [
@@ -147,24 +148,12 @@ fn remove_tree(dir: &Path) -> Result<(), String> {
     Err(format!("rmdir {}: device or resource busy", dir.display()))
 }
 
-/// Whether the host has only version 2.
-pub fn host_is_unified() -> bool {
-    Path::new(MOUNT).join("cgroup.controllers").exists()
-}
-
 /// Thaws the freezer cgroup of version 1 that a process was put into by somebody else: it
 /// would not die there.
 pub fn thaw_process(pid: i32) {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    let freezer = text.lines().find_map(|line| {
-        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-        let is = controllers.split(',').any(|name| name == "freezer");
-        is.then(|| {
-            Path::new(MOUNT)
-                .join("freezer")
-                .join(path.trim_start_matches('/'))
-        })
-    });
+    let path = path_of(&format!("/proc/{pid}/cgroup"), "freezer");
+    let path = path.as_deref().map(|path| path.trim_start_matches('/'));
+    let freezer = path.map(|path| Path::new(MOUNT).join("freezer").join(path));
     if let Some(dir) = freezer.filter(|dir| dir.join("freezer.state").exists()) {
         // One that cannot be thawed is reported as still running.
         let _ = write(&dir, "freezer.state", "THAWED");
@@ -184,7 +173,7 @@ pub fn write(dir: &Path, file: &str, value: &str) -> Result<(), String> {
 }
 
 /// Whether the host has only version 2.
-fn is_unified() -> bool {
+pub fn is_unified() -> bool {
     Path::new(MOUNT).join("cgroup.controllers").exists()
 }
 
@@ -271,19 +260,21 @@ fn place(mount: &Path, controller: &str, path: &Path) -> PathBuf {
 }
 
 fn own_path(controller: &str) -> String {
-    let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    path_of("/proc/self/cgroup", controller).unwrap_or_else(|| "/".to_string())
+}
+
+/// The cgroup of a process in the hierarchy of a controller (proc_pid_cgroup(5)).
+fn path_of(file: &str, controller: &str) -> Option<String> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
     let wanted = |list: &str| {
         list.split(',')
             .any(|c| c == controller || c.strip_prefix("name=") == Some(controller))
     };
-    text.lines()
-        .filter_map(|line| {
-            let mut f = line.splitn(3, ':');
-            let (_, list, path) = (f.next()?, f.next()?, f.next()?);
-            wanted(list).then(|| path.to_string())
-        })
-        .next()
-        .unwrap_or_else(|| "/".to_string())
+    text.lines().find_map(|line| {
+        let mut f = line.splitn(3, ':');
+        let (_, list, path) = (f.next()?, f.next()?, f.next()?);
+        wanted(list).then(|| path.to_string())
+    })
 }
 
 /// Makes the folder and turns the controllers on for each folder on the way.

@@ -70,10 +70,7 @@ pub fn detached_stdio(args: &BundleArgs, bundle: &Bundle) -> Result<Stdio, Failu
     let (wanted, size) = terminal(bundle);
     match (&args.console_socket, wanted) {
         (Some(path), true) => Ok(Stdio::Terminal(console::through_socket(path, size)?)),
-        (None, true) => Err(Failure::new(
-            1,
-            "cannot allocate tty if runc will detach without setting console socket: use --console-socket",
-        )),
+        (None, true) => Err(Failure::new(1, console::NEEDS_SOCKET)),
         (Some(path), false) if !path.as_os_str().is_empty() => Err(Failure::new(
             1,
             "cannot use console socket if runc will not detach or allocate tty",

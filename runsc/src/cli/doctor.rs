@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::args::DoctorArgs;
-use super::{App, Failure, Outcome, reason};
+use super::args::{Client, DoctorArgs};
+use super::{App, Failure, Outcome, install, reason};
+use crate::cgroup;
 
 /// How long the trial run may take.
 const TRIAL: Duration = Duration::from_secs(30);
@@ -149,8 +150,8 @@ fn user() -> Check {
 }
 
 fn cgroups() -> Check {
-    let base = Path::new("/sys/fs/cgroup");
-    let unified = base.join("cgroup.controllers").exists();
+    let base = Path::new(cgroup::MOUNT);
+    let unified = cgroup::is_unified();
     let found = match (unified, base.join("unified").exists()) {
         (true, _) => "version 2",
         (false, true) => "hybrid",
@@ -183,16 +184,19 @@ fn cgroups() -> Check {
     )
 }
 
+/// A check of how much a process may have of something.
+fn room(check: &'static str, most: u64, wanted: u64, advice: &'static str) -> Check {
+    let found = format!("{most} a process");
+    match most >= wanted {
+        true => Check::ok(check, found),
+        false => Check::note(check, found, advice),
+    }
+}
+
 fn mappings() -> Check {
     let most = number("/proc/sys/vm/max_map_count").unwrap_or(0);
-    if most >= MAPPINGS {
-        return Check::ok("mappings", format!("{most} a process"));
-    }
-    Check::note(
-        "mappings",
-        format!("{most} a process"),
-        "big guests that fork may run out: raise vm.max_map_count",
-    )
+    let advice = "big guests that fork may run out: raise vm.max_map_count";
+    room("mappings", most, MAPPINGS, advice)
 }
 
 fn overcommit() -> Check {
@@ -210,14 +214,8 @@ fn overcommit() -> Check {
 fn descriptors() -> Check {
     use nix::sys::resource::{Resource, getrlimit};
     let most = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard);
-    if most >= DESCRIPTORS {
-        return Check::ok("descriptors", format!("{most} a process"));
-    }
-    Check::note(
-        "descriptors",
-        format!("{most} a process"),
-        "servers of many files may run out: raise the hard limit of open files",
-    )
+    let advice = "servers of many files may run out: raise the hard limit of open files";
+    room("descriptors", most, DESCRIPTORS, advice)
 }
 
 fn huge_pages() -> Check {
@@ -265,28 +263,34 @@ fn clients() -> Vec<Check> {
     let own = std::env::current_exe().ok();
     let own = own.as_deref().and_then(Path::to_str).unwrap_or("runsc");
     let mut checks = Vec::new();
-    for (name, program, file) in [
-        ("docker", "dockerd", "/etc/docker/daemon.json"),
-        ("containerd", "containerd", "/etc/containerd/config.toml"),
-        ("podman", "podman", "/etc/containers/containers.conf"),
+    for (client, name, program, advice) in [
+        (
+            Client::Docker,
+            "docker",
+            "dockerd",
+            "tell it: runsc install",
+        ),
+        (
+            Client::Containerd,
+            "containerd",
+            "containerd",
+            "tell it: runsc install --client containerd",
+        ),
+        (
+            Client::Podman,
+            "podman",
+            "podman",
+            "tell it: runsc install --client podman",
+        ),
     ] {
+        let file = install::usual_file(client);
         if !on_path(program) {
             continue;
         }
-        if read(file).is_some_and(|text| text.contains(own)) {
-            checks.push(Check::ok(name, format!("{file} names {own}")));
-            continue;
-        }
-        let advice = match name {
-            "docker" => "tell it: runsc install",
-            "containerd" => "tell it: runsc install --client containerd",
-            _ => "tell it: runsc install --client podman",
-        };
-        checks.push(Check::note(
-            name,
-            format!("{file} does not name {own}"),
-            advice,
-        ));
+        checks.push(match read(file).is_some_and(|text| text.contains(own)) {
+            true => Check::ok(name, format!("{file} names {own}")),
+            false => Check::note(name, format!("{file} does not name {own}"), advice),
+        });
     }
     checks
 }

@@ -178,10 +178,7 @@ fn stdio(args: &ExecArgs, guest: &GuestProcess) -> Result<(Stdio, Option<Raw>), 
             1,
             "cannot use console socket if runc will not detach or allocate tty",
         )),
-        (None, true) if args.detach => Err(Failure::new(
-            1,
-            "cannot allocate tty if runc will detach without setting console socket: use --console-socket",
-        )),
+        (None, true) if args.detach => Err(Failure::new(1, console::NEEDS_SOCKET)),
         (None, true) => {
             let raw = Raw::own()?;
             Ok((Stdio::Terminal(raw.tty()?), Some(raw)))

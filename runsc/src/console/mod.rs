@@ -19,6 +19,10 @@ use relay::Relay;
 use crate::cli::{Failure, reason};
 use crate::sys::{self, WinSize};
 
+/// What is said to those who detach from a terminal without a socket for it.
+pub const NEEDS_SOCKET: &str = "cannot allocate tty if runc will detach without setting console \
+                                socket: use --console-socket";
+
 /// Makes a pseudoterminal, sends its master through the socket at `path`, and returns the
 /// slave, raw.
 pub fn through_socket(path: &Path, size: Option<WinSize>) -> Result<OwnedFd, Failure> {

@@ -135,13 +135,18 @@ fn program(given: Option<&Path>) -> Result<String, Failure> {
         .map_err(|path| Failure::new(1, format!("the path {path:?} is not UTF-8")))
 }
 
-fn config_file(args: &ClientArgs) -> PathBuf {
-    let usual = match args.client {
+/// Where a client has its configuration.
+pub fn usual_file(client: Client) -> &'static str {
+    match client {
         Client::Docker => "/etc/docker/daemon.json",
         Client::Containerd => "/etc/containerd/config.toml",
         Client::Podman => "/etc/containers/containers.conf",
-    };
-    args.config_file.clone().unwrap_or_else(|| usual.into())
+    }
+}
+
+fn config_file(args: &ClientArgs) -> PathBuf {
+    let usual = || usual_file(args.client).into();
+    args.config_file.clone().unwrap_or_else(usual)
 }
 
 /// What the client's user must do before the change counts.
