@@ -106,9 +106,16 @@ impl Container {
             life.console = Some(Console::start(master, &process.names, &mut life.held)?);
             return Ok(());
         }
-        let [stdin, stdout, stderr] = streams::open(&process.names, &mut life.held)?;
-        command.stdin(stdin).stdout(stdout).stderr(stderr);
-        self.runtime.run(expect, command.args(last))
+        let [stdout, stderr] = streams::outputs(&process.names, &mut life.held)?;
+        command.stdout(stdout).stderr(stderr);
+        if process.names.stdin.is_empty() {
+            return self.runtime.run(expect, command.args(last));
+        }
+        let (input, into) = std::io::pipe()?;
+        command.stdin(input);
+        self.runtime.run(expect, command.args(last))?;
+        drop(command);
+        streams::feed(&process.names.stdin, into, &mut life.held)
     }
 
     fn begun(&self, life: &mut Life, expect: &Expect, pid_file: &Path, ended: Watch) -> Result<()> {

@@ -1,10 +1,11 @@
 //! A process's standard descriptors: the FIFOs that containerd and its clients read and write.
 //!
-//! The container gets the FIFOs themselves, nothing is copied. The server holds the other
-//! ends open ([`Held`]), so that a client that goes away neither ends the container's input
+//! The container gets the FIFOs of its outputs themselves; its input is copied. The server
+//! holds the other ends open ([`Held`]), so that a client that goes away neither ends the container's input
 //! nor breaks its output, and lets them go when the process has ended.
 
 use std::fs::File;
+use std::io::PipeWriter;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::process::Stdio;
@@ -41,16 +42,21 @@ pub struct Held {
     pub outputs: Vec<File>,
 }
 
-/// Standard input, output and error for a command.
-pub type Three = [Stdio; 3];
-
-/// Opens all three.
-pub fn open(names: &Names, held: &mut Held) -> Result<Three> {
+/// Opens both outputs for a command.
+pub fn outputs(names: &Names, held: &mut Held) -> Result<[Stdio; 2]> {
     Ok([
-        input(&names.stdin, held)?.map_or_else(Stdio::null, Stdio::from),
         output(&names.stdout, held)?.map_or_else(Stdio::null, Stdio::from),
         output(&names.stderr, held)?.map_or_else(Stdio::null, Stdio::from),
     ])
+}
+
+/// Copies a process's input into its pipe until its end. To be called when the process is
+/// there: a client whose input ends earlier does not ask to close it.
+pub fn feed(path: &str, mut into: PipeWriter, held: &mut Held) -> Result<()> {
+    if let Some(mut file) = input(path, held)? {
+        std::thread::spawn(move || std::io::copy(&mut file, &mut into));
+    }
+    Ok(())
 }
 
 /// Opens the reading end of a process's input, and its other end to be held.
