@@ -52,6 +52,7 @@ pub const ALLOWED: &[(c_long, &str)] = &[
     (libc::SYS_prlimit64, "descriptor limit, thread stacks"),
     (libc::SYS_futex, "locks"),
     (libc::SYS_sched_yield, "locks"),
+    (libc::SYS_sched_setaffinity, "follow the client's CPU"),
     (libc::SYS_mmap, "heap and stacks, not executable"),
     (libc::SYS_munmap, "heap and stacks"),
     (libc::SYS_mprotect, "heap and stacks, not executable"),
@@ -117,6 +118,8 @@ fn conditions(call: c_long) -> anyhow::Result<Vec<SeccompRule>> {
     match call {
         libc::SYS_mmap | libc::SYS_mprotect => masked(2, exec, 0),
         libc::SYS_clone => masked(0, thread, thread),
+        // The calling thread only.
+        libc::SYS_sched_setaffinity => masked(0, u64::MAX, 0),
         _ => Ok(Vec::new()),
     }
 }
