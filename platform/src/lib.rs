@@ -175,6 +175,11 @@ pub trait Context: Send + Sync {
     fn inherit_rseq(&self, _area: &RseqArea) -> bool {
         false
     }
+    /// Whether the thread, stopped in `exit(2)`, has had the host unregister its area for
+    /// restartable sequences: the host writes to no guest memory for it, unless it is resumed.
+    fn leaves(&self) -> bool {
+        false
+    }
     /// Ends the guest thread for good. A held context is not resumed any more; no event
     /// but [`Exit::Gone`] (delivered at most once) follows.
     fn kill(&self);

@@ -3,8 +3,9 @@
 //! Whatever the guest program lets through must be harmless with any arguments from any
 //! address: that is `rt_sigreturn` (it changes the caller's own registers, mask and
 //! alternate stack; the address test only chooses between it and the guest's own), the
-//! wake-up of one futex word in the stub's scratch page, and `rseq` from one place (it has
-//! the host write to the guest's own memory, with the guest's rights). See seccomp(2).
+//! wake-up of one futex word in the stub's scratch page, and from one place each `rseq` and
+//! `clock_gettime` (they have the host write to the guest's own memory, with the guest's
+//! rights; what time it is, is no secret). See seccomp(2).
 
 use super::layout::DOORBELL;
 
@@ -79,56 +80,89 @@ fn high(value: u64) -> u32 {
     (value >> 32) as u32
 }
 
+/// Places in the stub's code, each the address after a `syscall` instruction.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Places {
+    /// The only `rt_sigreturn` that is let through.
+    pub sigreturn: u64,
+    /// The only `rseq` that is let through.
+    pub rseq: u64,
+    /// The only `clock_gettime` that is let through.
+    pub cpu_time: u64,
+    /// The only `exit` that is notified; others arrive with full registers.
+    pub exit: u64,
+}
+
 /// The guest threads' program. `trap` are the numbers that arrive with full registers,
-/// `sigreturn_ip` and `rseq_ip` the only places whose `rt_sigreturn` and `rseq` are let
-/// through, `ready` the futex word that may be woken.
+/// `ready` the futex word that may be woken.
 #[must_use]
-pub fn guest(trap: &[u32], sigreturn_ip: u64, rseq_ip: u64, ready: u64) -> Vec<Insn> {
+pub fn guest(trap: &[u32], places: &Places, ready: u64) -> Vec<Insn> {
+    let mut special = vec![
+        (
+            libc::SYS_rt_sigreturn,
+            at(places.sigreturn, RET_ALLOW, RET_TRAP),
+        ),
+        (libc::SYS_futex, wakes(ready)),
+        (libc::SYS_rseq, at(places.rseq, RET_ALLOW, RET_USER_NOTIF)),
+        (
+            libc::SYS_clock_gettime,
+            at(places.cpu_time, RET_ALLOW, RET_USER_NOTIF),
+        ),
+        (libc::SYS_exit, at(places.exit, RET_USER_NOTIF, RET_TRAP)),
+    ];
+    let is_special = |nr: u32| special.iter().any(|(s, _)| *s as u32 == nr);
     let trap: Vec<u32> = trap
         .iter()
         .copied()
-        .filter(|&nr| nr != libc::SYS_rt_sigreturn as u32 && nr != DOORBELL)
+        .filter(|&nr| !is_special(nr) && nr != DOORBELL)
         .take(64)
         .collect();
-    let count = u8::try_from(trap.len()).unwrap_or(0);
     let mut program = vec![
         Insn::load(OFF_ARCH),
         Insn::jeq(AUDIT_ARCH_X86_64, 1, 0),
         Insn::ret(RET_TRAP),
         Insn::load(OFF_NR),
-        // Distances: past this and the next two tests, the list, and two verdicts.
-        Insn::jeq(libc::SYS_rt_sigreturn as u32, count + 4, 0),
-        // These distances are set below, where the places are known.
-        Insn::jeq(libc::SYS_futex as u32, 0, 0),
-        Insn::jeq(libc::SYS_rseq as u32, 0, 0),
     ];
+    // Distances are set where the places are known.
+    let tests = program.len();
+    program.extend(special.iter().map(|(nr, _)| Insn::jeq(*nr as u32, 0, 0)));
+    let count = u8::try_from(trap.len()).unwrap_or(0);
     for (index, nr) in trap.iter().enumerate() {
         let left = count.saturating_sub(u8::try_from(index).unwrap_or(0));
         program.push(Insn::jeq(*nr, left, 0));
     }
     program.extend([Insn::ret(RET_USER_NOTIF), Insn::ret(RET_TRAP)]);
-    // rt_sigreturn.
-    program.extend(allow_if(OFF_IP, sigreturn_ip, RET_TRAP));
-    jump_here(&mut program, 5);
-    program.extend([
-        Insn::load(OFF_ARG1),
-        // Past the test of the address, to its second verdict.
-        Insn::jeq(libc::FUTEX_WAKE.cast_unsigned(), 0, 5),
-    ]);
-    program.extend(allow_if(OFF_ARG0, ready, RET_USER_NOTIF));
-    jump_here(&mut program, 6);
-    program.extend(allow_if(OFF_IP, rseq_ip, RET_USER_NOTIF));
+    for (index, (_, verdict)) in special.drain(..).enumerate() {
+        jump_here(&mut program, tests.saturating_add(index));
+        program.extend(verdict);
+    }
     program
 }
 
-/// Lets the call through if the 64-bit word at `offset` of its data is `value`.
-fn allow_if(offset: u32, value: u64, otherwise: u32) -> [Insn; 6] {
+/// Lets the wake-up of one waiter at the word `ready` through.
+fn wakes(ready: u64) -> Vec<Insn> {
+    let mut program = vec![
+        Insn::load(OFF_ARG1),
+        // Past the test of the address, to its second verdict.
+        Insn::jeq(libc::FUTEX_WAKE.cast_unsigned(), 0, 5),
+    ];
+    program.extend(if_word(OFF_ARG0, ready, RET_ALLOW, RET_USER_NOTIF));
+    program
+}
+
+/// One verdict for the call at the place `ip`, another for those elsewhere.
+fn at(ip: u64, there: u32, elsewhere: u32) -> Vec<Insn> {
+    if_word(OFF_IP, ip, there, elsewhere).to_vec()
+}
+
+/// One verdict if the 64-bit word at `offset` of the call's data is `value`.
+fn if_word(offset: u32, value: u64, then: u32, otherwise: u32) -> [Insn; 6] {
     [
         Insn::load(offset),
         Insn::jeq(low(value), 0, 3),
         Insn::load(offset + 4),
         Insn::jeq(high(value), 0, 1),
-        Insn::ret(RET_ALLOW),
+        Insn::ret(then),
         Insn::ret(otherwise),
     ]
 }
@@ -211,7 +245,14 @@ mod tests {
     fn guest_verdicts() {
         let (ip, ready) = (0x7fff_c000_0123, 0x7fff_c004_3000);
         let rseq_ip = 0x7fff_c000_0456;
-        let p = guest(&[56, 15, 59], ip, rseq_ip, ready);
+        let (cpu_ip, exit_ip) = (0x7fff_c000_0789, 0x7fff_c000_0abc);
+        let places = Places {
+            sigreturn: ip,
+            rseq: rseq_ip,
+            cpu_time: cpu_ip,
+            exit: exit_ip,
+        };
+        let p = guest(&[56, 15, 59, 60], &places, ready);
         let x = AUDIT_ARCH_X86_64;
         assert_eq!(run(&p, &data(39, x, 1, 0, 0)), RET_USER_NOTIF);
         assert_eq!(run(&p, &data(56, x, 1, 0, 0)), RET_TRAP);
@@ -232,7 +273,11 @@ mod tests {
         assert_eq!(run(&p, &data(334, x, ip, 0, 0)), RET_USER_NOTIF);
         let elsewhere = rseq_ip ^ (1 << 40);
         assert_eq!(run(&p, &data(334, x, elsewhere, 0, 0)), RET_USER_NOTIF);
-        let p = guest(&[], ip, rseq_ip, ready);
+        assert_eq!(run(&p, &data(228, x, cpu_ip, 0, 0)), RET_ALLOW);
+        assert_eq!(run(&p, &data(228, x, rseq_ip, 0, 0)), RET_USER_NOTIF);
+        assert_eq!(run(&p, &data(60, x, exit_ip, 0, 0)), RET_USER_NOTIF);
+        assert_eq!(run(&p, &data(60, x, cpu_ip, 0, 0)), RET_TRAP);
+        let p = guest(&[], &places, ready);
         assert_eq!(run(&p, &data(15, x, ip, 0, 0)), RET_ALLOW);
         assert_eq!(run(&p, &data(202, x, 1, ready, 1)), RET_ALLOW);
         assert_eq!(run(&p, &data(56, x, 1, 0, 0)), RET_USER_NOTIF);

@@ -142,6 +142,8 @@ pub const AREA_RSEQ: u64 = 16;
 pub const AREA_RSEQ_LEN: u64 = 24;
 /// Thread area: its signature (`u32`).
 pub const AREA_RSEQ_SIG: u64 = 28;
+/// Thread area: a `timespec`, the CPU time of a thread that is about to exit.
+pub const AREA_CPU: u64 = 32;
 /// Thread area: where the alternate signal stack starts.
 pub const AREA_STACK: u64 = 64;
 /// Thread area: the `ucontext` a new thread starts from.

@@ -158,16 +158,14 @@ fn write_text(text: &Window, layout: &Layout, trap: &[u32]) -> Result<(), Platfo
         text.copy_in(l::CONST_TABLE + 2 * u64::from(value), &value.to_le_bytes());
     }
     let ready = base + l::CHUNK0 + l::READY;
+    let places = filter::Places {
+        sigreturn: base + entries.sigreturn_ip,
+        rseq: base + entries.rseq_ip,
+        cpu_time: base + entries.cpu_ip,
+        exit: base + entries.exit_ip,
+    };
     let programs = [
-        (
-            l::CONST_GUEST_PROG,
-            filter::guest(
-                trap,
-                base + entries.sigreturn_ip,
-                base + entries.rseq_ip,
-                ready,
-            ),
-        ),
+        (l::CONST_GUEST_PROG, filter::guest(trap, &places, ready)),
         (l::CONST_MAPPER_PROG, filter::mapper()),
     ];
     let mut at = l::CONST_BPF;

@@ -32,6 +32,9 @@ const THREAD_FLAGS: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
 /// Flags of a stub's clone: PARENT, SIGCHLD.
 const STUB_FLAGS: u64 = 0x8000 | 17;
 
+/// Host threads kept in a stub for guest threads to come.
+const MAX_SPARE: usize = 32;
+
 /// Mapping work that is being gathered.
 struct Batch {
     ops: Vec<Op>,
@@ -47,13 +50,20 @@ impl Batch {
     }
 }
 
-/// A new guest thread's place and listener.
-struct Born {
-    area_index: u32,
-    area: Area,
-    listener: OwnedFd,
+/// A host thread for a guest thread, and its place.
+pub struct Born {
+    /// Number of its area in the stub.
+    pub area_index: u32,
+    /// Its area.
+    pub area: Area,
+    /// Its listener.
+    pub listener: Arc<OwnedFd>,
     /// Its thread id and the notification it is held in, where it has rung already.
-    rung: Option<(i32, u64)>,
+    pub rung: Option<(i32, u64)>,
+    /// Where in its area the frame is that it starts from.
+    pub at: u64,
+    /// CPU time it has used for others.
+    pub cpu_base: Duration,
 }
 
 /// A stub process.
@@ -70,8 +80,8 @@ pub struct Stub {
     reaped: AtomicBool,
     mapper: Mutex<Mapper>,
     threads: Mutex<Vec<Key>>,
-    /// A thread made ahead.
-    spare: Mutex<Option<Born>>,
+    /// Host threads for the next guest threads: made ahead, or kept of those that have ended.
+    spare: Mutex<Vec<Born>>,
     /// Areas of threads that ended, not yet given back to the mapper's pool.
     freed: Mutex<Vec<u32>>,
 }
@@ -160,6 +170,7 @@ impl Stub {
             worker.remove(self.pidfd.as_fd());
         }
         self.core.stubs.write().remove(self.key);
+        self.spare.lock().clear();
         let keys = std::mem::take(&mut *self.threads.lock());
         for key in keys {
             let thread = self.core.threads.read().get(key);
@@ -198,9 +209,28 @@ impl Stub {
         (raw::process_cpu_time(self.pid).unwrap_or_default(), threads)
     }
 
-    /// CPU time of one of its threads; of the whole process where that is all there is.
-    pub fn cpu_time(&self, tid: i32) -> Duration {
+    /// Whether a host thread whose guest thread has ended is to be kept.
+    pub fn has_room(&self) -> bool {
+        !self.is_killed() && !self.is_sole() && self.spare.lock().len() < MAX_SPARE
+    }
+
+    /// Keeps a host thread whose guest thread has ended; `false` when it cannot be used.
+    pub fn keep(&self, born: Born) -> bool {
+        let mut spare = self.spare.lock();
+        let kept = !self.is_killed();
+        if kept {
+            spare.push(born);
+        }
+        kept
+    }
+
+    /// CPU time of one of its threads, which it may have `noted` itself; of the whole process
+    /// where that is all there is.
+    pub fn cpu_time(&self, tid: i32, noted: Option<Duration>) -> Duration {
         let whole = raw::process_cpu_time(self.pid).unwrap_or_default();
+        if let Some(noted) = noted.filter(|_| self.shared.load(Ordering::Relaxed)) {
+            return noted.min(whole);
+        }
         if tid == 0 || self.is_killed() || !self.shared.load(Ordering::Relaxed) {
             return whole;
         }
@@ -526,8 +556,10 @@ impl Stub {
         Ok(Born {
             area_index,
             area,
-            listener,
+            listener: Arc::new(listener),
             rung: None,
+            at: l::AREA_BIRTH,
+            cpu_base: Duration::ZERO,
         })
     }
 
@@ -546,7 +578,7 @@ impl Stub {
         // The mapper's binding to one CPU was inherited.
         let _ = raw::set_affinity(tid, &self.core.cpus);
         born.rung = Some((tid, notif.id));
-        *self.spare.lock() = Some(born);
+        self.spare.lock().push(born);
         Ok(())
     }
 
@@ -564,22 +596,18 @@ impl Stub {
         worker: WorkerId,
     ) -> Result<Arc<Thread>, PlatformError> {
         let what = exhausted("making a guest thread");
-        let spare = self.spare.lock().take();
+        let spare = self.spare.lock().pop();
         let born = match spare {
             Some(born) => born,
             None => self.birth()?,
         };
         let window = self.core.control.window();
-        born.area
-            .write(window, l::AREA_BIRTH, regs, &self.core.xstate);
+        born.area.write(window, born.at, regs, &self.core.xstate);
         let parts = Parts {
             stub: self.clone(),
             cookie,
-            area_index: born.area_index,
-            area: born.area,
-            listener: born.listener,
+            born,
             worker,
-            rung: born.rung,
         };
         let core = self.core.clone();
         let thread = self

@@ -172,6 +172,9 @@ impl Context for TimedContext {
     fn inherit_rseq(&self, area: &RseqArea) -> bool {
         self.inner.inherit_rseq(area)
     }
+    fn leaves(&self) -> bool {
+        self.inner.leaves()
+    }
     fn kill(&self) {
         self.inner.kill();
     }

@@ -149,11 +149,14 @@ global_asm!(
     "jz 50f",
     "mov esi, [rcx + {area_rseq_len}]",
     "xor edx, edx",
+    "31:",
     "mov r10d, [rcx + {area_rseq_sig}]",
     "mov eax, 334",
     "syscall",
     ".globl systrap_stub_rseq_ip",
     "systrap_stub_rseq_ip:",
+    "cmp edx, 1",
+    "je 57f",
     "test eax, eax",
     "jnz 60f",
     "jmp 50f",
@@ -223,6 +226,35 @@ global_asm!(
     "mov [rcx + {area_fs}], rax",
     "rdgsbase rax",
     "mov [rcx + {area_gs}], rax",
+    // A thread that exits lets go of the guest's memory by itself: whoever learns of its end
+    // may give up what the host would write there. Its CPU time is noted, too.
+    "mov rax, {exit_info}",
+    "cmp edi, {sigsys}",
+    "jne 58f",
+    "cmp [rsi + {si_syscall}], rax",
+    "jne 58f",
+    "mov r12, rdi",
+    "mov r13, rsi",
+    "mov r14, rdx",
+    "mov r15, rcx",
+    "mov rdi, [rcx + {area_rseq}]",
+    "mov esi, [rcx + {area_rseq_len}]",
+    "mov edx, 1",
+    "test rdi, rdi",
+    "jnz 31b",
+    "57:",
+    "mov qword ptr [r15 + {area_rseq}], 0",
+    "mov edi, 3",
+    "lea rsi, [r15 + {area_cpu}]",
+    "mov eax, 228",
+    "syscall",
+    ".globl systrap_stub_cpu_ip",
+    "systrap_stub_cpu_ip:",
+    "mov rdi, r12",
+    "mov rsi, r13",
+    "mov rdx, r14",
+    "mov rcx, r15",
+    "58:",
     "mov r9d, [rsi + 8]",
     "mov esi, edi",
     "mov rdi, rdx",
@@ -467,6 +499,8 @@ global_asm!(
     "xor edi, edi",
     "mov eax, 60",
     "syscall",
+    ".globl systrap_stub_exit_ip",
+    "systrap_stub_exit_ip:",
     "hlt",
     "61:",
     "mov edi, 1",
@@ -520,6 +554,10 @@ global_asm!(
     area_rseq = const l::AREA_RSEQ,
     area_rseq_len = const l::AREA_RSEQ_LEN,
     area_rseq_sig = const l::AREA_RSEQ_SIG,
+    area_cpu = const l::AREA_CPU,
+    exit_info = const EXIT_INFO,
+    sigsys = const libc::SIGSYS,
+    si_syscall = const 24,
     ready = const l::CHUNK0 + l::READY,
     first_tid = const l::CHUNK0 + l::FIRST_TID,
     fd_reply = const l::FD_REPLY,
@@ -564,6 +602,9 @@ const FILTER_FLAGS: u32 = 8 | 32;
 /// `CLONE_VM | CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD`.
 const SPAWN_FLAGS: u32 = 0x100 | 0x8000 | 0x10_0000 | 17;
 
+/// `si_syscall` and `si_arch` of a trapped `exit`, as one word.
+const EXIT_INFO: u64 = 0xc000_003e << 32 | 60;
+
 unsafe extern "C" {
     safe static systrap_stub_start: u8;
     safe static systrap_stub_handler: u8;
@@ -572,6 +613,8 @@ unsafe extern "C" {
     safe static systrap_stub_doorbell_ip: u8;
     safe static systrap_stub_born_ip: u8;
     safe static systrap_stub_rseq_ip: u8;
+    safe static systrap_stub_cpu_ip: u8;
+    safe static systrap_stub_exit_ip: u8;
     safe static systrap_stub_post: u8;
     safe static systrap_stub_posting: u8;
     safe static systrap_stub_wait_ip: u8;
@@ -604,6 +647,10 @@ pub struct Entries {
     pub born_ip: u64,
     /// The instruction after the only `rseq` that is let through.
     pub rseq_ip: u64,
+    /// The instruction after the only `clock_gettime` that is let through.
+    pub cpu_ip: u64,
+    /// The instruction after our own `exit`.
+    pub exit_ip: u64,
     /// Where a call is posted.
     pub post: u64,
     /// Number and return address of the call are noted; rax is not its number any more from
@@ -649,6 +696,8 @@ pub fn entries() -> Entries {
         doorbell_ip: offset(&systrap_stub_doorbell_ip),
         born_ip: offset(&systrap_stub_born_ip),
         rseq_ip: offset(&systrap_stub_rseq_ip),
+        cpu_ip: offset(&systrap_stub_cpu_ip),
+        exit_ip: offset(&systrap_stub_exit_ip),
         post: offset(&systrap_stub_post),
         posting: offset(&systrap_stub_posting),
         wait_ip: offset(&systrap_stub_wait_ip),
