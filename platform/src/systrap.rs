@@ -12,7 +12,7 @@
 //! of stubs. After it only [`HOST_SYSCALLS`] are used.
 //!
 //! Files: `layout` (addresses), `stub` (code), `filter` (seccomp programs), `setup` (the
-//! zygote), `control` (shared pages), `mapper` (changes of a stub), `space`, `context`,
+//! zygote), `control` (shared pages), `mapper` (changes of a stub), `owed` (those that a thread helps with), `space`, `context`,
 //! `frame` (registers), `watchdog`, `core` (shared tables), `coverage`, `pool` (spare
 //! stubs), `raw` (host calls).
 
@@ -24,6 +24,7 @@ mod filter;
 mod frame;
 mod layout;
 mod mapper;
+mod owed;
 mod pool;
 mod raw;
 mod setup;

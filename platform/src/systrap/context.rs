@@ -570,7 +570,7 @@ impl Thread {
             }
             Phase::Posted => {
                 state.irq = true;
-                self.answer(state, 0);
+                self.answer(state, 0, None);
                 Ok(())
             }
             Phase::Born { .. } | Phase::Run | Phase::Gone => Ok(()),
@@ -619,7 +619,18 @@ impl Context for Handle {
 
     fn resume(&self, how: Resume) -> Result<(), PlatformError> {
         let thread = &self.0;
+        let mut help = match thread.stub.owes() {
+            true => thread.stub.arrange(thread),
+            false => None,
+        };
         let mut state = thread.state.lock();
+        if help.is_some() && !(state.can_help() && matches!(how, Resume::Return(_))) {
+            // It stopped otherwise meanwhile.
+            drop(state);
+            thread.stub.make_up();
+            help = None;
+            state = thread.state.lock();
+        }
         if state.exiting {
             return Err(PlatformError::Gone);
         }
@@ -640,7 +651,7 @@ impl Context for Handle {
                 thread.reply_frame(&mut state, 0)
             }
             (Phase::Posted, Resume::Return(value)) => {
-                thread.answer(&mut state, value);
+                thread.answer(&mut state, value, help);
                 Ok(())
             }
             (Phase::Posted, Resume::Passthrough) => {

@@ -11,6 +11,8 @@ use super::layout::DOORBELL;
 
 const LD_W_ABS: u16 = 0x20;
 const JEQ: u16 = 0x15;
+const JGE: u16 = 0x35;
+const JSET: u16 = 0x45;
 const RET: u16 = 0x06;
 
 const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
@@ -24,6 +26,11 @@ const OFF_ARCH: u32 = 4;
 const OFF_IP: u32 = 8;
 const OFF_ARG0: u32 = 16;
 const OFF_ARG1: u32 = 24;
+const OFF_ARG2: u32 = 32;
+
+/// Longest change of memory that a guest may make by itself, in bytes; how far below the
+/// stub region it must begin.
+pub const OWN_LEN: u32 = 0x1000_0000;
 
 /// One BPF instruction as the kernel reads it (`struct sock_filter`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,13 +60,17 @@ impl Insn {
         }
     }
 
-    fn jeq(value: u32, jt: u8, jf: u8) -> Self {
+    fn jump(code: u16, value: u32, jt: u8, jf: u8) -> Self {
         Self {
-            code: JEQ,
+            code,
             jt,
             jf,
             k: value,
         }
+    }
+
+    fn jeq(value: u32, jt: u8, jf: u8) -> Self {
+        Self::jump(JEQ, value, jt, jf)
     }
 
     /// The instruction's eight bytes as a word.
@@ -91,24 +102,40 @@ pub struct Places {
     pub cpu_time: u64,
     /// The only `exit` that is notified; others arrive with full registers.
     pub exit: u64,
+    /// The only `munmap` and `mprotect` that may be let through.
+    pub own: u64,
 }
 
-/// The guest threads' program. `trap` are the numbers that arrive with full registers,
-/// `ready` the futex word that may be woken.
+/// Addresses in the stub.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Words {
+    /// A futex word that may be woken: a new thread is ready.
+    pub ready: u64,
+    /// The same: the mapper has something to do.
+    pub command: u64,
+    /// A futex word that may be waited for: the mapper has done it.
+    pub relayed: u64,
+    /// Where the stub region begins.
+    pub base: u64,
+}
+
+/// The guest threads' program. `trap` are the numbers that arrive with full registers.
 #[must_use]
-pub fn guest(trap: &[u32], places: &Places, ready: u64) -> Vec<Insn> {
+pub fn guest(trap: &[u32], places: &Places, words: &Words) -> Vec<Insn> {
     let mut special = vec![
         (
             libc::SYS_rt_sigreturn,
             at(places.sigreturn, RET_ALLOW, RET_TRAP),
         ),
-        (libc::SYS_futex, wakes(ready)),
+        (libc::SYS_futex, wakes_and_waits(words)),
         (libc::SYS_rseq, at(places.rseq, RET_ALLOW, RET_USER_NOTIF)),
         (
             libc::SYS_clock_gettime,
             at(places.cpu_time, RET_ALLOW, RET_USER_NOTIF),
         ),
         (libc::SYS_exit, at(places.exit, RET_USER_NOTIF, RET_TRAP)),
+        (libc::SYS_munmap, own(places.own, words.base, false)),
+        (libc::SYS_mprotect, own(places.own, words.base, true)),
     ];
     let is_special = |nr: u32| special.iter().any(|(s, _)| *s as u32 == nr);
     let trap: Vec<u32> = trap
@@ -139,16 +166,67 @@ pub fn guest(trap: &[u32], places: &Places, ready: u64) -> Vec<Insn> {
     program
 }
 
-/// Lets the wake-up of one waiter at the word `ready` through.
-fn wakes(ready: u64) -> Vec<Insn> {
-    let mut program = vec![
+/// Lets wake-ups at two words and waits at a third through. All are in one region of 4 GiB.
+fn wakes_and_waits(words: &Words) -> Vec<Insn> {
+    vec![
+        Insn::load(OFF_ARG0 + 4),
+        Insn::jeq(high(words.ready), 0, 9),
         Insn::load(OFF_ARG1),
-        // Past the test of the address, to its second verdict.
-        Insn::jeq(libc::FUTEX_WAKE.cast_unsigned(), 0, 5),
+        Insn::jeq(libc::FUTEX_WAKE.cast_unsigned(), 0, 3),
+        Insn::load(OFF_ARG0),
+        Insn::jeq(low(words.ready), 4, 0),
+        Insn::jeq(low(words.command), 3, 4),
+        Insn::jeq(libc::FUTEX_WAIT.cast_unsigned(), 0, 3),
+        Insn::load(OFF_ARG0),
+        Insn::jeq(low(words.relayed), 0, 1),
+        Insn::ret(RET_ALLOW),
+        Insn::ret(RET_USER_NOTIF),
+    ]
+}
+
+/// Lets a change of memory that only takes away through, at one place: of at most [`OWN_LEN`]
+/// bytes, which begin so far below the stub region that they end below it; with `rights`,
+/// only to rights without that to write. What a guest does to its own memory so is made good
+/// by the mapper before anybody relies on it.
+fn own(ip: u64, base: u64, rights: bool) -> Vec<Insn> {
+    let limit = base.saturating_sub(u64::from(OWN_LEN));
+    let mut program = vec![
+        // The address lies below `limit`, where one with a smaller upper half does.
+        Insn::load(OFF_ARG0 + 4),
+        Insn::jump(JGE, high(limit), 0, 3),
+        Insn::jeq(high(limit), 0, UNSET),
+        Insn::load(OFF_ARG0),
+        Insn::jump(JGE, low(limit), UNSET, 0),
+        Insn::load(OFF_ARG1 + 4),
+        Insn::jeq(0, 0, UNSET),
+        Insn::load(OFF_ARG1),
+        Insn::jump(JGE, OWN_LEN + 1, UNSET, 0),
     ];
-    program.extend(if_word(OFF_ARG0, ready, RET_ALLOW, RET_USER_NOTIF));
+    if rights {
+        const WRITE: u32 = libc::PROT_WRITE.cast_unsigned();
+        program.extend([
+            Insn::load(OFF_ARG2 + 4),
+            Insn::jeq(0, 0, UNSET),
+            Insn::load(OFF_ARG2),
+            Insn::jump(JGE, 8, UNSET, 0),
+            Insn::jump(JSET, WRITE, UNSET, 0),
+        ]);
+    }
+    program.extend(at(ip, RET_ALLOW, RET_USER_NOTIF));
+    let last = program.len().saturating_sub(1);
+    for (index, insn) in program.iter_mut().enumerate() {
+        let there = u8::try_from(last.saturating_sub(index + 1)).unwrap_or(0);
+        for distance in [&mut insn.jt, &mut insn.jf] {
+            if *distance == UNSET {
+                *distance = there;
+            }
+        }
+    }
     program
 }
+
+/// A distance to the program's last verdict, until that is known.
+const UNSET: u8 = u8::MAX;
 
 /// One verdict for the call at the place `ip`, another for those elsewhere.
 fn at(ip: u64, there: u32, elsewhere: u32) -> Vec<Insn> {
@@ -229,6 +307,8 @@ mod tests {
             match insn.code {
                 LD_W_ABS => acc = data[insn.k as usize / 4],
                 JEQ => pc += usize::from(if acc == insn.k { insn.jt } else { insn.jf }),
+                JGE => pc += usize::from(if acc >= insn.k { insn.jt } else { insn.jf }),
+                JSET => pc += usize::from(if acc & insn.k != 0 { insn.jt } else { insn.jf }),
                 _ => return insn.k,
             }
         }
@@ -246,13 +326,21 @@ mod tests {
         let (ip, ready) = (0x7fff_c000_0123, 0x7fff_c004_3000);
         let rseq_ip = 0x7fff_c000_0456;
         let (cpu_ip, exit_ip) = (0x7fff_c000_0789, 0x7fff_c000_0abc);
+        let words = Words {
+            ready,
+            command: ready + 8,
+            relayed: ready + 16,
+            base: 0x7fff_c000_0000,
+        };
+        let own = 0x7fff_c000_0def;
         let places = Places {
+            own,
             sigreturn: ip,
             rseq: rseq_ip,
             cpu_time: cpu_ip,
             exit: exit_ip,
         };
-        let p = guest(&[56, 15, 59, 60], &places, ready);
+        let p = guest(&[56, 15, 59, 60], &places, &words);
         let x = AUDIT_ARCH_X86_64;
         assert_eq!(run(&p, &data(39, x, 1, 0, 0)), RET_USER_NOTIF);
         assert_eq!(run(&p, &data(56, x, 1, 0, 0)), RET_TRAP);
@@ -277,10 +365,73 @@ mod tests {
         assert_eq!(run(&p, &data(228, x, rseq_ip, 0, 0)), RET_USER_NOTIF);
         assert_eq!(run(&p, &data(60, x, exit_ip, 0, 0)), RET_USER_NOTIF);
         assert_eq!(run(&p, &data(60, x, cpu_ip, 0, 0)), RET_TRAP);
-        let p = guest(&[], &places, ready);
+        let p = guest(&[], &places, &words);
         assert_eq!(run(&p, &data(15, x, ip, 0, 0)), RET_ALLOW);
         assert_eq!(run(&p, &data(202, x, 1, ready, 1)), RET_ALLOW);
         assert_eq!(run(&p, &data(56, x, 1, 0, 0)), RET_USER_NOTIF);
+    }
+
+    #[test]
+    fn memory_that_a_guest_may_take_away() {
+        let base = 0x7fff_c000_0000;
+        let places = Places {
+            own: 0x7fff_c000_0def,
+            ..Places::default()
+        };
+        let words = Words {
+            base,
+            ..Words::default()
+        };
+        let p = guest(&[], &places, &words);
+        let verdict = |nr: i64, ip: u64, addr: u64, len: u64, prot: u64| {
+            let nr = u32::try_from(nr).unwrap();
+            let mut d = [0; 16];
+            d[..4].copy_from_slice(&[nr, AUDIT_ARCH_X86_64, low(ip), high(ip)]);
+            d[4..10].copy_from_slice(&[
+                low(addr),
+                high(addr),
+                low(len),
+                high(len),
+                low(prot),
+                high(prot),
+            ]);
+            run(&p, &d)
+        };
+        let (unmap, protect) = (libc::SYS_munmap, libc::SYS_mprotect);
+        let (most, limit) = (u64::from(OWN_LEN), base - u64::from(OWN_LEN));
+        for (addr, len, fine) in [
+            (0x1000, 0x1000, true),
+            (limit - 0x1000, most, true),
+            (0x7ffe_ffff_f000, most, true),
+            (limit, 0x1000, false),
+            (base, 0x1000, false),
+            (0x8000_0000_0000, 0x1000, false),
+            (0xffff_8000_0000_0000, 0x1000, false),
+            (0x1000, most + 1, false),
+            (0x1000, 1 << 32, false),
+        ] {
+            let expected = if fine { RET_ALLOW } else { RET_USER_NOTIF };
+            assert_eq!(
+                verdict(unmap, places.own, addr, len, 0),
+                expected,
+                "{addr:x}"
+            );
+            assert_eq!(
+                verdict(protect, places.own, addr, len, 1),
+                expected,
+                "{addr:x}"
+            );
+            assert_eq!(verdict(unmap, 0x40_1000, addr, len, 0), RET_USER_NOTIF);
+        }
+        for (prot, fine) in [(0, true), (1, true), (5, true), (3, false), (2, false)] {
+            let expected = if fine { RET_ALLOW } else { RET_USER_NOTIF };
+            assert_eq!(verdict(protect, places.own, 0x1000, 0x1000, prot), expected);
+            let odd = [prot | 1 << 32, prot | 0x0100_0000];
+            for prot in odd {
+                let found = verdict(protect, places.own, 0x1000, 0x1000, prot);
+                assert_eq!(found, RET_USER_NOTIF);
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use super::context::{Handle, Parts, Settled, Thread};
@@ -20,13 +20,15 @@ use super::frame::Area;
 use super::layout::{self as l, Op};
 use super::mapper::{Failure, Mapper, channels};
 use super::raw;
-use crate::{AddressSpace, Context, Cookie, MapOp, PlatformError, Prot, Registers, WorkerId};
+use crate::{
+    AddressSpace, Commit, Context, Cookie, MapOp, PlatformError, Prot, Registers, WorkerId,
+};
 
 /// How long a stub may take to show a new thread's listener.
 const BIRTH_LIMIT: Duration = Duration::from_secs(10);
 /// With more pieces than this a change could make the host refuse for the number of mappings
 /// (65,530), and its result has to be known.
-const MAX_PIECES: usize = 60_000;
+pub const MAX_PIECES: usize = 60_000;
 /// Flags of a guest thread's clone: VM, FS, FILES, SIGHAND, THREAD, SYSVSEM.
 const THREAD_FLAGS: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
 /// Flags of a stub's clone: PARENT, SIGCHLD.
@@ -82,6 +84,8 @@ pub struct Stub {
     threads: Mutex<Vec<Key>>,
     /// Host threads for the next guest threads: made ahead, or kept of those that have ended.
     spare: Mutex<Vec<Born>>,
+    /// Something is to be made before a held thread goes on, see [`super::owed`].
+    pub(super) owes: AtomicBool,
     /// Areas of threads that ended, not yet given back to the mapper's pool.
     freed: Mutex<Vec<u32>>,
 }
@@ -109,6 +113,7 @@ impl Stub {
                 mapper: Mutex::new(mapper),
                 threads: Mutex::default(),
                 spare: Mutex::default(),
+                owes: AtomicBool::new(false),
                 freed: Mutex::default(),
             })
         });
@@ -136,6 +141,29 @@ impl Stub {
     /// Whether it has one guest thread.
     pub fn is_sole(&self) -> bool {
         self.threads.lock().len() == 1
+    }
+
+    /// Its only guest thread.
+    pub fn sole(&self) -> Option<Arc<Thread>> {
+        let key = match self.threads.lock()[..] {
+            [key] => key,
+            _ => return None,
+        };
+        self.core.threads.read().get(key)
+    }
+
+    /// Addresses.
+    pub fn layout(&self) -> &l::Layout {
+        &self.core.layout
+    }
+
+    /// The mapper, with no batch under way.
+    pub fn mapper(&self) -> MutexGuard<'_, Mapper> {
+        let mut mapper = self.mapper.lock();
+        if mapper.finish_relay().is_err() {
+            self.kill();
+        }
+        mapper
     }
 
     /// Its process id.
@@ -236,13 +264,11 @@ impl Stub {
         }
         // The clock id of another thread of the same process; only the mapper can read it.
         let clock = u64::from((!tid << 3 | 6).cast_unsigned());
-        let mut mapper = self.mapper.lock();
+        let mut mapper = self.mapper();
         let stub = self.core.layout.base + l::CHUNK0;
         let args = [clock, stub + l::CPU_TIME, 0, 0, 0, 0];
-        if mapper
-            .run(&[Op::new(libc::SYS_clock_gettime, args)], 0)
-            .is_err()
-        {
+        let op = Op::new(libc::SYS_clock_gettime, args);
+        if self.batch(&mut mapper, &[op], 0).is_err() {
             return whole;
         }
         let at = mapper.first_chunk() + l::CPU_TIME;
@@ -258,6 +284,16 @@ impl Stub {
         }
     }
 
+    /// Has the mapper run a batch; see [`Mapper::run`].
+    pub fn batch(&self, mapper: &mut Mapper, ops: &[Op], child: u64) -> Result<i32, Failure> {
+        let result = mapper.run(ops, child);
+        if mapper.owed.broken {
+            // What should be gone may be there.
+            self.kill();
+        }
+        result
+    }
+
     /// Runs a batch of mapping work.
     fn run(&self, mapper: &mut Mapper, ops: &[Op]) -> Result<(), PlatformError> {
         if ops.is_empty() {
@@ -266,10 +302,8 @@ impl Stub {
         if self.is_killed() {
             return Err(PlatformError::Gone);
         }
-        mapper
-            .run(ops, 0)
-            .map(drop)
-            .map_err(|failure| self.gone(failure))
+        let made = self.batch(mapper, ops, 0);
+        made.map(drop).map_err(|failure| self.gone(failure))
     }
 
     /// Sees to it that a change entrusted to a thread is made before others are.
@@ -290,7 +324,11 @@ impl Stub {
     /// See [`crate::Context::entrust`].
     pub fn entrust(&self, thread: &Arc<Thread>, op: &MapOp) -> bool {
         let page_up = |len: u64| len.checked_next_multiple_of(l::PAGE);
-        let mut mapper = self.mapper.lock();
+        if thread.posted_on().is_some() {
+            return false;
+        }
+        let mut mapper = self.mapper();
+        self.make_owed(&mut mapper);
         if mapper.coverage.count() > MAX_PIECES || self.settle(&mut mapper).is_err() {
             return false;
         }
@@ -323,25 +361,48 @@ impl Stub {
         fits
     }
 
-    fn commit(&self, ops: &[MapOp]) -> Result<(), PlatformError> {
-        let mut mapper = self.mapper.lock();
+    /// See [`crate::AddressSpace::commit`].
+    pub fn commit(&self, ops: &[MapOp]) -> Result<(), PlatformError> {
+        let mut mapper = self.mapper();
         let settled = self.settle(&mut mapper);
         let result = settled.and_then(|()| self.apply(&mut mapper, ops));
         if result.is_err() {
-            // What was to be unmapped may still be there, and must not be skipped later.
-            for op in ops {
-                if let MapOp::Unmap { addr, len } = op
-                    && let Ok(end) = self.range(*addr, *len)
-                {
-                    let unknown = Piece {
-                        memory: None,
-                        prot: 0,
-                    };
-                    mapper.coverage.add(*addr, end, unknown);
-                }
+            self.note_failure(&mut mapper, ops);
+        }
+        // Operations with nothing to do have no batch.
+        self.make_owed(&mut mapper);
+        result
+    }
+
+    /// What was to be unmapped may still be there, and must not be skipped later.
+    fn note_failure(&self, mapper: &mut Mapper, ops: &[MapOp]) {
+        for op in ops {
+            if let MapOp::Unmap { addr, len } = op
+                && let Ok(end) = self.range(*addr, *len)
+            {
+                let unknown = Piece {
+                    memory: None,
+                    prot: 0,
+                };
+                mapper.coverage.add(*addr, end, unknown);
             }
         }
-        result
+    }
+
+    /// Translates operations that need no file and notes them as made; at once where they
+    /// are too many for a batch.
+    pub fn gather(&self, mapper: &mut Mapper, ops: &[MapOp]) -> Result<Vec<Op>, PlatformError> {
+        let mut batch = Batch {
+            ops: Vec::with_capacity(ops.len()),
+            files: SmallVec::new(),
+        };
+        for op in ops {
+            if let Err(error) = self.translate(mapper, op, &mut batch) {
+                self.note_failure(mapper, ops);
+                return Err(error);
+            }
+        }
+        Ok(batch.ops)
     }
 
     fn apply(&self, mapper: &mut Mapper, ops: &[MapOp]) -> Result<(), PlatformError> {
@@ -383,7 +444,7 @@ impl Stub {
             ops.insert(0, take);
             ops.extend_from_slice(&closes);
         }
-        match mapper.run(&ops, 0) {
+        match self.batch(mapper, &ops, 0) {
             Ok(_) => Ok(()),
             Err(Failure::Gone) => Err(PlatformError::Gone),
             Err(Failure::Call { errno, index }) => {
@@ -491,7 +552,7 @@ impl Stub {
         let chunk = core.control.take()?;
         Mapper::write_batch(core, chunk.offset(), 1, &[], 0);
         let (ours, its) = channels().map_err(&what)?;
-        let mut mapper = self.mapper.lock();
+        let mut mapper = self.mapper();
         if self.is_killed() {
             return Err(PlatformError::Gone);
         }
@@ -501,7 +562,7 @@ impl Stub {
         let close = |fd| Op::lenient(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
         let clone = Op::new(libc::SYS_clone, [STUB_FLAGS, 0, 0, 0, 0, l::CHILD_STUB]);
         let ops = [receive, clone, close(l::FD_FREE), close(l::FD_FREE + 1)];
-        let pid = match mapper.run(&ops, chunk.offset()) {
+        let pid = match self.batch(&mut mapper, &ops, chunk.offset()) {
             Ok(pid) => pid,
             Err(Failure::Gone) => return Err(PlatformError::Gone),
             Err(Failure::Call { index: 0, .. }) => {
@@ -528,7 +589,7 @@ impl Stub {
     /// Clones a thread and fetches its listener.
     fn birth(&self) -> Result<Born, PlatformError> {
         let what = exhausted("making a guest thread");
-        let mut mapper = self.mapper.lock();
+        let mut mapper = self.mapper();
         if self.is_killed() {
             return Err(PlatformError::Gone);
         }
@@ -647,7 +708,7 @@ impl Stub {
         let clone = Op::new(libc::SYS_clone, args);
         let new_chunk = map.is_some();
         let ops: SmallVec<[Op; 2]> = map.into_iter().chain([clone]).collect();
-        let result = mapper.run(&ops, 0).map(drop);
+        let result = self.batch(mapper, &ops, 0).map(drop);
         if new_chunk && matches!(result, Err(Failure::Call { index: 0, .. })) {
             // The chunk was not mapped.
             mapper.chunks.pop();
@@ -764,6 +825,10 @@ pub struct Space(pub Arc<Stub>);
 impl AddressSpace for Space {
     fn commit(&self, ops: &[MapOp]) -> Result<(), PlatformError> {
         self.0.commit(ops)
+    }
+
+    fn commit_later(&self, ops: &[MapOp]) -> Result<Commit, PlatformError> {
+        self.0.commit_later(ops)
     }
 
     fn fork(&self) -> Result<Arc<dyn AddressSpace>, PlatformError> {

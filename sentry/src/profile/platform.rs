@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use platform::{
-    AddressSpace, Context, Cookie, Event, MapOp, Platform, PlatformError, Registers, Resume,
-    RseqArea, WorkerId,
+    AddressSpace, Commit, Context, Cookie, Event, MapOp, Platform, PlatformError, Registers,
+    Resume, RseqArea, WorkerId,
 };
 
 use super::{Phase, Profile};
@@ -104,6 +104,9 @@ impl Platform for TimedPlatform {
 impl AddressSpace for TimedSpace {
     fn commit(&self, ops: &[MapOp]) -> Result<(), PlatformError> {
         self.profile.memory(|| self.inner.commit(ops))
+    }
+    fn commit_later(&self, ops: &[MapOp]) -> Result<Commit, PlatformError> {
+        self.profile.memory(|| self.inner.commit_later(ops))
     }
     fn fork(&self) -> Result<Arc<dyn AddressSpace>, PlatformError> {
         let made = self.profile.memory(|| self.inner.fork())?;

@@ -72,12 +72,6 @@ pub const TRAPPED: &[u32] = &[
 pub const ON_HOST_THREAD: &[u32] = &[
     abi::nr::exit,
     abi::nr::exit_group,
-    abi::nr::mmap,
-    abi::nr::munmap,
-    abi::nr::mprotect,
-    abi::nr::mremap,
-    abi::nr::madvise,
-    abi::nr::brk,
     abi::nr::membarrier,
     abi::nr::rseq,
 ];

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::{Entrusted, INTERRUPT, Phase, State, Thread, X32_BIT, held_call};
 use crate::systrap::layout::{AREA_BIRTH, POST, POST_WORD, WAITBELL, WORDS, post};
+use crate::systrap::owed::Help;
 use crate::systrap::raw::{self, Notif};
 use crate::{Event, Exit, PlatformError, WorkerId};
 
@@ -38,7 +39,10 @@ const OTHERS: Duration = Duration::from_micros(5);
 const LOOKS: u32 = 24;
 
 /// Places in `struct sigcontext`.
+const R10: u64 = 2;
 const R11: u64 = 3;
+const RDI: u64 = 8;
+const RSI: u64 = 9;
 const RDX: u64 = 12;
 const RAX: u64 = 13;
 const RCX: u64 = 14;
@@ -115,6 +119,13 @@ impl Posting {
     /// The guest goes on.
     pub fn resumed(&mut self) {
         self.resumed = Some(Instant::now());
+    }
+}
+
+impl State {
+    /// Whether the thread waits for the result of a posted call and for nothing else.
+    pub(super) fn can_help(&self) -> bool {
+        self.phase == Phase::Posted && !self.irq && !self.exiting
     }
 }
 
@@ -493,13 +504,32 @@ impl Thread {
 
     /// Gives the result of the posted call in hand; the guest runs, or, where it is to be
     /// interrupted, stops with its registers by itself.
-    pub(super) fn answer(&self, state: &mut State, value: i64) {
+    pub(super) fn answer(&self, state: &mut State, value: i64, help: Option<Help>) {
         self.leave_hold(state);
         state.posting.answer = Some(value);
         let window = self.core.control.window();
         window.set64(self.post_at(post::RESULT), value.cast_unsigned());
-        let how = if state.irq { post::FETCH } else { post::DONE };
+        let how = match help {
+            _ if state.irq => post::FETCH,
+            None => post::DONE,
+            Some(Help::Relay) => post::RELAY,
+            Some(Help::Own(op)) => {
+                let [nr, args @ ..] = op.words;
+                window.set64(self.post_at(post::OWN_NR), nr);
+                for (word, at) in args.iter().zip((post::OWN_ARGS..).step_by(8)).take(3) {
+                    window.set64(self.post_at(at), *word);
+                }
+                post::OWN
+            }
+        };
         window.set32(self.post_at(post::STATE), how);
+    }
+
+    /// The CPU on which the thread waits for the result of a call that it has posted, if it
+    /// can help to make a change of its memory before it goes on.
+    pub fn posted_on(&self) -> Option<usize> {
+        let state = self.state.lock();
+        state.posting.cpu.filter(|_| state.can_help())
     }
 
     /// Has the guest make the posted call in hand itself.
@@ -624,7 +654,18 @@ impl Thread {
             window.set32(self.post_at(post::FRAME), post::FREE);
         }
         let ret = page(post::RET);
-        let done = [post::DONE, post::FETCH].contains(&window.get32(self.post_at(post::STATE)));
+        if (e.help..e.fetch).contains(&offset) {
+            for (reg, arg) in [(RDI, 0), (RSI, 8), (RDX, 16), (R10, 24)] {
+                self.area.set_reg(window, at, reg, page(post::ARGS + arg));
+            }
+        }
+        let stands = window.get32(self.post_at(post::STATE));
+        let helps = [post::RELAY, post::OWN].contains(&stands);
+        if helps {
+            // It has not helped, as far as is known.
+            self.stub.owe();
+        }
+        let done = helps || [post::DONE, post::FETCH].contains(&stands);
         let answer = state.posting.answer.filter(|_| done);
         let (ip, rax) = match answer {
             Some(value) => (ret, value.cast_unsigned()),

@@ -68,6 +68,16 @@ global_asm!(
     "mov edx, 2",
     "mov eax, 1",
     "syscall",
+    // A guest thread that waits for it goes on.
+    "19:",
+    "cmp dword ptr [r12 + {cmd_wake}], 0",
+    "je 20b",
+    "lea rdi, [rip + systrap_stub_start + {post} + {relayed}]",
+    "mov dword ptr [rdi], 1",
+    "mov esi, 1",
+    "mov edx, 1",
+    "mov eax, 202",
+    "syscall",
     "jmp 20b",
     // A call failed: unless it may, reply its errno, then its index.
     "26:",
@@ -90,7 +100,7 @@ global_asm!(
     "mov edx, 2",
     "mov eax, 1",
     "syscall",
-    "jmp 20b",
+    "jmp 19b",
     // After a clone: in the parent of a new stub, reply its id byte by byte (256 + byte).
     "27:",
     "test rax, rax",
@@ -360,15 +370,24 @@ global_asm!(
     "je 86f",
     "cmp eax, {post_refused}",
     "je 85f",
+    "cmp eax, {post_relay}",
+    "je 91f",
+    "cmp eax, {post_own}",
+    "je 94f",
     "mov eax, {waitbell}",
     "syscall",
     ".globl systrap_stub_wait_ip",
     "systrap_stub_wait_ip:",
     "lea rcx, [rip + systrap_stub_start + {post}]",
-    "cmp dword ptr [rcx + {post_state}], {post_refused}",
+    "mov r11d, [rcx + {post_state}]",
+    "cmp r11d, {post_refused}",
     "je 85f",
-    "cmp dword ptr [rcx + {post_state}], {post_fetch}",
+    "cmp r11d, {post_fetch}",
     "je 86f",
+    "cmp r11d, {post_relay}",
+    "je 91f",
+    "cmp r11d, {post_own}",
+    "je 94f",
     "mov [rcx + {post_result}], rax",
     // The result is there.
     "84:",
@@ -393,6 +412,42 @@ global_asm!(
     ".globl systrap_stub_post_back",
     "systrap_stub_post_back:",
     "jmp r11",
+    // A batch is written for the mapper, which sleeps on this CPU: wake it, and wait until it
+    // has run.
+    "91:",
+    ".globl systrap_stub_help",
+    "systrap_stub_help:",
+    "lea rdi, [rip + systrap_stub_start + {cmd} + {cmd_seq}]",
+    "mov esi, 1",
+    "mov edx, 1",
+    "mov eax, 202",
+    "syscall",
+    "92:",
+    "lea rdi, [rip + systrap_stub_start + {post} + {relayed}]",
+    "cmp dword ptr [rdi], 0",
+    "jne 95f",
+    "xor esi, esi",
+    "xor edx, edx",
+    "xor r10d, r10d",
+    "mov eax, 202",
+    "syscall",
+    "jmp 92b",
+    // A change that takes away is made without the mapper.
+    "94:",
+    "mov rax, [rcx + {own_nr}]",
+    "mov rdi, [rcx + {own_args}]",
+    "mov rsi, [rcx + {own_args} + 8]",
+    "mov rdx, [rcx + {own_args} + 16]",
+    "syscall",
+    ".globl systrap_stub_own_ip",
+    "systrap_stub_own_ip:",
+    "95:",
+    "lea rcx, [rip + systrap_stub_start + {post}]",
+    "mov rdi, [rcx + {post_args}]",
+    "mov rsi, [rcx + {post_args} + 8]",
+    "mov rdx, [rcx + {post_args} + 16]",
+    "mov r10, [rcx + {post_args} + 24]",
+    "jmp 84b",
     // The registers are wanted: save them as the host's signals do, and wait until they may
     // be loaded again, changed. The stack is not the guest's for one instruction each time.
     "86:",
@@ -541,6 +596,7 @@ global_asm!(
     cmd_count = const l::CMD_COUNT,
     cmd_child = const l::CMD_CHILD,
     cmd_ops = const l::CMD_OPS,
+    cmd_wake = const l::CMD_WAKE,
     cmd_len = const l::CMD_LEN,
     chunk = const l::CHUNK,
     extra = const l::EXTRA,
@@ -579,6 +635,11 @@ global_asm!(
     post_done = const l::post::DONE,
     post_refused = const l::post::REFUSED,
     post_fetch = const l::post::FETCH,
+    post_relay = const l::post::RELAY,
+    post_own = const l::post::OWN,
+    relayed = const l::post::RELAYED,
+    own_nr = const l::post::OWN_NR,
+    own_args = const l::post::OWN_ARGS,
     post_word = const l::CHUNK0 + l::WORDS + 8 * l::POST_WORD,
     bell = const l::post::BELL,
     bell_args = const l::post::BELL_ARGS,
@@ -619,6 +680,8 @@ unsafe extern "C" {
     safe static systrap_stub_posting: u8;
     safe static systrap_stub_wait_ip: u8;
     safe static systrap_stub_bellwait_ip: u8;
+    safe static systrap_stub_help: u8;
+    safe static systrap_stub_own_ip: u8;
     safe static systrap_stub_fetch: u8;
     safe static systrap_stub_fetch_stack: u8;
     safe static systrap_stub_fetch_stacked: u8;
@@ -660,6 +723,11 @@ pub struct Entries {
     pub wait_ip: u64,
     /// The instruction after the call that waits for a bell's result.
     pub bellwait_ip: u64,
+    /// Where posting code helps with a change of memory; some registers are not the guest's
+    /// from here on.
+    pub help: u64,
+    /// The instruction after the only `munmap` and `mprotect` that may be let through.
+    pub own_ip: u64,
     /// Where posting code starts to save its registers.
     pub fetch: u64,
     /// From here on its stack pointer is not the guest's.
@@ -702,6 +770,8 @@ pub fn entries() -> Entries {
         posting: offset(&systrap_stub_posting),
         wait_ip: offset(&systrap_stub_wait_ip),
         bellwait_ip: offset(&systrap_stub_bellwait_ip),
+        help: offset(&systrap_stub_help),
+        own_ip: offset(&systrap_stub_own_ip),
         fetch: offset(&systrap_stub_fetch),
         fetch_stack: offset(&systrap_stub_fetch_stack),
         fetch_stacked: offset(&systrap_stub_fetch_stacked),
