@@ -619,18 +619,7 @@ impl Context for Handle {
 
     fn resume(&self, how: Resume) -> Result<(), PlatformError> {
         let thread = &self.0;
-        let mut help = match thread.stub.owes() {
-            true => thread.stub.arrange(thread),
-            false => None,
-        };
-        let mut state = thread.state.lock();
-        if help.is_some() && !(state.can_help() && matches!(how, Resume::Return(_))) {
-            // It stopped otherwise meanwhile.
-            drop(state);
-            thread.stub.make_up();
-            help = None;
-            state = thread.state.lock();
-        }
+        let (mut state, help) = thread.lock_to_resume(how);
         if state.exiting {
             return Err(PlatformError::Gone);
         }

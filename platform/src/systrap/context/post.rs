@@ -19,7 +19,7 @@ use super::{Entrusted, INTERRUPT, Phase, State, Thread, X32_BIT, held_call};
 use crate::systrap::layout::{AREA_BIRTH, POST, POST_WORD, WAITBELL, WORDS, post};
 use crate::systrap::owed::Help;
 use crate::systrap::raw::{self, Notif};
-use crate::{Event, Exit, PlatformError, WorkerId};
+use crate::{Event, Exit, PlatformError, Resume, WorkerId};
 
 /// Calls in short order before a session is opened.
 const STREAK: u32 = 48;
@@ -523,6 +523,22 @@ impl Thread {
             }
         };
         window.set32(self.post_at(post::STATE), how);
+    }
+
+    /// The state, in which the thread is to be resumed, and what it is to help with.
+    pub(super) fn lock_to_resume(&self, how: Resume) -> (Claimed<'_>, Option<Help>) {
+        if !self.stub.owes() {
+            return (self.state.lock(), None);
+        }
+        let help = self.stub.arrange(self);
+        let state = self.state.lock();
+        if help.is_none() || state.can_help() && matches!(how, Resume::Return(_)) {
+            return (state, help);
+        }
+        // It stopped otherwise meanwhile.
+        drop(state);
+        self.stub.make_up();
+        (self.state.lock(), None)
     }
 
     /// The CPU on which the thread waits for the result of a call that it has posted, if it
