@@ -418,10 +418,10 @@ rows! {
     460 lsm_set_self_attr Missing(ENOSYS);
     461 lsm_list_modules Missing(ENOSYS);
     462 mseal Full mm::mseal::mseal;
-    463 setxattrat Missing(ENOSYS);
-    464 getxattrat Missing(ENOSYS);
-    465 listxattrat Missing(ENOSYS);
-    466 removexattrat Missing(ENOSYS);
+    463 setxattrat Full fs::xattr::setxattrat;
+    464 getxattrat Full fs::xattr::getxattrat;
+    465 listxattrat Full fs::xattr::listxattrat;
+    466 removexattrat Full fs::xattr::removexattrat;
     467 open_tree_attr Missing(ENOSYS);
     468 file_getattr Missing(ENOSYS);
     469 file_setattr Missing(ENOSYS);

@@ -52,7 +52,6 @@ pub const ALLOWED: &[(c_long, &str)] = &[
     (libc::SYS_prlimit64, "descriptor limit, thread stacks"),
     (libc::SYS_futex, "locks"),
     (libc::SYS_sched_yield, "locks"),
-    (libc::SYS_sched_setaffinity, "follow the client's CPU"),
     (libc::SYS_mmap, "heap and stacks, not executable"),
     (libc::SYS_munmap, "heap and stacks"),
     (libc::SYS_mprotect, "heap and stacks, not executable"),
@@ -63,13 +62,17 @@ pub const ALLOWED: &[(c_long, &str)] = &[
     (libc::SYS_exit_group, "end"),
 ];
 
-/// What starting a thread needs besides; harmless to the host whatever its arguments.
+/// What threads need besides; harmless to the host whatever its arguments.
 pub const RUNTIME: &[(c_long, &str)] = &[
     (libc::SYS_set_robust_list, "thread start"),
     (libc::SYS_rseq, "thread start"),
     (libc::SYS_rt_sigprocmask, "thread start"),
     (libc::SYS_sigaltstack, "thread start"),
     (libc::SYS_sched_getaffinity, "thread start"),
+    (
+        libc::SYS_sched_setaffinity,
+        "a thread follows its client's CPU",
+    ),
     (libc::SYS_gettid, "thread start, panic message"),
     (libc::SYS_rt_sigreturn, "signal return"),
     (libc::SYS_rt_sigaction, "abort"),
