@@ -24,6 +24,13 @@
 
 static const char *e(long r) { return r < 0 ? strerrorname_np(errno) : "ok"; }
 
+static void write_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    if (!f || fputs(text, f) < 0 || fclose(f))
+        perror(path);
+}
+
 static ino_t ns(const char *kind)
 {
     char path[64];
@@ -186,9 +193,10 @@ int main(void)
     // Nothing of the host's may be seen or left behind; the user namespace gives the rights.
     if (unshare(CLONE_NEWUSER | CLONE_NEWIPC))
         perror("unshare");
-    FILE *map = fopen("/proc/self/uid_map", "w");
-    if (!map || fputs("0 0 1", map) < 0 || fclose(map))
-        perror("uid_map");
+    // With O_TRUNC, as a shell opens them.
+    write_file("/proc/self/uid_map", "0 0 1");
+    write_file("/proc/self/setgroups", "deny");
+    write_file("/proc/self/gid_map", "0 0 1");
     int (*const parts[])(void *) = {separate, queues, joins, undone, clones, cgroups, unprivileged};
     for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++)
         printf("-> %d\n", child(parts[i], 0));
