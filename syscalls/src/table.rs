@@ -292,9 +292,9 @@ rows! {
     245 mq_getsetattr Full ipc::mq::mq_getsetattr;
     246 kexec_load Partial("EPERM or ENOSYS") sys::privileged::kexec_load;
     247 waitid Partial("no fault counts in rusage") process::wait4::waitid;
-    248 add_key Missing(ENOSYS);
-    249 request_key Missing(ENOSYS);
-    250 keyctl Missing(ENOSYS);
+    248 add_key Partial("the types user, logon and keyring") sys::keyctl::add_key;
+    249 request_key Partial("finds keys; nobody is asked for others") sys::keyctl::request_key;
+    250 keyctl Partial("no persistent keyrings, no keys that others instantiate, no public keys, no SESSION_TO_PARENT") sys::keyctl::keyctl;
     251 ioprio_set Partial("kept and reported") sched::priority::ioprio_set;
     252 ioprio_get Full sched::priority::ioprio_get;
     253 inotify_init Full fs::inotify::inotify_init;

@@ -385,6 +385,7 @@ impl Task {
             files,
             fs,
             namespaces: namespaces.unshared(&self.kernel, args.flags, &creds.user_ns),
+            keys: self.keys.lock().for_child(),
             creds: creds.clone(),
             mask: self.sigmask(),
             comm: self.comm(),

@@ -298,6 +298,7 @@ impl Task {
             }
         }
         let old_cookie = self.cookie();
+        self.drop_keyrings();
         self.forget_rseq(old_cookie);
         self.set_cookie(cookie);
         if let Some(old) = self.set_context(Some(ctx)) {
