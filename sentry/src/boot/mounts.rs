@@ -172,6 +172,7 @@ impl Builder<'_> {
                     inodes: *inodes,
                     mode: *mode,
                     owner,
+                    ..TmpOptions::default()
                 };
                 (tmpfs(k, options), "tmpfs")
             }

@@ -369,7 +369,7 @@ impl Task {
         };
         if args.has(raw::CLONE_NEWNS) {
             // Cannot fail: that there is a namespace was checked.
-            let _ = fs.unshare_mounts();
+            let _ = fs.unshare_mounts(&creds.user_ns);
         }
         let uts = if args.has(raw::CLONE_NEWUTS) {
             self.copy_uts(&creds.user_ns)

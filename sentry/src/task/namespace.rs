@@ -127,7 +127,8 @@ impl Namespace {
         match self {
             Namespace::User(ns) => ns.parent(),
             Namespace::Uts(uts) => Some(uts.owner.clone()),
-            Namespace::Mnt(_) | Namespace::Only(_) => Some(UserNs::INITIAL),
+            Namespace::Mnt(mounts) => Some(mounts.owner().clone()),
+            Namespace::Only(_) => Some(UserNs::INITIAL),
         }
     }
 

@@ -10,9 +10,10 @@ use abi::Errno;
 use super::inode::FileSystem;
 use super::walk::WalkCx;
 use crate::Result;
-use crate::fs::{dev, overlay, tmpfs};
+use crate::fs::{dev, overlay, proc, sys, tmpfs};
 use crate::kernel::Kernel;
 use crate::sync::RwLock;
+use crate::userns::UserNs;
 
 /// What a new instance is made from.
 pub struct MountRequest<'a> {
@@ -37,12 +38,71 @@ impl<'a> MountRequest<'a> {
     }
 }
 
+/// How the value of an option has to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// There is none.
+    Flag,
+    /// A number to this base.
+    Number(u32),
+    /// Any text; what it means is found out when the instance is made.
+    Text,
+}
+
+/// The options a type knows.
+pub type Options = &'static [(&'static str, Value)];
+
+/// Whether an option given to `fsconfig(2)` can be meant; the error is the message for the
+/// log of the context.
+pub fn check_option(known: Options, name: &str, value: Option<&[u8]>) -> Result<(), String> {
+    let Some((_, kind)) = known.iter().find(|(n, _)| *n == name) else {
+        return Err(format!("Unknown parameter '{name}'"));
+    };
+    let text = value.map(|v| std::str::from_utf8(v).unwrap_or_default());
+    let fits = match (kind, text) {
+        (Value::Flag, None) => true,
+        (Value::Number(base), Some(v)) => u32::from_str_radix(v, *base).is_ok(),
+        (Value::Text, Some(v)) => !v.is_empty(),
+        _ => false,
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("Bad value for '{name}'"))
+    }
+}
+
 /// Makes an instance.
 pub type MakeFs = dyn Fn(&MountRequest<'_>) -> Result<Arc<dyn FileSystem>> + Send + Sync;
 
+/// A file system type.
+#[derive(Clone)]
+pub struct FsType {
+    /// Its name.
+    pub name: &'static str,
+    /// Its options.
+    pub options: Options,
+    /// Whether it shows something of the kernel that has an owner of its own, the first user
+    /// namespace: who has no privilege there may not mount it.
+    pub of_kernel: bool,
+    /// Makes an instance.
+    pub make: Arc<MakeFs>,
+}
+
+impl FsType {
+    /// The user namespace in which mounting it takes privilege, for somebody in `own`.
+    pub fn owner(&self, own: &UserNs) -> UserNs {
+        if self.of_kernel {
+            UserNs::INITIAL
+        } else {
+            own.clone()
+        }
+    }
+}
+
 /// The types the kernel has. Lock rank: leaf.
 pub struct FsTypes {
-    types: RwLock<BTreeMap<&'static str, Arc<MakeFs>>>,
+    types: RwLock<BTreeMap<&'static str, FsType>>,
     next_dev: AtomicU64,
 }
 
@@ -59,24 +119,43 @@ impl Default for FsTypes {
             // Low ones are known for pipes, sockets and anonymous inodes.
             next_dev: AtomicU64::new(32),
         };
-        types.register("tmpfs", Arc::new(tmpfs::mount));
-        types.register("ramfs", Arc::new(tmpfs::mount_ramfs));
-        types.register("overlay", Arc::new(overlay::mount));
+        types.register("tmpfs", tmpfs::OPTIONS, false, Arc::new(tmpfs::mount));
+        types.register("ramfs", &[], false, Arc::new(tmpfs::mount_ramfs));
+        types.register("overlay", overlay::OPTIONS, false, Arc::new(overlay::mount));
+        types.register("proc", &[], true, Arc::new(proc::mount));
+        types.register("sysfs", &[], true, Arc::new(sys::mount));
+        types.register(
+            "cgroup2",
+            sys::CGROUP_OPTIONS,
+            true,
+            Arc::new(sys::mount_cgroup),
+        );
         types
     }
 }
 
 impl FsTypes {
     /// Adds a type.
-    pub fn register(&self, name: &'static str, make: Arc<MakeFs>) {
-        self.types.write().insert(name, make);
+    pub fn register(
+        &self,
+        name: &'static str,
+        options: Options,
+        of_kernel: bool,
+        make: Arc<MakeFs>,
+    ) {
+        let kind = FsType {
+            name,
+            options,
+            of_kernel,
+            make,
+        };
+        self.types.write().insert(name, kind);
     }
 
-    /// A new instance of the type; `ENODEV` for an unknown one.
-    pub fn make(&self, name: &[u8], request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
+    /// The type of that name; `ENODEV` for an unknown one.
+    pub fn find(&self, name: &[u8]) -> Result<FsType> {
         let name = std::str::from_utf8(name).map_err(|_| Errno::ENODEV)?;
-        let make = self.types.read().get(name).cloned();
-        make.ok_or(Errno::ENODEV)?(request)
+        self.types.read().get(name).cloned().ok_or(Errno::ENODEV)
     }
 
     /// Names of the types, for `/proc/filesystems`.

@@ -8,7 +8,7 @@ use abi::Errno;
 use super::attr::{FileType, SetAttr, TimeSet};
 use super::change::{NewFile, killed_perm};
 use super::inode::Inode;
-use super::mount::{MountFlags, Path};
+use super::mount::{Path, Writer};
 use super::perm::{self, Access};
 use super::walk::{self, Last, WalkCx, WalkFlags, Walker};
 use super::{anon, change};
@@ -83,9 +83,7 @@ pub fn open_at(cx: &WalkCx<'_>, path: &Path, flags: OpenFlags) -> Result<Opened>
         FileType::Symlink => return Err(Errno::ELOOP),
         FileType::Directory if want.contains(Access::W) => return Err(Errno::EISDIR),
         FileType::Directory if flags.contains(OpenFlags::DIRECT) => return Err(Errno::EINVAL),
-        FileType::CharDevice | FileType::BlockDevice
-            if path.mount.flags().contains(MountFlags::NODEV) =>
-        {
+        FileType::CharDevice | FileType::BlockDevice if path.mount.no_devices() => {
             return Err(Errno::EACCES);
         }
         _ => {}
@@ -120,7 +118,10 @@ fn open_inode(
     flags: OpenFlags,
 ) -> Result<Arc<File>> {
     let access = if flags.writable() {
-        WriteAccess::write(inode)?
+        let access = WriteAccess::write(inode)?;
+        access
+            .map(|a| Ok::<_, Errno>((a, Writer::new(&path.mount)?)))
+            .transpose()?
     } else {
         None
     };

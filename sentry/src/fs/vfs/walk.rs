@@ -11,7 +11,7 @@ use super::attr::FileType;
 use super::dentry::Dentry;
 use super::device::DeviceTable;
 use super::inode::{Inode, Symlink};
-use super::mount::Path;
+use super::mount::{MountFlags, Path};
 use super::perm::{self, Access};
 use crate::Result;
 use crate::creds::Creds;
@@ -84,6 +84,8 @@ bitflags::bitflags! {
         const BENEATH = 0x40;
         /// `RESOLVE_IN_ROOT`.
         const IN_ROOT = 0x80;
+        /// The result is to be unmounted: the way to it is no use of it.
+        const UNMOUNT = 0x100;
     }
 }
 
@@ -173,6 +175,9 @@ impl<'c, 'a> Walker<'c, 'a> {
             }
         }
         self.must_be_dir(self.flags.contains(WalkFlags::DIRECTORY))?;
+        if !self.flags.contains(WalkFlags::UNMOUNT) {
+            self.at.mount.used();
+        }
         Ok(self.at.clone())
     }
 
@@ -306,7 +311,9 @@ impl<'c, 'a> Walker<'c, 'a> {
     /// to a place, at which the walk then stands.
     pub fn link_text(&mut self, link: &dyn Inode) -> Result<Option<Vec<u8>>> {
         self.links += 1;
-        if self.links > MAX_LINKS || self.flags.contains(WalkFlags::NO_SYMLINKS) {
+        let off = self.flags.contains(WalkFlags::NO_SYMLINKS)
+            || self.at.mount.flags().contains(MountFlags::NOSYMFOLLOW);
+        if self.links > MAX_LINKS || off {
             return Err(Errno::ELOOP);
         }
         match link.readlink(self.cx.task)? {
