@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use abi::Errno;
 use sentry::creds::Cap;
-use sentry::fs::vfs::fs_type::{FsType, MountRequest};
+use sentry::fs::vfs::fs_type::FsType;
 use sentry::fs::vfs::{
-    MountFlags, MountLocks, MountNamespace, Path, Propagation, SuperBlock, SuperFlags, WalkCx,
-    WalkFlags, lookup,
+    Mount, MountFlags, MountLocks, MountNamespace, Path, Propagation, SuperFlags, WalkFlags, lookup,
 };
 use sentry::{Result, SysResult, Task};
 
@@ -144,56 +143,15 @@ fn new(
     (source, options): (&[u8], &[u8]),
     (sb, mount): (SuperFlags, MountFlags),
 ) -> Result<()> {
-    let made = new_super(t, kind, (source, options), sb)?;
-    let locks = too_revealing(ns, kind, &made, mount)?;
+    let made = kind.instance(t, (source, options), sb)?;
+    let locks = kind.too_revealing(ns, &made, mount)?;
     let source = if source.is_empty() { b"none" } else { source };
     ns.mount_super(at, made, source, (mount, locks))?;
     Ok(())
 }
 
-/// A new instance; `EPERM` for a type that takes privilege the caller lacks.
-pub fn new_super(
-    t: &Arc<Task>,
-    kind: &FsType,
-    (source, options): (&[u8], &[u8]),
-    flags: SuperFlags,
-) -> Result<Arc<SuperBlock>> {
-    let cx = WalkCx::of(t);
-    let request = MountRequest {
-        kernel: &t.kernel,
-        cx: &cx,
-        source,
-        options,
-    };
-    let owner = kind.owner(&cx.creds.user_ns);
-    let capable = cx.creds.ns_capable(&owner, Cap::SysAdmin);
-    if !capable && kind.of_kernel {
-        return Err(Errno::EPERM);
-    }
-    let fs = (kind.make)(&request)?;
-    if !capable {
-        return Err(Errno::EPERM);
-    }
-    SuperBlock::of(fs, owner, flags)
-}
-
-/// What a mount of a type that shows the kernel has to keep locked; `EPERM` where it would
-/// show more than there is to see.
-pub fn too_revealing(
-    ns: &MountNamespace,
-    kind: &FsType,
-    sb: &SuperBlock,
-    flags: MountFlags,
-) -> Result<MountLocks> {
-    if !matches!(kind.name, "proc" | "sysfs") {
-        return Ok(MountLocks::empty());
-    }
-    let read_only = flags.contains(MountFlags::RDONLY) || sb.flags().contains(SuperFlags::RDONLY);
-    ns.visible(kind.name, flags, read_only)
-}
-
 /// Whether a mount may get these flags as far as they are locked; `EPERM`.
-pub fn may_change(at: &sentry::fs::vfs::Mount, to: MountFlags) -> Result<()> {
+pub fn may_change(at: &Mount, to: MountFlags) -> Result<()> {
     let (locks, had) = (at.locks(), at.flags());
     let pairs = [
         (MountLocks::RDONLY, MountFlags::RDONLY),
@@ -225,29 +183,11 @@ fn remount(
     let Some((sb, options)) = request else {
         return at.mount.change_flags(flags);
     };
-    if !t.creds().ns_capable(&at.mount.sb.user_ns, Cap::SysAdmin) {
-        return Err(Errno::EPERM);
-    }
-    reconfigure(t, &at.mount.sb, options, (sb, SuperFlags::all()))?;
+    at.mount
+        .sb
+        .reconfigure(t, options, (sb, SuperFlags::REMOUNT))?;
     at.mount.set_flags(flags);
     Ok(())
-}
-
-/// Changes options of an instance and those of its flags in the mask.
-pub fn reconfigure(
-    t: &Arc<Task>,
-    sb: &SuperBlock,
-    options: &[u8],
-    (flags, mask): (SuperFlags, SuperFlags),
-) -> Result<()> {
-    let cx = WalkCx::of(t);
-    sb.fs.reconfigure(&MountRequest {
-        kernel: &t.kernel,
-        cx: &cx,
-        source: b"",
-        options,
-    })?;
-    sb.change_flags(flags, mask)
 }
 
 /// The one way to spread events among the bits; `EINVAL`.

@@ -11,9 +11,9 @@ use crate::fs::vfs::{FileSystem, Owner};
 
 /// Options of a mount.
 pub const OPTIONS: Options = &[
-    ("size", Value::Text),
-    ("nr_blocks", Value::Text),
-    ("nr_inodes", Value::Text),
+    ("size", Value::Size),
+    ("nr_blocks", Value::Size),
+    ("nr_inodes", Value::Size),
     ("mode", Value::Number(8)),
     ("uid", Value::Number(10)),
     ("gid", Value::Number(10)),

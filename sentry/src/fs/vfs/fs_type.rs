@@ -8,11 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use abi::Errno;
 
 use super::inode::FileSystem;
+use super::mount::{MountFlags, MountLocks, SuperBlock, SuperFlags};
+use super::namespace::MountNamespace;
 use super::walk::WalkCx;
 use crate::Result;
+use crate::creds::Cap;
 use crate::fs::{dev, overlay, proc, sys, tmpfs};
 use crate::kernel::Kernel;
 use crate::sync::RwLock;
+use crate::task::Task;
 use crate::userns::UserNs;
 
 /// What a new instance is made from.
@@ -45,6 +49,8 @@ pub enum Value {
     Flag,
     /// A number to this base.
     Number(u32),
+    /// A count with a suffix for its size, or a share of the memory.
+    Size,
     /// Any text; what it means is found out when the instance is made.
     Text,
 }
@@ -62,11 +68,17 @@ pub fn check_option(known: Options, name: &str, value: Option<&[u8]>) -> Result<
     let fits = match (kind, text) {
         (Value::Flag, None) => true,
         (Value::Number(base), Some(v)) => u32::from_str_radix(v, *base).is_ok(),
+        (Value::Size, Some(v)) => {
+            let digits = v.strip_suffix(|c| "kKmMgGtTpPeE%".contains(c)).unwrap_or(v);
+            digits.parse::<u64>().is_ok()
+        }
         (Value::Text, Some(v)) => !v.is_empty(),
         _ => false,
     };
     if fits {
         Ok(())
+    } else if *kind == Value::Flag {
+        Err(format!("Unexpected value for '{name}'"))
     } else {
         Err(format!("Bad value for '{name}'"))
     }
@@ -90,6 +102,16 @@ pub struct FsType {
 }
 
 impl FsType {
+    /// A type that instances are made of by the kernel only.
+    pub fn unmade(name: &'static str) -> FsType {
+        FsType {
+            name,
+            options: &[],
+            of_kernel: true,
+            make: Arc::new(|_| Err(Errno::ENODEV)),
+        }
+    }
+
     /// The user namespace in which mounting it takes privilege, for somebody in `own`.
     pub fn owner(&self, own: &UserNs) -> UserNs {
         if self.of_kernel {
@@ -97,6 +119,72 @@ impl FsType {
         } else {
             own.clone()
         }
+    }
+}
+
+impl FsType {
+    /// A new instance for `t`; `EPERM` for a type that takes privilege the caller lacks.
+    pub fn instance(
+        &self,
+        t: &Arc<Task>,
+        (source, options): (&[u8], &[u8]),
+        flags: SuperFlags,
+    ) -> Result<Arc<SuperBlock>> {
+        let cx = WalkCx::of(t);
+        let owner = self.owner(&cx.creds.user_ns);
+        let capable = cx.creds.ns_capable(&owner, Cap::SysAdmin);
+        // What is wrong with the options is said first, where that tells nothing of the kernel.
+        if !capable && self.of_kernel {
+            return Err(Errno::EPERM);
+        }
+        let fs = (self.make)(&MountRequest {
+            kernel: &t.kernel,
+            cx: &cx,
+            source,
+            options,
+        })?;
+        if !capable {
+            return Err(Errno::EPERM);
+        }
+        SuperBlock::of(fs, owner, flags)
+    }
+
+    /// What a mount of a type that shows the kernel has to keep locked in `ns`; `EPERM` where
+    /// it would show more than there is to see.
+    pub fn too_revealing(
+        &self,
+        ns: &MountNamespace,
+        sb: &SuperBlock,
+        flags: MountFlags,
+    ) -> Result<MountLocks> {
+        if !matches!(self.name, "proc" | "sysfs") {
+            return Ok(MountLocks::empty());
+        }
+        let ro = flags.contains(MountFlags::RDONLY) || sb.flags().contains(SuperFlags::RDONLY);
+        ns.visible(self.name, flags, ro)
+    }
+}
+
+impl SuperBlock {
+    /// Changes options and, of the flags, those in the mask (`MS_REMOUNT`); `EPERM` without
+    /// privilege where it was made, `EBUSY` for read only while files are open for writing.
+    pub fn reconfigure(
+        &self,
+        t: &Arc<Task>,
+        options: &[u8],
+        (flags, mask): (SuperFlags, SuperFlags),
+    ) -> Result<()> {
+        let cx = WalkCx::of(t);
+        if !cx.creds.ns_capable(&self.user_ns, Cap::SysAdmin) {
+            return Err(Errno::EPERM);
+        }
+        self.fs.reconfigure(&MountRequest {
+            kernel: &t.kernel,
+            cx: &cx,
+            source: b"",
+            options,
+        })?;
+        self.change_flags(flags, mask)
     }
 }
 

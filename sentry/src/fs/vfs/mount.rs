@@ -78,6 +78,14 @@ bitflags::bitflags! {
     }
 }
 
+impl SuperFlags {
+    /// What `MS_REMOUNT` changes.
+    pub const REMOUNT: SuperFlags = SuperFlags::RDONLY
+        .union(SuperFlags::SYNCHRONOUS)
+        .union(SuperFlags::MANDLOCK)
+        .union(SuperFlags::LAZYTIME);
+}
+
 impl MountFlags {
     /// The choice of access times.
     pub const ATIME: MountFlags = MountFlags::NOATIME

@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 use abi::Errno;
 
 use super::attr::FileType;
+use super::dentry::Dentry;
 use super::inode::FileSystem;
 use super::mount::{Mount, MountFlags, MountLocks, Path, SuperBlock};
 use super::mount_tree::{self, Kin, MountTrees};
@@ -172,12 +173,13 @@ impl MountNamespace {
         Ok(mount)
     }
 
-    /// The topmost place at `at`, to mount something on: `ENOENT` where it is dead, `EINVAL`
+    /// The topmost place at `at`, to mount something on: `ENOENT` where it is gone, `EINVAL`
     /// where it is not of this namespace. The tree lock is held.
     fn place(&self, at: &Path) -> Result<Path> {
         let mut at = at.clone();
         at.cross_mounts();
-        if at.dentry.is_dead() {
+        let home = at.mount.namespace();
+        if at.dentry.is_dead() || home.is_none() {
             return Err(Errno::ENOENT);
         }
         if !self.has(&at.mount) {
@@ -226,13 +228,7 @@ impl MountNamespace {
             self.trees
                 .copy_tree(&from.mount, &from.dentry, how, &mut |_, _| {})?
         } else {
-            let hides = from.mount.children().into_iter().any(|child| {
-                let inside = child
-                    .point()
-                    .is_some_and(|p| from.dentry.is_ancestor_of(&p.dentry));
-                child.is_locked() && inside
-            });
-            if hides {
+            if hides(&from.mount, &from.dentry) {
                 return Err(Errno::EINVAL);
             }
             self.trees.copy_one(&from.mount, &from.dentry, Kin::Peer)
@@ -394,6 +390,25 @@ impl MountNamespace {
         Ok(())
     }
 
+    /// Puts the mount `to` into the peer group of `from` (`MOVE_MOUNT_SET_GROUP`): both are
+    /// of one file system, `to` shows a part of what `from` shows and is private; `EINVAL`.
+    pub fn set_group(&self, from: &Path, to: &Path) -> Result<()> {
+        let _tree = self.trees.lock.lock();
+        let (source, mount) = (&from.mount, &to.mount);
+        let groups = &self.trees.groups;
+        let mounted = self.has(source) && self.has(mount);
+        let roots = from.is_mount_root() && to.is_mount_root();
+        let alone = |m: &Mount| m.link().shared.is_none() && groups.master_of(m).is_none();
+        let fits = Arc::ptr_eq(&source.sb, &mount.sb)
+            && source.root.is_ancestor_of(&mount.root)
+            && !hides(source, &mount.root);
+        if !mounted || !roots || !fits || !alone(mount) || alone(source) {
+            return Err(Errno::EINVAL);
+        }
+        groups.join(mount, source);
+        Ok(())
+    }
+
     /// Changes how events of the mount whose root `at` is spread, and with `recursive` of
     /// those below it; `EINVAL`.
     pub fn set_propagation(&self, at: &Path, to: Propagation, recursive: bool) -> Result<()> {
@@ -492,6 +507,16 @@ fn covers_something(mount: &Mount) -> bool {
     let empty = |p: &Path| Some(p.inode().ok()?.attr().ok()?.nlink == 2);
     let made_for_mounts = point.mount.fs.missing_is_error() || point.mount.fs.name() == "sysfs";
     !(made_for_mounts && empty(&point) == Some(true))
+}
+
+/// Whether a locked mount covers a part of what `mount` shows from `root` on.
+fn hides(mount: &Mount, root: &Arc<Dentry>) -> bool {
+    mount.children().into_iter().any(|child| {
+        let inside = child
+            .point()
+            .is_some_and(|p| root.is_ancestor_of(&p.dentry));
+        child.is_locked() && inside
+    })
 }
 
 /// `errno` when one of the two is a directory and the other is not.

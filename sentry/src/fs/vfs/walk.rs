@@ -84,7 +84,8 @@ bitflags::bitflags! {
         const BENEATH = 0x40;
         /// `RESOLVE_IN_ROOT`.
         const IN_ROOT = 0x80;
-        /// The result is to be unmounted: the way to it is no use of it.
+        /// The result is to be unmounted: it is the topmost mount there, and the way to it is
+        /// no use of it.
         const UNMOUNT = 0x100;
     }
 }
@@ -175,7 +176,9 @@ impl<'c, 'a> Walker<'c, 'a> {
             }
         }
         self.must_be_dir(self.flags.contains(WalkFlags::DIRECTORY))?;
-        if !self.flags.contains(WalkFlags::UNMOUNT) {
+        if self.flags.contains(WalkFlags::UNMOUNT) {
+            self.at.cross_mounts();
+        } else {
             self.at.mount.used();
         }
         Ok(self.at.clone())

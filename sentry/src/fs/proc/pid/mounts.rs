@@ -102,24 +102,6 @@ pub fn mountstats(t: &Task) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// The root of the mount within its file system.
-fn root_in_fs(m: &Mount) -> Vec<u8> {
-    let mut names = Vec::new();
-    let mut at = m.root.clone();
-    while let Some((parent, name)) = at.place() {
-        names.push(name);
-        at = parent;
-    }
-    if names.is_empty() {
-        return b"/".to_vec();
-    }
-    names
-        .iter()
-        .rev()
-        .flat_map(|n| [b"/".as_slice(), n].concat())
-        .collect()
-}
-
 /// `mountinfo`.
 pub fn mountinfo(t: &Task) -> Result<Vec<u8>> {
     let mut out = Vec::new();
@@ -128,7 +110,7 @@ pub fn mountinfo(t: &Task) -> Result<Vec<u8>> {
         let parent = m.point().map_or(m.id, |p| p.mount.id);
         let (major, minor) = (dev::major(m.fs.dev()), dev::minor(m.fs.dev()));
         out.extend(format!("{} {parent} {major}:{minor} ", m.id).bytes());
-        mangle(&root_in_fs(&m), &mut out);
+        mangle(&m.root_in_fs(), &mut out);
         out.push(b' ');
         mangle(&at, &mut out);
         let ro = m.flags().contains(MountFlags::RDONLY);
