@@ -122,15 +122,12 @@ fn may_see(t: &Arc<Task>, ns: &MountNamespace, at: &Path) -> Result<()> {
     }
 }
 
-/// The texts behind the structure; the first one is empty, for those not asked for.
+/// The texts behind the structure.
 #[derive(Default)]
 struct Texts(Vec<u8>);
 
 impl Texts {
     fn add(&mut self, text: &[u8]) -> u32 {
-        if self.0.is_empty() {
-            self.0.push(0);
-        }
         let at = u32::try_from(self.0.len()).unwrap_or(0);
         self.0.extend_from_slice(text);
         self.0.push(0);
