@@ -99,7 +99,7 @@ pub fn mount(
     let mount = mount_flags(&at, flags);
     let sb = SuperFlags::from_bits_truncate((flags & 0xffff_ffff) as u32);
     if flags & MS_REMOUNT != 0 {
-        let request = (!(flags & MS_BIND != 0)).then_some((sb, data.as_slice()));
+        let request = (flags & MS_BIND == 0).then_some((sb, data.as_slice()));
         return Ok(remount(t, &ns, &at, mount, request)?);
     }
     if flags & MS_BIND != 0 {

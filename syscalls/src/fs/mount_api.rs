@@ -241,9 +241,11 @@ pub fn move_mount(
     let start = at::start(t, from_dir, &from_name)?;
     let from = at::with(t, |cx| lookup(cx, &start, &from_name, at::walk_flags(walk)))?;
     if has(SET_GROUP) {
-        let owner = from.mount.namespace().ok_or(Errno::EINVAL)?;
-        if !t.creds().ns_capable(owner.owner(), Cap::SysAdmin) {
-            return Err(Errno::EPERM.into());
+        for place in [&from, &to] {
+            let home = place.mount.namespace().ok_or(Errno::EINVAL)?;
+            if !t.creds().ns_capable(home.owner(), Cap::SysAdmin) {
+                return Err(Errno::EPERM.into());
+            }
         }
         return Ok(ns.set_group(&from, &to)?);
     }

@@ -53,10 +53,13 @@ fn number(text: &[u8], radix: u32) -> Result<u32> {
 pub fn parse(request: &MountRequest<'_>) -> Result<TmpOptions> {
     let whole = request.kernel.host.memory;
     let creds = &request.cx.creds;
-    let mut options = TmpOptions::default();
-    options.owner = Owner {
+    let owner = Owner {
         uid: creds.fsuid,
         gid: creds.fsgid,
+    };
+    let mut options = TmpOptions {
+        owner,
+        ..TmpOptions::default()
     };
     if whole != 0 {
         options.size = Some(whole / 2);

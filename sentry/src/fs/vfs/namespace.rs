@@ -396,7 +396,8 @@ impl MountNamespace {
         let _tree = self.trees.lock.lock();
         let (source, mount) = (&from.mount, &to.mount);
         let groups = &self.trees.groups;
-        let mounted = self.has(source) && self.has(mount);
+        let near = |m: &Mount| m.namespace().is_some_and(|ns| !self.trees_apart(&ns));
+        let mounted = near(source) && near(mount);
         let roots = from.is_mount_root() && to.is_mount_root();
         let alone = |m: &Mount| m.link().shared.is_none() && groups.master_of(m).is_none();
         let fits = Arc::ptr_eq(&source.sb, &mount.sb)
@@ -485,14 +486,9 @@ impl MountNamespace {
             let ro = locks.contains(MountLocks::RDONLY) || m.sb.flags().bits() & 1 != 0;
             let atime = locks.contains(MountLocks::ATIME)
                 && (had & MountFlags::ATIME) != (flags & MountFlags::ATIME);
-            m.fs.name() == kind
-                && Arc::ptr_eq(&m.root, &m.sb.root)
-                && !(ro && !read_only)
-                && !atime
-                && !m
-                    .children()
-                    .iter()
-                    .any(|c| c.is_locked() && covers_something(c))
+            let whole = m.fs.name() == kind && Arc::ptr_eq(&m.root, &m.sb.root);
+            let hidden = |c: &Arc<Mount>| c.is_locked() && covers_something(c);
+            whole && (read_only || !ro) && !atime && !m.children().iter().any(hidden)
         });
         let found = found.ok_or(Errno::EPERM)?;
         Ok(found.locks() & (MountLocks::RDONLY | MountLocks::ATIME))
