@@ -219,6 +219,53 @@ static void pivot(void)
 	R(umount("a"));
 }
 
+static void removed(void)
+{
+	int go[2], back[2], st;
+	char c;
+	mkdir("r", 0755);
+	mkdir("r/d", 0755);
+	mkdir("r/e", 0755);
+	mkdir("r/m", 0755);
+	close(open("r/f", O_CREAT | O_RDWR, 0644));
+	pipe(go);
+	pipe(back);
+	fflush(stdout);
+	pid_t kid = fork();
+	if (!kid) {
+		unshare(CLONE_NEWNS);
+		R(mnt("t", "r/d", "tmpfs", 0, "size=64k"));
+		R(mkdir("r/d/in", 0755));
+		R(mnt("t", "r/d/in", "tmpfs", 0, "size=64k"));
+		R(mnt("t", "r/e", "tmpfs", 0, "size=64k"));
+		R(mnt("t", "r/m", "tmpfs", 0, "size=64k"));
+		R(mnt("file", "r/f", NULL, MS_BIND, NULL));
+		R(rmdir("r/d"));
+		R(rename("r/d", "r/x"));
+		R(rename("r/x", "r/d"));
+		R(unlink("r/f"));
+		mounts("before");
+		write(back[1], "x", 1);
+		read(go[0], &c, 1);
+		mounts("after");
+		fflush(stdout);
+		_exit(0);
+	}
+	read(back[0], &c, 1);
+	R(rmdir("r/d"));
+	R(unlink("r/f"));
+	mkdir("r/new", 0755);
+	R(rename("r/new", "r/e"));
+	R(rename("r/m", "r/moved"));
+	fflush(stdout);
+	write(go[1], "x", 1);
+	waitpid(kid, &st, 0);
+	R(st);
+	R(access("r/moved", F_OK));
+	R(mnt("t", "r/moved", "tmpfs", 0, "size=64k"));
+	R(umount("r/moved"));
+}
+
 static void plain(void)
 {
 	fflush(stdout);
@@ -255,6 +302,7 @@ int main(void)
 	flags();
 	unmount();
 	pivot();
+	removed();
 	plain();
 	return 0;
 }

@@ -339,6 +339,14 @@ impl Mount {
         })
     }
 
+    /// Whether it is mounted on `dentry`.
+    pub fn stands_on(&self, dentry: &Arc<Dentry>) -> bool {
+        let attached = self.attached.read();
+        attached
+            .as_ref()
+            .is_some_and(|a| Arc::ptr_eq(&a.point, dentry))
+    }
+
     /// Whether it hangs in a tree.
     pub fn has_parent(&self) -> bool {
         self.attached.read().is_some()

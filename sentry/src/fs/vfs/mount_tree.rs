@@ -32,6 +32,8 @@ pub struct MountTrees {
     /// How events spread.
     pub groups: PeerGroups,
     next_id: AtomicU64,
+    /// Every namespace.
+    spaces: Mutex<Vec<Weak<MountNamespace>>>,
     pub(super) total: AtomicUsize,
 }
 
@@ -60,6 +62,7 @@ impl Default for MountTrees {
             lock: Mutex::new(()),
             groups: PeerGroups::default(),
             next_id: AtomicU64::new(1),
+            spaces: Mutex::default(),
             total: AtomicUsize::new(0),
         }
     }
@@ -90,6 +93,22 @@ pub(super) fn unlock_place(mount: &Mount) {
 impl MountTrees {
     pub(super) fn new_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Takes note of a new namespace.
+    pub(super) fn register(&self, ns: &Weak<MountNamespace>) {
+        let mut spaces = self.spaces.lock();
+        spaces.retain(|ns| ns.strong_count() > 0);
+        spaces.push(ns.clone());
+    }
+
+    /// The namespaces there are.
+    pub(super) fn spaces(&self) -> Vec<Arc<MountNamespace>> {
+        self.spaces
+            .lock()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect()
     }
 
     /// A copy of `mount` from `root` on, attached nowhere.

@@ -79,6 +79,7 @@ impl MountNamespace {
             number,
         });
         tree.iter().for_each(|m| m.set_namespace(&made.weak));
+        made.trees.register(&made.weak);
         made
     }
 
@@ -443,6 +444,25 @@ impl MountNamespace {
             at = groups.master_of_group(group);
         }
         Some((master, at))
+    }
+
+    /// Whether one of its mounts stands on `dentry`.
+    pub fn is_mount_point(&self, dentry: &Arc<Dentry>) -> bool {
+        self.list().iter().any(|m| m.stands_on(dentry))
+    }
+
+    /// Unmounts what stands on `dentry` in any namespace of the container.
+    pub fn unmount_everywhere(&self, dentry: &Arc<Dentry>) {
+        let spaces = self.trees.spaces();
+        let mut gone = Vec::new();
+        let tree = self.trees.lock.lock();
+        for mount in spaces.iter().flat_map(|ns| ns.list()) {
+            if mount.stands_on(dentry) {
+                gone.extend(self.trees.umount_tree(&mount));
+            }
+        }
+        drop(tree);
+        drop((gone, spaces));
     }
 
     /// Every mount, parents before children.

@@ -12,6 +12,7 @@ use super::dentry::Dentry;
 use super::device::DeviceTable;
 use super::inode::{Inode, Symlink};
 use super::mount::{MountFlags, Path};
+use super::namespace::MountNamespace;
 use super::perm::{self, Access};
 use crate::Result;
 use crate::creds::Creds;
@@ -48,6 +49,14 @@ impl<'a> WalkCx<'a> {
             umask: fs.umask(),
             task: Some(t),
             devices: Some(&t.kernel.devices),
+        }
+    }
+
+    /// The mount namespace it is in.
+    pub fn namespace(&self) -> Option<Arc<MountNamespace>> {
+        match self.task {
+            Some(t) => t.fs().mounts(),
+            None => self.root.mount.namespace(),
         }
     }
 
