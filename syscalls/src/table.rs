@@ -384,7 +384,7 @@ rows! {
     426 io_uring_enter Missing(ENOSYS);
     427 io_uring_register Missing(ENOSYS);
     428 open_tree Full fs::mount_api::open_tree;
-    429 move_mount Partial("MOVE_MOUNT_BENEATH") fs::mount_api::move_mount;
+    429 move_mount Full fs::mount_api::move_mount;
     430 fsopen Full fs::mount_api::fsopen;
     431 fsconfig Full fs::mount_api::fsconfig;
     432 fsmount Full fs::mount_api::fsmount;

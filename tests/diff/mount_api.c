@@ -234,11 +234,99 @@ static void trees(void)
 	mounts("clean");
 }
 
+static void beneath(void)
+{
+	mkdir("x", 0755);
+	R(mount("top", "x", "tmpfs", 0, "size=64k"));
+	mkdir("x/in", 0755);
+	R(mount("new", "at", "tmpfs", 0, "size=32k"));
+	mkdir("at/in", 0755);
+	R(move(AT_FDCWD, "at", AT_FDCWD, "x/in", 0x200));
+	R(move(AT_FDCWD, "at", AT_FDCWD, "b", 0x200));
+	R(move(AT_FDCWD, "at", AT_FDCWD, "/", 0x200));
+	R(move(AT_FDCWD, "at", AT_FDCWD, "x", 0x200 | SET_GROUP));
+	R(move(AT_FDCWD, "x", AT_FDCWD, "x", 0x200));
+	R(move(AT_FDCWD, "at", AT_FDCWD, "x", 0x200));
+	mounts("beneath");
+	R(umount("x"));
+	mounts("top gone");
+	int fd = tree(AT_FDCWD, "x", CLONE);
+	R(move(fd, "", AT_FDCWD, "x", 0x200 | F_EMPTY));
+	close(fd);
+	mounts("a copy beneath");
+	R(mount(NULL, BASE, NULL, MS_SHARED, NULL));
+	R(mount(BASE, "b", NULL, MS_BIND, NULL));
+	R(mount("t3", "at", "tmpfs", 0, "size=16k"));
+	fd = tree(AT_FDCWD, "x", CLONE);
+	R(move(fd, "", AT_FDCWD, "at", 0x200 | F_EMPTY));
+	mounts("beneath in a shared parent");
+	fd = tree(AT_FDCWD, "x", CLONE);
+	R(move(fd, "", AT_FDCWD, "b", 0x200 | F_EMPTY));
+	mounts("beneath a peer");
+	R(mount(NULL, BASE, NULL, MS_REC | MS_PRIVATE, NULL));
+	R(umount2("b", MNT_DETACH));
+	R(umount2("at", MNT_DETACH));
+	R(umount2("at", MNT_DETACH));
+	R(umount2("x", MNT_DETACH));
+	R(umount2("x", MNT_DETACH));
+	mounts("clean");
+}
+
+static void spaces(void)
+{
+	char t[64];
+	int fd, p[2];
+	close(open("ns", O_CREAT | O_RDWR, 0644));
+	R(mount("/proc/self/ns/uts", "ns", NULL, MS_BIND, NULL));
+	fd = open("ns", O_RDONLY);
+	R(setns(fd, CLONE_NEWUTS));
+	R(setns(fd, CLONE_NEWNS));
+	close(fd);
+	R(umount("ns"));
+	R(mount("/proc/self/ns/mnt", "ns", NULL, MS_BIND, NULL));
+	int go[2], back[2];
+	char c;
+	pipe(go);
+	pipe(back);
+	pid_t kid = fork();
+	if (!kid) {
+		unshare(CLONE_NEWNS);
+		write(back[1], "x", 1);
+		read(go[0], &c, 1);
+		_exit(0);
+	}
+	read(back[0], &c, 1);
+	snprintf(t, sizeof t, "/proc/%d/ns/mnt", kid);
+	R(mount(t, "ns", NULL, MS_BIND, NULL));
+	write(go[1], "x", 1);
+	waitpid(kid, NULL, 0);
+	R(move(AT_FDCWD, "ns", AT_FDCWD, "link", T_SYMLINKS));
+	close(open("other", O_CREAT | O_RDWR, 0644));
+	R(move(AT_FDCWD, "ns", AT_FDCWD, "other", 0));
+	fflush(stdout);
+	kid = fork();
+	if (!kid) {
+		unshare(CLONE_NEWNS);
+		R(umount("other"));
+		_exit(0);
+	}
+	waitpid(kid, NULL, 0);
+	fd = open("other", O_RDONLY);
+	R(setns(fd, CLONE_NEWNS));
+	R(access(BASE "/at", F_OK));
+	R(umount(BASE "/other"));
+	pipe(p);
+	snprintf(t, sizeof t, "/proc/self/fd/%d", p[0]);
+	R(mount(t, BASE "/other", NULL, MS_BIND, NULL));
+}
+
 int main(void)
 {
 	world();
 	opening();
 	picking();
 	trees();
+	beneath();
+	spaces();
 	return 0;
 }

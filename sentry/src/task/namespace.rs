@@ -12,7 +12,7 @@ use abi::raw::general as raw;
 use super::{Task, UtsNamespace};
 use crate::creds::Creds;
 use crate::fs::file::{File, FileOps, IoCx, OpenFlags};
-use crate::fs::vfs::{Attr, MountNamespace};
+use crate::fs::vfs::{Attr, MountNamespace, Path, anon};
 use crate::task::limits::Resource;
 use crate::userns::UserNs;
 use crate::{Result, SysResult};
@@ -162,6 +162,11 @@ impl NsFile {
     /// A description of a namespace.
     pub fn file(ns: Namespace) -> Arc<File> {
         File::anonymous(Arc::new(NsFile(ns)), OpenFlags::empty())
+    }
+
+    /// The namespace whose file stands at a place.
+    pub fn namespace_at(path: &Path) -> Option<Namespace> {
+        NsFile::namespace_of(&*anon::file_of(path)?)
     }
 
     /// The namespace a description stands for; `None` for another kind of file.

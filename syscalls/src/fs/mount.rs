@@ -117,7 +117,7 @@ pub fn mount(
     }
     if flags & MS_MOVE != 0 {
         let from = source_place(t, &source)?;
-        return Ok(ns.move_mount(&from, &at)?);
+        return Ok(ns.move_mount(&from, &at, false)?);
     }
     if kind.is_empty() {
         return Err(Errno::EINVAL.into());

@@ -209,8 +209,9 @@ const F_EMPTY_PATH: u32 = 4;
 const T_SYMLINKS: u32 = 0x10;
 const T_EMPTY_PATH: u32 = 0x40;
 const SET_GROUP: u32 = 0x100;
-/// All that can be said, automounts among it, without `MOVE_MOUNT_BENEATH`.
-const MOVE_MASK: u32 = 0x177;
+const BENEATH: u32 = 0x200;
+/// All that can be said, automounts among it.
+const MOVE_MASK: u32 = 0x377;
 
 /// `move_mount(2)`.
 pub fn move_mount(
@@ -224,6 +225,9 @@ pub fn move_mount(
     let ns = may_mount(t)?;
     at::check(flags, MOVE_MASK)?;
     let has = |bit| flags & bit != 0;
+    if has(SET_GROUP) && has(BENEATH) {
+        return Err(Errno::EINVAL.into());
+    }
     let from_name = at::read_path(
         t,
         from_path,
@@ -249,5 +253,8 @@ pub fn move_mount(
         }
         return Ok(ns.set_group(&from, &to)?);
     }
-    Ok(ns.move_mount(&from, &to)?)
+    if has(BENEATH) && Arc::ptr_eq(&to.mount, &t.fs().root().mount) {
+        return Err(Errno::EINVAL.into());
+    }
+    Ok(ns.move_mount(&from, &to, has(BENEATH))?)
 }

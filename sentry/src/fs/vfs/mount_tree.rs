@@ -148,6 +148,10 @@ impl MountTrees {
                 if !new.root.is_ancestor_of(&point.dentry) {
                     continue;
                 }
+                // A namespace never holds one that is older than it.
+                if unbindable && child.holds_namespace() {
+                    continue;
+                }
                 if !unbindable && child.link().unbindable {
                     if child.is_locked() {
                         self.forget(&copied);
@@ -219,7 +223,17 @@ impl MountTrees {
         out
     }
 
-    /// Attaches the tree of `source` at `at`, and copies of it wherever that spreads to;
+    /// Whether mounting at `at` would spread to the very root of `mount`.
+    pub(super) fn would_cover(&self, at: &Path, mount: &Arc<Mount>) -> bool {
+        let Some(group) = at.mount.link().shared else {
+            return false;
+        };
+        let targets = || self.targets(group, at).into_iter();
+        Arc::ptr_eq(&mount.root, &at.dentry)
+            && targets().any(|t| std::ptr::eq(t.mount.as_ptr(), Arc::as_ptr(mount)))
+    }
+
+    /// Attaches the tree of `source` at `at`, below what stands there, and copies of it wherever that spreads to;
     /// `ENOSPC` for too many mounts. The tree lock is held.
     pub(super) fn attach_tree(&self, source: &Arc<Mount>, at: &Path) -> Result<()> {
         let ns = at.mount.namespace().ok_or(Errno::EINVAL)?;
@@ -243,7 +257,7 @@ impl MountTrees {
             copies.push(self.copy_tree(from, &from.root, how, &mut |_, _| {})?);
         }
         source.detach();
-        at.mount.attach(source, &at.dentry);
+        tuck(&at.mount, &at.dentry, source);
         let weak = Arc::downgrade(&ns);
         tree.iter().for_each(|mount| mount.set_namespace(&weak));
         for (target, copy) in targets.iter().zip(&copies) {

@@ -20,6 +20,7 @@ use super::mount_tree::{self, Kin, MountTrees};
 use super::peers::Propagation;
 use crate::Result;
 use crate::sync::RwLock;
+use crate::task::namespace::{Namespace, NsFile};
 use crate::userns::UserNs;
 
 /// Namespaces made later are numbered from here on, as Linux does.
@@ -195,8 +196,11 @@ impl MountNamespace {
     pub fn bind(&self, at: &Path, from: &Path, recursive: bool) -> Result<Arc<Mount>> {
         let _tree = self.trees.lock.lock();
         let at = self.place(at)?;
-        let foreign = from.mount.namespace().is_some_and(|ns| !self.may_copy(&ns));
-        if foreign {
+        let known = match from.mount.namespace() {
+            Some(ns) => self.may_copy(&ns),
+            None => self.may_hold(from),
+        };
+        if !known {
             return Err(Errno::EINVAL);
         }
         let copy = self.copy_for_bind(from, recursive)?;
@@ -207,6 +211,16 @@ impl MountNamespace {
             return Err(e);
         }
         Ok(copy)
+    }
+
+    /// Whether `from` is the file of a namespace, and not of a mount namespace as old as this
+    /// one: those would keep each other.
+    fn may_hold(&self, from: &Path) -> bool {
+        match NsFile::namespace_at(from) {
+            Some(Namespace::Mnt(ns)) => ns.number > self.number,
+            Some(_) => true,
+            None => false,
+        }
     }
 
     /// Whether mounts of `ns` may be copied from here: its own, and trees that stand nowhere.
@@ -308,10 +322,10 @@ impl MountNamespace {
 
     /// Moves the mount whose root `from` is to `to`: `EINVAL` where the rules of shared
     /// subtrees or of locked mounts forbid it, `ELOOP` when `to` lies in it. A tree that
-    /// stands nowhere moves in whole.
-    pub fn move_mount(&self, from: &Path, to: &Path) -> Result<()> {
+    /// stands nowhere moves in whole. With `beneath` it goes below what stands at `to`.
+    pub fn move_mount(&self, from: &Path, to: &Path, beneath: bool) -> Result<()> {
         let _tree = self.trees.lock.lock();
-        let to = self.place(to)?;
+        let mut to = self.place(to)?;
         let mount = from.mount.clone();
         let parent = mount.point();
         let home = mount.namespace().ok_or(Errno::EINVAL)?;
@@ -322,6 +336,9 @@ impl MountNamespace {
         if !movable || mount.is_locked() || !from.is_mount_root() {
             return Err(Errno::EINVAL);
         }
+        if beneath {
+            to = self.beneath(&mount, &to)?;
+        }
         same_kind(&to, from, Errno::EINVAL)?;
         if parent.is_some_and(|p| p.mount.link().shared.is_some()) {
             return Err(Errno::EINVAL);
@@ -330,7 +347,8 @@ impl MountNamespace {
         if to.mount.link().shared.is_some() && mount.subtree().iter().any(unbindable) {
             return Err(Errno::EINVAL);
         }
-        if to.is_below(&Path::root_of(&mount)) || Arc::ptr_eq(&to.mount, &mount) {
+        let holds = |m: &Arc<Mount>| m.holds_namespace() && !self.may_hold(&Path::root_of(m));
+        if to.is_below(&Path::root_of(&mount)) || mount.subtree().iter().any(holds) {
             return Err(Errno::ELOOP);
         }
         self.trees.attach_tree(&mount, &to)?;
@@ -338,6 +356,19 @@ impl MountNamespace {
             home.emptied(&mount);
         }
         Ok(())
+    }
+
+    /// The place below the mount whose root `top` is (`MOVE_MOUNT_BENEATH`); `EINVAL` where
+    /// it is none, locked, the caller's root, or one that would be covered.
+    fn beneath(&self, mount: &Arc<Mount>, top: &Path) -> Result<Path> {
+        let point = top.mount.point().ok_or(Errno::EINVAL)?;
+        let inside = Path::root_of(mount).is_below(&Path::root_of(&top.mount));
+        let covers = self.trees.would_cover(&point, &top.mount)
+            || (self.has(mount) && self.trees.would_cover(&point, mount));
+        if !top.is_mount_root() || top.mount.is_locked() || inside || covers {
+            return Err(Errno::EINVAL);
+        }
+        Ok(point)
     }
 
     /// Lets go of a tree that moved elsewhere: a mount that stands nowhere takes its place.
@@ -546,6 +577,12 @@ fn same_kind(a: &Path, b: &Path, errno: Errno) -> Result<()> {
 }
 
 impl Mount {
+    /// Whether it is of a mount namespace's file.
+    pub(super) fn holds_namespace(self: &Arc<Mount>) -> bool {
+        let file = || NsFile::namespace_at(&Path::root_of(self));
+        self.fs.name() == "nsfs" && matches!(file(), Some(Namespace::Mnt(_)))
+    }
+
     /// Text of its mount point from the top of the tree.
     pub fn full_point(self: &Arc<Mount>) -> Vec<u8> {
         Path::root_of(self).full_text()

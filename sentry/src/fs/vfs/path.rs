@@ -10,7 +10,10 @@ use crate::Result;
 
 impl Mount {
     /// Text of its root within the file system.
-    pub fn root_in_fs(&self) -> Vec<u8> {
+    pub fn root_in_fs(self: &Arc<Mount>) -> Vec<u8> {
+        if let Some(file) = anon::file_of(&Path::root_of(self)) {
+            return file.ops.description().into_bytes();
+        }
         let mut names = Vec::new();
         let mut at = self.root.clone();
         while let Some((parent, name)) = at.place() {
