@@ -8,6 +8,7 @@
 //! Lock ranks: the tree lock of [`super::mount_tree`] is above every field here; the fields'
 //! own locks are leaves.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -173,6 +174,11 @@ impl SuperBlock {
 /// Unique numbers of mounts are above the other ones, as Linux does.
 pub const UNIQUE_ID_OFFSET: u64 = 1 << 31;
 
+/// A dentry's place among a mount's children.
+fn key(dentry: &Arc<Dentry>) -> usize {
+    Arc::as_ptr(dentry) as usize
+}
+
 /// Where a mount hangs.
 #[derive(Clone)]
 struct Attached {
@@ -198,7 +204,8 @@ pub struct Mount {
     expiring: AtomicBool,
     pub(super) link: Mutex<Link>,
     attached: RwLock<Option<Attached>>,
-    children: RwLock<Vec<Arc<Mount>>>,
+    /// What stands on it, by the address of the dentry, which the child holds.
+    children: RwLock<BTreeMap<usize, Arc<Mount>>>,
     namespace: RwLock<Weak<MountNamespace>>,
 }
 
@@ -211,14 +218,16 @@ impl fmt::Debug for Mount {
 impl Drop for Mount {
     /// Takes the tree below apart without recursion.
     fn drop(&mut self) {
-        let mut work = std::mem::take(self.children.get_mut());
+        let mut work: Vec<_> = std::mem::take(self.children.get_mut())
+            .into_values()
+            .collect();
         while let Some(child) = work.pop() {
             let attached = child.attached.write().take();
             if let Some(attached) = attached {
                 attached.point.mounts().fetch_sub(1, Ordering::AcqRel);
             }
             if let Some(mut alone) = Arc::into_inner(child) {
-                work.append(alone.children.get_mut());
+                work.extend(std::mem::take(alone.children.get_mut()).into_values());
             }
         }
     }
@@ -363,24 +372,19 @@ impl Mount {
         all
     }
 
-    /// The topmost mount standing at `dentry` of this mount.
+    /// The mount standing at `dentry` of this mount.
     pub fn child_at(&self, dentry: &Arc<Dentry>) -> Option<Arc<Mount>> {
         if dentry.mounts().load(Ordering::Acquire) == 0 {
             return None;
         }
-        let children = self.children.read();
-        let found = children.iter().rev().find(|m| {
-            let attached = m.attached.read();
-            attached
-                .as_ref()
-                .is_some_and(|a| Arc::ptr_eq(&a.point, dentry))
-        });
-        found.cloned()
+        self.children.read().get(&key(dentry)).cloned()
     }
 
-    /// The mounts standing on this one, in order of mounting.
+    /// The mounts standing on this one, by number.
     pub fn children(&self) -> Vec<Arc<Mount>> {
-        self.children.read().clone()
+        let mut list: Vec<_> = self.children.read().values().cloned().collect();
+        list.sort_by_key(|m| m.id);
+        list
     }
 
     /// Mounts standing on this one, counted.
@@ -388,13 +392,14 @@ impl Mount {
         self.children.read().len()
     }
 
-    /// Attaches `child` at `dentry` of this mount. The tree lock is held.
+    /// Attaches `child` at `dentry` of this mount, where nothing stands. The tree lock is
+    /// held.
     pub(super) fn attach(self: &Arc<Mount>, child: &Arc<Mount>, dentry: &Arc<Dentry>) {
         *child.attached.write() = Some(Attached {
             parent: Arc::downgrade(self),
             point: dentry.clone(),
         });
-        self.children.write().push(child.clone());
+        self.children.write().insert(key(dentry), child.clone());
         dentry.mounts().fetch_add(1, Ordering::AcqRel);
     }
 
@@ -405,7 +410,8 @@ impl Mount {
         };
         attached.point.mounts().fetch_sub(1, Ordering::AcqRel);
         if let Some(parent) = attached.parent.upgrade() {
-            parent.children.write().retain(|m| !Arc::ptr_eq(m, self));
+            let gone = parent.children.write().remove(&key(&attached.point));
+            drop(gone);
         }
     }
 }

@@ -362,8 +362,9 @@ impl MountTrees {
             self.groups.part(mount, false);
             mount.set_namespace(&Weak::new());
         }
-        for (cover, place) in covers {
+        for (cover, mut place) in covers {
             cover.detach();
+            place.cross_mounts();
             place.mount.attach(&cover, &place.dentry);
         }
         gone
@@ -377,10 +378,15 @@ impl MountTrees {
         ids: &BTreeSet<u64>,
     ) -> BTreeMap<u64, Arc<Mount>> {
         let mut found: BTreeMap<u64, Arc<Mount>> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         for point in tree.iter().filter_map(|mount| mount.point()) {
             let Some(group) = point.mount.link().shared else {
                 continue;
             };
+            // From every peer the same places are reached.
+            if !seen.insert((group, Arc::as_ptr(&point.dentry))) {
+                continue;
+            }
             for target in self.targets(group, &point) {
                 let child = target
                     .mount

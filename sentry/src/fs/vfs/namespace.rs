@@ -465,16 +465,28 @@ impl MountNamespace {
         let master = groups.master_of(mount)?;
         let mut at = Some(master);
         while let Some(group) = at {
-            let mut members = groups
-                .members(group)
-                .into_iter()
-                .filter_map(|m| m.upgrade());
-            if members.any(|m| self.has(&m) && Path::root_of(&m).is_below(root)) {
+            if self.has_peer_below(group, root) {
                 break;
             }
             at = groups.master_of_group(group);
         }
         Some((master, at))
+    }
+
+    /// Whether a group has a member of this namespace below `root`.
+    fn has_peer_below(&self, group: u64, root: &Path) -> bool {
+        let fits = |m: Arc<Mount>| self.has(&m) && Path::root_of(&m).is_below(root);
+        let mut after = 0;
+        loop {
+            let page = self.trees.groups.members_after(group, after, 32);
+            let Some((last, _)) = page.last() else {
+                return false;
+            };
+            after = *last;
+            if page.iter().filter_map(|(_, m)| m.upgrade()).any(fits) {
+                return true;
+            }
+        }
     }
 
     /// Whether one of its mounts stands on `dentry`.

@@ -214,6 +214,16 @@ impl PeerGroups {
         group.map_or_else(Vec::new, |g| g.members.values().cloned().collect())
     }
 
+    /// Members of a group with numbers above `after`, at most `max`.
+    pub fn members_after(&self, id: u64, after: u64, max: usize) -> Vec<(u64, Weak<Mount>)> {
+        let table = self.0.lock();
+        let Some(group) = table.groups.get(&id) else {
+            return Vec::new();
+        };
+        let members = group.members.range(after.saturating_add(1)..);
+        members.take(max).map(|(n, m)| (*n, m.clone())).collect()
+    }
+
     /// What follows a group: mounts of no group, and groups.
     pub fn slaves(&self, id: u64) -> (Vec<Weak<Mount>>, Vec<u64>) {
         let table = self.0.lock();
