@@ -257,8 +257,9 @@ impl<'c, 'a> Walker<'c, 'a> {
         if self.flags.contains(WalkFlags::BENEATH) {
             return Err(Errno::EXDEV);
         }
-        if self.flags.contains(WalkFlags::NO_XDEV) && !Arc::ptr_eq(&self.at.mount, &self.root.mount)
-        {
+        // An absolute path may name another mount, an absolute link may not lead there.
+        let by_link = self.links > 0 && self.flags.contains(WalkFlags::NO_XDEV);
+        if by_link && !Arc::ptr_eq(&self.at.mount, &self.root.mount) {
             return Err(Errno::EXDEV);
         }
         self.at = self.root.clone();
