@@ -94,8 +94,9 @@ pub struct FsType {
     pub name: &'static str,
     /// Its options.
     pub options: Options,
-    /// Whether it shows something of the kernel that has an owner of its own, the first user
-    /// namespace: who has no privilege there may not mount it.
+    /// Whether mounting it takes privilege in the first user namespace: it shows something of
+    /// the kernel that belongs there, or changes other files by the kernel's own right
+    /// (`overlay`).
     pub of_kernel: bool,
     /// Makes an instance.
     pub make: Arc<MakeFs>,
@@ -209,7 +210,7 @@ impl Default for FsTypes {
         };
         types.register("tmpfs", tmpfs::OPTIONS, false, Arc::new(tmpfs::mount));
         types.register("ramfs", &[], false, Arc::new(tmpfs::mount_ramfs));
-        types.register("overlay", overlay::OPTIONS, false, Arc::new(overlay::mount));
+        types.register("overlay", overlay::OPTIONS, true, Arc::new(overlay::mount));
         types.register("proc", &[], true, Arc::new(proc::mount));
         types.register("sysfs", &[], true, Arc::new(sys::mount));
         types.register(
