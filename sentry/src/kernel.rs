@@ -92,8 +92,8 @@ pub struct Kernel {
     pub devices: DeviceTable,
     /// Host descriptors waited on.
     pub host_watch: HostWatch,
-    /// The IPC namespace.
-    pub ipc: IpcNs,
+    /// The first IPC namespace.
+    pub ipc: Arc<IpcNs>,
     /// The network namespace.
     pub net: NetNs,
     /// The kernel's log.
@@ -160,7 +160,7 @@ impl Kernel {
             dispatcher: config.dispatcher,
             tracer: config.tracer,
             host_watch: HostWatch::default(),
-            ipc: IpcNs::default(),
+            ipc: Arc::default(),
             net: NetNs::default(),
             log: KernelLog::default(),
             epoll_nesting: Mutex::default(),

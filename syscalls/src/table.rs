@@ -100,7 +100,7 @@ rows! {
     53 socketpair Full net::socket::socketpair;
     54 setsockopt Partial("filters, source filters of multicast, timestamping") net::option::setsockopt;
     55 getsockopt Partial("filters, source filters of multicast, timestamping") net::option::getsockopt;
-    56 clone Partial("namespaces other than mount, user and uts") process::clone::clone;
+    56 clone Partial("pid, network and time namespaces") process::clone::clone;
     57 fork Full process::clone::fork;
     58 vfork Full process::clone::vfork;
     59 execve Full process::execve::execve;
@@ -316,7 +316,7 @@ rows! {
     269 faccessat Full fs::access::faccessat;
     270 pselect6 Full poll::select::pselect6;
     271 ppoll Full poll::poll::ppoll;
-    272 unshare Partial("namespaces other than mount, user and uts") process::unshare::unshare;
+    272 unshare Partial("pid, network and time namespaces") process::unshare::unshare;
     273 set_robust_list Full process::futex::set_robust_list;
     274 get_robust_list Full process::futex::get_robust_list;
     275 splice Full io::splice::splice;
@@ -352,7 +352,7 @@ rows! {
     305 clock_adjtime Partial("asking only") time::clock::clock_adjtime;
     306 syncfs Full io::offset::syncfs;
     307 sendmmsg Full net::send::sendmmsg;
-    308 setns Partial("mount, user and uts namespaces; of the others there is one each") process::setns::setns;
+    308 setns Partial("pid, network and time namespaces: there is one each") process::setns::setns;
     309 getcpu Partial("the first allowed CPU, where the thread has no rseq area") sched::affinity::getcpu;
     310 process_vm_readv Full process::process_vm::process_vm_readv;
     311 process_vm_writev Full process::process_vm::process_vm_writev;
@@ -390,7 +390,7 @@ rows! {
     432 fsmount Full fs::mount_api::fsmount;
     433 fspick Full fs::mount_api::fspick;
     434 pidfd_open Partial("no PIDFD_THREAD") process::pidfd::pidfd_open;
-    435 clone3 Partial("namespaces other than mount, user and uts, CLONE_INTO_CGROUP") process::clone::clone3;
+    435 clone3 Partial("pid, network and time namespaces, CLONE_INTO_CGROUP") process::clone::clone3;
     436 close_range Full io::fds::close_range;
     437 openat2 Partial("RESOLVE_CACHED always gives EAGAIN") fs::open::openat2;
     438 pidfd_getfd Full process::pidfd::pidfd_getfd;
@@ -418,10 +418,10 @@ rows! {
     460 lsm_set_self_attr Missing(ENOSYS);
     461 lsm_list_modules Missing(ENOSYS);
     462 mseal Full mm::mseal::mseal;
-    463 setxattrat Missing(ENOSYS);
-    464 getxattrat Missing(ENOSYS);
-    465 listxattrat Missing(ENOSYS);
-    466 removexattrat Missing(ENOSYS);
+    463 setxattrat Full fs::xattr::setxattrat;
+    464 getxattrat Full fs::xattr::getxattrat;
+    465 listxattrat Full fs::xattr::listxattrat;
+    466 removexattrat Full fs::xattr::removexattrat;
     467 open_tree_attr Partial("no idmapped mounts") fs::mount_attr::open_tree_attr;
     468 file_getattr Missing(ENOSYS);
     469 file_setattr Missing(ENOSYS);

@@ -197,7 +197,7 @@ impl Builder<'_> {
                 self.devpts.get_or_init(|| devpts.clone());
                 (devpts, "devpts")
             }
-            MountSource::Mqueue => (crate::ipc::mqueue_fs::new(k), "mqueue"),
+            MountSource::Mqueue => (crate::ipc::mqueue_fs::new(k, k.ipc.clone()), "mqueue"),
             MountSource::Cgroup => (sys::cgroup(k, self.cgroup, k.fs_types.new_dev()), "cgroup"),
         })
     }

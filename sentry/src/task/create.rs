@@ -9,6 +9,7 @@ use super::cgroup::Cgroup;
 use super::exec::{self, ExecRequest};
 use super::group::{NewGroup, ThreadGroup};
 use super::limits::Limits;
+use super::nsproxy::{CgroupNs, NsProxy};
 use super::pid::PidNamespace;
 use super::sched::Sched;
 use super::session::{ProcessGroup, Session};
@@ -106,7 +107,11 @@ impl Kernel {
                 files: spec.files,
                 fs: spec.fs,
                 creds: Arc::new(loaded.creds.clone()),
-                uts: spec.uts,
+                namespaces: NsProxy {
+                    uts: spec.uts,
+                    ipc: self.ipc.clone(),
+                    cgroup: CgroupNs::initial(),
+                },
                 mask: SigSet::EMPTY,
                 comm: loaded.comm.clone(),
                 exe: loaded.exe.clone(),

@@ -11,7 +11,7 @@ use sentry::{Result, SysResult, Task};
 use super::at::{self, AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW};
 use super::mount::{PROPAGATION, may_change, may_mount, propagation};
 use super::mount_api::{AT_RECURSIVE, OPEN_TREE_CLOEXEC, install, tree};
-use crate::arg::{DirFd, Fd, In, UserBuf, UserCStr, UserPtr};
+use crate::arg::{DirFd, Fd, UserBuf, UserCStr};
 
 /// `MOUNT_ATTR__ATIME`.
 const ATTR_ATIME: u32 = 0x70;
@@ -80,18 +80,11 @@ struct Change {
 impl Change {
     /// Reads a `struct mount_attr`; `None` when nothing is to change. `EINVAL`, `E2BIG`.
     fn read(t: &Arc<Task>, attr: UserBuf, size: usize, recursive: bool) -> Result<Option<Change>> {
-        if size > abi::PAGE_SIZE as usize {
-            return Err(Errno::E2BIG);
+        // A wrong size is said first, a bad address last.
+        if (RAW_SIZE..=abi::PAGE_SIZE as usize).contains(&size) {
+            may_mount(t)?;
         }
-        if size < RAW_SIZE {
-            return Err(Errno::EINVAL);
-        }
-        may_mount(t)?;
-        let tail = UserBuf(attr.0.wrapping_add(RAW_SIZE as u64)).read(t, size - RAW_SIZE)?;
-        if tail.iter().any(|b| *b != 0) {
-            return Err(Errno::E2BIG);
-        }
-        let raw = UserPtr::<RawAttr, In>::at(attr.0).read(t)?;
+        let raw: RawAttr = attr.read_extensible(t, size, RAW_SIZE)?;
         if raw[..3] == [0; 3] {
             return Ok(None);
         }

@@ -79,21 +79,7 @@ struct StatMount {
 /// Reads a request: `E2BIG`, `EINVAL`, `EFAULT`; `ENOENT` for another namespace.
 fn request(t: &Arc<Task>, at: u64) -> Result<Request> {
     let size = UserPtr::<u32, In>::at(at).read(t)? as usize;
-    if size > abi::PAGE_SIZE as usize {
-        return Err(Errno::E2BIG);
-    }
-    if size < REQUEST_MIN {
-        return Err(Errno::EINVAL);
-    }
-    let bytes = UserBuf(at).read(t, size)?;
-    let mut words = [0u64; 4];
-    let (known, rest) = bytes.split_at(size.min(size_of::<Request>()));
-    if rest.iter().any(|b| *b != 0) {
-        return Err(Errno::E2BIG);
-    }
-    for (word, chunk) in words.iter_mut().zip(known.chunks_exact(8)) {
-        *word = u64::from_ne_bytes(chunk.try_into().unwrap_or_default());
-    }
+    let words: Request = UserBuf(at).read_extensible(t, size, REQUEST_MIN)?;
     if words[0] >> 32 != 0 || words[1] <= UNIQUE_ID_OFFSET {
         return Err(Errno::EINVAL);
     }

@@ -18,7 +18,7 @@ use super::tty::console::Console;
 use super::tty::pty::{Master, Pty};
 use super::tty::termios::WinSize;
 use super::tty::{OpenTty, Tty, open_controlling};
-use super::vfs::fs_type::{MountRequest, Options, Value};
+use super::vfs::fs_type::{MountRequest, Options, Value, mounter};
 use super::vfs::{Device, FileSystem, FileType, Inode, Owner, StatFs};
 use super::{File, FileOps, OpenFlags};
 use crate::sync::Mutex;
@@ -302,7 +302,7 @@ pub fn register(kernel: &Arc<Kernel>) {
             .register(FileType::CharDevice, 5, minor, devices.clone());
     }
     let (types, devpts) = (&kernel.fs_types, Arc::new(mount));
-    types.register("devpts", OPTIONS, false, devpts);
+    types.register("devpts", OPTIONS, mounter, devpts);
     let mqueue = Arc::new(crate::ipc::mqueue_fs::mount);
-    types.register("mqueue", &[], true, mqueue);
+    types.register("mqueue", &[], |t| t.ipc().owner.clone(), mqueue);
 }

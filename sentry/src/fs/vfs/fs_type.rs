@@ -84,6 +84,20 @@ pub fn check_option(known: Options, name: &str, value: Option<&[u8]>) -> Result<
     }
 }
 
+/// The user namespace in which a task needs privilege to mount a type.
+pub type Owner = fn(&Task) -> UserNs;
+
+/// Its own: a type that shows nothing but what is put into it.
+pub fn mounter(t: &Task) -> UserNs {
+    t.creds().user_ns.clone()
+}
+
+/// The first one: a type that shows something of the kernel that belongs there, or changes
+/// other files by the kernel's own right (`overlay`).
+pub fn first(_: &Task) -> UserNs {
+    UserNs::INITIAL
+}
+
 /// Makes an instance.
 pub type MakeFs = dyn Fn(&MountRequest<'_>) -> Result<Arc<dyn FileSystem>> + Send + Sync;
 
@@ -94,10 +108,8 @@ pub struct FsType {
     pub name: &'static str,
     /// Its options.
     pub options: Options,
-    /// Whether mounting it takes privilege in the first user namespace: it shows something of
-    /// the kernel that belongs there, or changes other files by the kernel's own right
-    /// (`overlay`).
-    pub of_kernel: bool,
+    /// In which user namespace mounting it takes privilege.
+    pub owner: Owner,
     /// Makes an instance.
     pub make: Arc<MakeFs>,
 }
@@ -108,17 +120,8 @@ impl FsType {
         FsType {
             name,
             options: &[],
-            of_kernel: true,
+            owner: first,
             make: Arc::new(|_| Err(Errno::ENODEV)),
-        }
-    }
-
-    /// The user namespace in which mounting it takes privilege, for somebody in `own`.
-    pub fn owner(&self, own: &UserNs) -> UserNs {
-        if self.of_kernel {
-            UserNs::INITIAL
-        } else {
-            own.clone()
         }
     }
 }
@@ -132,10 +135,8 @@ impl FsType {
         flags: SuperFlags,
     ) -> Result<Arc<SuperBlock>> {
         let cx = WalkCx::of(t);
-        let owner = self.owner(&cx.creds.user_ns);
-        let capable = cx.creds.ns_capable(&owner, Cap::SysAdmin);
-        // What is wrong with the options is said first, where that tells nothing of the kernel.
-        if !capable && self.of_kernel {
+        let owner = (self.owner)(t);
+        if !cx.creds.ns_capable(&owner, Cap::SysAdmin) {
             return Err(Errno::EPERM);
         }
         let fs = (self.make)(&MountRequest {
@@ -144,9 +145,6 @@ impl FsType {
             source,
             options,
         })?;
-        if !capable {
-            return Err(Errno::EPERM);
-        }
         SuperBlock::of(fs, owner, flags)
     }
 
@@ -208,15 +206,15 @@ impl Default for FsTypes {
             // Low ones are known for pipes, sockets and anonymous inodes.
             next_dev: AtomicU64::new(32),
         };
-        types.register("tmpfs", tmpfs::OPTIONS, false, Arc::new(tmpfs::mount));
-        types.register("ramfs", &[], false, Arc::new(tmpfs::mount_ramfs));
-        types.register("overlay", overlay::OPTIONS, true, Arc::new(overlay::mount));
-        types.register("proc", &[], true, Arc::new(proc::mount));
-        types.register("sysfs", &[], true, Arc::new(sys::mount));
+        types.register("tmpfs", tmpfs::OPTIONS, mounter, Arc::new(tmpfs::mount));
+        types.register("ramfs", &[], mounter, Arc::new(tmpfs::mount_ramfs));
+        types.register("overlay", overlay::OPTIONS, first, Arc::new(overlay::mount));
+        types.register("proc", &[], first, Arc::new(proc::mount));
+        types.register("sysfs", &[], first, Arc::new(sys::mount));
         types.register(
             "cgroup2",
             sys::CGROUP_OPTIONS,
-            true,
+            |t| t.namespaces().cgroup.owner.clone(),
             Arc::new(sys::mount_cgroup),
         );
         types
@@ -225,17 +223,11 @@ impl Default for FsTypes {
 
 impl FsTypes {
     /// Adds a type.
-    pub fn register(
-        &self,
-        name: &'static str,
-        options: Options,
-        of_kernel: bool,
-        make: Arc<MakeFs>,
-    ) {
+    pub fn register(&self, name: &'static str, options: Options, owner: Owner, make: Arc<MakeFs>) {
         let kind = FsType {
             name,
             options,
-            of_kernel,
+            owner,
             make,
         };
         self.types.write().insert(name, kind);
