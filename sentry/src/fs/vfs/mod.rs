@@ -16,6 +16,8 @@ pub mod device;
 pub mod fs_type;
 pub mod inode;
 pub mod mount;
+#[cfg(test)]
+mod mount_tests;
 pub mod mount_tree;
 pub mod namespace;
 pub mod open;

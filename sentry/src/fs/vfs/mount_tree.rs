@@ -23,7 +23,7 @@ use crate::sync::Mutex;
 /// Most mounts of a namespace (`/proc/sys/fs/mount-max`).
 const MOUNT_MAX: usize = 100_000;
 /// Most mounts of all namespaces of a container together.
-const TOTAL_MAX: usize = 400_000;
+pub(super) const TOTAL_MAX: usize = 400_000;
 
 /// What the mount namespaces of a container share.
 pub struct MountTrees {
@@ -109,6 +109,12 @@ impl MountTrees {
             .iter()
             .filter_map(Weak::upgrade)
             .collect()
+    }
+
+    /// Whether there are no mounts but those of `ns`.
+    #[cfg(test)]
+    pub(super) fn is_all_in(&self, ns: &MountNamespace) -> bool {
+        self.total.load(Ordering::Relaxed) == ns.mount_count()
     }
 
     /// A copy of `mount` from `root` on, attached nowhere.

@@ -111,6 +111,12 @@ impl Table {
 }
 
 impl PeerGroups {
+    /// Whether there are no groups.
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().groups.is_empty()
+    }
+
     /// Changes how events of `mount` spread.
     pub fn change(&self, mount: &Arc<Mount>, to: Propagation) {
         match to {
