@@ -200,7 +200,7 @@ impl FsConfig {
         }
         let source = state.source.take().unwrap_or_else(|| b"none".to_vec());
         state.clear(Phase::Change);
-        Ok(ns.detached(sb, &source, (flags, locks)))
+        ns.detached(sb, &source, (flags, locks))
     }
 }
 

@@ -259,21 +259,28 @@ impl MountNamespace {
         if self.trees_apart(&home) || !self.may_copy(&home) {
             return Err(Errno::EINVAL);
         }
+        let mounts = if recursive {
+            from.mount.subtree().len()
+        } else {
+            1
+        };
+        self.trees.room_for_copy(mounts)?;
         let copy = self.copy_for_bind(from, recursive)?;
         Ok(self.anonymous(copy))
     }
 
-    /// A mount of `sb` that stands nowhere (`fsmount(2)`).
+    /// A mount of `sb` that stands nowhere (`fsmount(2)`); `ENOSPC`.
     pub fn detached(
         &self,
         sb: Arc<SuperBlock>,
         source: &[u8],
         (flags, locks): (MountFlags, MountLocks),
-    ) -> Arc<MountNamespace> {
+    ) -> Result<Arc<MountNamespace>> {
+        self.trees.room_for_copy(1)?;
         let root = sb.root.clone();
         let mount = Mount::new(self.trees.new_id(), sb, root, source, flags);
         mount.set_locks(locks);
-        self.anonymous(mount)
+        Ok(self.anonymous(mount))
     }
 
     fn anonymous(&self, root: Arc<Mount>) -> Arc<MountNamespace> {
