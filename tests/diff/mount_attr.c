@@ -148,6 +148,28 @@ static void list(const char *title, __u64 id, __u64 last, size_t n, int flags)
 			printf(" unordered");
 	puts("");
 }
+/* The number in mountinfo, in fdinfo and of statx are one. */
+static void numbers(const char *p, const char *at)
+{
+	char line[1000], name[64], where[300];
+	long id, seen = -1, of_fd = -2;
+	FILE *f = fopen("/proc/self/mountinfo", "r");
+	while (fgets(line, sizeof line, f))
+		if (sscanf(line, "%ld %*d %*s %*s %299s", &id, where) == 2 && !strcmp(where, at))
+			seen = id;
+	fclose(f);
+	int fd = open(p, O_RDONLY | O_DIRECTORY);
+	snprintf(name, sizeof name, "/proc/self/fdinfo/%d", fd);
+	f = fopen(name, "r");
+	while (fgets(line, sizeof line, f))
+		sscanf(line, "mnt_id: %ld", &of_fd);
+	fclose(f);
+	close(fd);
+	struct statx x;
+	statx(AT_FDCWD, p, 0, 0x1000, &x);
+	P("%s: mountinfo %d fdinfo %d", p, seen == (long)x.stx_mnt_id, of_fd == (long)x.stx_mnt_id);
+}
+
 static void stats(void)
 {
 	struct sm s;
@@ -159,6 +181,10 @@ static void stats(void)
 	tell("a/d");
 	tell("b");
 	tell("/proc");
+	numbers("a", BASE "/a");
+	numbers("a/d", BASE "/a/d");
+	numbers("/", "/");
+	numbers("/dev/shm", "/dev/shm");
 	mount(NULL, "a/d", NULL, MS_UNBINDABLE, NULL);
 	tell("a/d");
 	__u64 a = uid_of("a");

@@ -313,7 +313,7 @@ impl Builder<'_> {
         let cx = WalkCx::kernel(nodes.root());
         let node = change::mknod(&cx, &cx.root, b"node", kind, perm, rdev)?;
         let point = self.point(path, FileType::Regular)?;
-        self.ns.bind(&point, &node, false)?;
+        self.ns.mount_made(&point, &node)?;
         self.find(path)
     }
 

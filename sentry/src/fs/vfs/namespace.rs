@@ -165,6 +165,18 @@ impl MountNamespace {
         let root = sb.root.clone();
         let mount = Mount::new(self.trees.new_id(), sb, root, source, flags);
         mount.set_locks(locks);
+        self.hang(at, mount)
+    }
+
+    /// Mounts a part of a file system that the kernel made for itself.
+    pub fn mount_made(&self, at: &Path, from: &Path) -> Result<Arc<Mount>> {
+        let (of, root) = (&from.mount, from.dentry.clone());
+        let id = self.trees.new_id();
+        let mount = Mount::new(id, of.sb.clone(), root, &of.source, of.flags());
+        self.hang(at, mount)
+    }
+
+    fn hang(&self, at: &Path, mount: Arc<Mount>) -> Result<Arc<Mount>> {
         let _tree = self.trees.lock.lock();
         let at = self.place(at)?;
         if Arc::ptr_eq(&at.mount.sb, &mount.sb) && at.is_mount_root() {
@@ -225,13 +237,12 @@ impl MountNamespace {
 
     /// Whether mounts of `ns` may be copied from here: its own, and trees that stand nowhere.
     fn may_copy(&self, ns: &MountNamespace) -> bool {
-        let own = std::ptr::eq(ns, self);
-        own || (ns.anonymous && Arc::ptr_eq(&ns.trees, &self.trees)) || self.trees_apart(ns)
+        std::ptr::eq(ns, self) || (ns.anonymous && self.is_kin(ns))
     }
 
-    /// Whether `ns` has nothing to do with this one: made by the kernel while it boots.
-    fn trees_apart(&self, ns: &MountNamespace) -> bool {
-        !Arc::ptr_eq(&ns.trees, &self.trees)
+    /// Whether `ns` is of the same container.
+    fn is_kin(&self, ns: &MountNamespace) -> bool {
+        Arc::ptr_eq(&ns.trees, &self.trees)
     }
 
     fn copy_for_bind(&self, from: &Path, recursive: bool) -> Result<Arc<Mount>> {
@@ -256,7 +267,7 @@ impl MountNamespace {
     pub fn detached_copy(&self, from: &Path, recursive: bool) -> Result<Arc<MountNamespace>> {
         let _tree = self.trees.lock.lock();
         let home = from.mount.namespace().ok_or(Errno::EINVAL)?;
-        if self.trees_apart(&home) || !self.may_copy(&home) {
+        if !self.may_copy(&home) {
             return Err(Errno::EINVAL);
         }
         let mounts = if recursive {
@@ -338,7 +349,7 @@ impl MountNamespace {
         let home = mount.namespace().ok_or(Errno::EINVAL)?;
         let movable = match &parent {
             Some(_) => self.has(&mount),
-            None => home.anonymous && Arc::ptr_eq(&home.trees, &self.trees),
+            None => home.anonymous && self.is_kin(&home),
         };
         if !movable || mount.is_locked() || !from.is_mount_root() {
             return Err(Errno::EINVAL);
@@ -435,7 +446,7 @@ impl MountNamespace {
         let _tree = self.trees.lock.lock();
         let (source, mount) = (&from.mount, &to.mount);
         let groups = &self.trees.groups;
-        let near = |m: &Mount| m.namespace().is_some_and(|ns| !self.trees_apart(&ns));
+        let near = |m: &Mount| m.namespace().is_some_and(|ns| self.is_kin(&ns));
         let mounted = near(source) && near(mount);
         let roots = from.is_mount_root() && to.is_mount_root();
         let alone = |m: &Mount| m.link().shared.is_none() && groups.master_of(m).is_none();
