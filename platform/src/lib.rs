@@ -175,6 +175,11 @@ pub trait Context: Send + Sync {
     fn inherit_rseq(&self, _area: &RseqArea) -> bool {
         false
     }
+    /// Whether the thread, stopped in `exit(2)`, has had the host unregister its area for
+    /// restartable sequences: the host writes to no guest memory for it, unless it is resumed.
+    fn leaves(&self) -> bool {
+        false
+    }
     /// Ends the guest thread for good. A held context is not resumed any more; no event
     /// but [`Exit::Gone`] (delivered at most once) follows.
     fn kill(&self);
@@ -190,11 +195,29 @@ pub trait Context: Send + Sync {
     fn set_worker(&self, worker: WorkerId);
 }
 
+/// How far changes of an address space have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// They are made, and all before them.
+    Done,
+    /// The guest will see them as made; whether they are is not known yet.
+    Owed {
+        /// All before them are made.
+        settled: bool,
+    },
+}
+
 /// A guest address space. Dropping the last reference ends it and all its contexts.
 pub trait AddressSpace: Send + Sync {
     /// Applies the changes in order, all before it returns. On an error the changes before
     /// the failing one are applied; the caller drops the space's mappings and rebuilds.
     fn commit(&self, ops: &[MapOp]) -> Result<(), PlatformError>;
+    /// The same, but a guest thread that is held in a call may be made to help when it is
+    /// resumed by [`Resume::Return`]: the changes are made before it goes on, and for sure
+    /// once a later commit says so.
+    fn commit_later(&self, ops: &[MapOp]) -> Result<Commit, PlatformError> {
+        self.commit(ops).map(|()| Commit::Done)
+    }
     /// A copy of this space with the same mappings and no contexts. The caller has
     /// write-protected what must not be shared first.
     fn fork(&self) -> Result<Arc<dyn AddressSpace>, PlatformError>;

@@ -12,7 +12,7 @@
 //! of stubs. After it only [`HOST_SYSCALLS`] are used.
 //!
 //! Files: `layout` (addresses), `stub` (code), `filter` (seccomp programs), `setup` (the
-//! zygote), `control` (shared pages), `mapper` (changes of a stub), `space`, `context`,
+//! zygote), `control` (shared pages), `mapper` (changes of a stub), `owed` (those that a thread helps with), `space`, `context`,
 //! `frame` (registers), `watchdog`, `core` (shared tables), `coverage`, `pool` (spare
 //! stubs), `raw` (host calls).
 
@@ -24,6 +24,7 @@ mod filter;
 mod frame;
 mod layout;
 mod mapper;
+mod owed;
 mod pool;
 mod raw;
 mod setup;
@@ -150,12 +151,17 @@ impl Systrap {
     /// Looks for posted calls as long as it is worth it; an event, if one came meanwhile.
     fn look_out(&self, worker: &core::Worker, until: Option<Instant>) -> Option<Event> {
         let last = worker.last.lock().take();
+        let visitor = worker.visitor.lock().take();
+        let find = |key| self.core.threads.read().get(key);
         let mut slot = worker.session.lock();
-        match &mut *slot {
-            Some(session) => session.renew(),
-            None => {
-                let thread = self.core.threads.read().get(last?)?;
-                *slot = context::Session::open(&thread, worker);
+        match (&mut *slot, visitor.and_then(find)) {
+            (Some(session), None) => session.renew(),
+            (None, Some(thread)) => *slot = context::Session::open(&thread),
+            (Some(_), Some(thread)) => thread.send_home(),
+            (None, None) => {
+                drop(slot);
+                find(last?)?.visit();
+                return None;
             }
         }
         loop {
@@ -249,7 +255,14 @@ impl Platform for Systrap {
             // A worker with nothing to do forks the stub that the next exec will want.
             let spare = self.core.keeper.is_none() && self.pool.is_low();
             let wait = if spare { Some(Duration::ZERO) } else { left };
-            match raw::epoll_wait(worker.epoll(), wait) {
+            worker
+                .idle
+                .store(true, std::sync::atomic::Ordering::Relaxed);
+            let polled = raw::epoll_wait(worker.epoll(), wait);
+            worker
+                .idle
+                .store(false, std::sync::atomic::Ordering::Relaxed);
+            match polled {
                 Ok(Some((flags, data))) => {
                     if let Some(event) = self.dispatch(worker, flags, data) {
                         return event;

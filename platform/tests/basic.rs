@@ -30,7 +30,8 @@ fn calls_and_values() {
     context.resume(Resume::Return(-38)).unwrap();
     assert_eq!(syscall_of(rig.guest()), (60, [7, 2, 3, 4, 5, 6]));
     assert_eq!(rig.word(data + 8).cast_signed(), -38);
-    context.resume(Resume::Passthrough).unwrap();
+    assert!(context.leaves());
+    context.kill();
     assert_eq!(rig.guest(), (42, Exit::Gone { signo: 0 }));
 }
 

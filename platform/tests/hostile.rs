@@ -188,7 +188,7 @@ fn find_restorer(rig: &Rig) -> u64 {
     // mov rsi, base; loop: lodsb … is slower to write than to read it word by word.
     let mut found = None;
     let mut code = Asm::new();
-    for n in 0..0x80 {
+    for n in 0..0xa0 {
         code = code.load_rax(base + 8 * n).store_rax(DATA + 8 * n);
     }
     let (space, _, data) = rig.space(&code.call(39, &[]).0);
@@ -199,7 +199,7 @@ fn find_restorer(rig: &Rig) -> u64 {
             break;
         }
     }
-    let bytes: Vec<u8> = (0..0x80)
+    let bytes: Vec<u8> = (0..0xa0)
         .flat_map(|n| rig.word(data + 8 * n).to_le_bytes())
         .collect();
     for (at, window) in bytes.windows(7).enumerate() {

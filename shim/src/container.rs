@@ -115,7 +115,8 @@ impl Container {
         command.stdin(input);
         self.runtime.run(expect, command.args(last))?;
         drop(command);
-        streams::feed(&process.names.stdin, into, &mut life.held)
+        streams::feed(&process.names.stdin, into);
+        Ok(())
     }
 
     fn begun(&self, life: &mut Life, expect: &Expect, pid_file: &Path, ended: Watch) -> Result<()> {

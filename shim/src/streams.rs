@@ -50,13 +50,14 @@ pub fn outputs(names: &Names, held: &mut Held) -> Result<[Stdio; 2]> {
     ])
 }
 
-/// Copies a process's input into its pipe until its end. To be called when the process is
-/// there: a client whose input ends earlier does not ask to close it.
-pub fn feed(path: &str, mut into: PipeWriter, held: &mut Held) -> Result<()> {
-    if let Some(mut file) = input(path, held)? {
-        std::thread::spawn(move || std::io::copy(&mut file, &mut into));
-    }
-    Ok(())
+/// Copies a process's input into its pipe, from when a client has opened it until the last one
+/// has closed it: clients whose input is short do not ask to close it.
+pub fn feed(path: &str, mut into: PipeWriter) {
+    let path = path.to_owned();
+    std::thread::spawn(move || {
+        let mut file = File::open(path)?;
+        std::io::copy(&mut file, &mut into)
+    });
 }
 
 /// Opens the reading end of a process's input, and its other end to be held.

@@ -282,6 +282,29 @@ impl UserBuf {
         t.mm().copy_in(self.0, &mut buf)?;
         Ok(buf)
     }
+    /// Copies a structure in that later versions may lengthen: `EINVAL` when `size` is less
+    /// than the `least` a caller may give, `E2BIG` when there is more than is known here, unless
+    /// that is zero.
+    pub fn read_extensible<T: FromBytes>(
+        self,
+        t: &Arc<Task>,
+        size: usize,
+        least: usize,
+    ) -> Result<T> {
+        if size > abi::PAGE_SIZE as usize {
+            return Err(Errno::E2BIG);
+        }
+        if size < least {
+            return Err(Errno::EINVAL);
+        }
+        let known = size_of::<T>();
+        let mut bytes = self.read(t, size)?;
+        if bytes.iter().skip(known).any(|b| *b != 0) {
+            return Err(Errno::E2BIG);
+        }
+        bytes.resize(known, 0);
+        T::read_from_bytes(&bytes).map_err(|_| Errno::EINVAL)
+    }
     /// Copies bytes out.
     pub fn write(self, t: &Arc<Task>, bytes: &[u8]) -> Result<()> {
         Ok(t.mm().copy_out(self.0, bytes)?)

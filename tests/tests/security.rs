@@ -1,4 +1,4 @@
-//! Hostile guests (`tests/security/wild.c`, `post.c`) never take the Sentry down.
+//! Hostile guests (`tests/security/wild.c`, `post.c`, `plausible.c`) never take the Sentry down.
 //!
 //! Each mode runs in a container of its own with fixed seeds; the container must come
 //! to its normal end. `tests/security/run.sh MODE SEED` does the same by hand.
@@ -38,6 +38,9 @@ wild_tests! {
     threads_2 "threads" "2";
     post_1 "post" "1";
     post_2 "post" "2";
+    plausible_1 "plausible" "1";
+    plausible_2 "plausible" "2";
+    plausible_3 "plausible" "3";
 }
 
 /// A script of `tests/security` that ends well within the time.

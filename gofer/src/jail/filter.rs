@@ -62,13 +62,17 @@ pub const ALLOWED: &[(c_long, &str)] = &[
     (libc::SYS_exit_group, "end"),
 ];
 
-/// What starting a thread needs besides; harmless to the host whatever its arguments.
+/// What threads need besides; harmless to the host whatever its arguments.
 pub const RUNTIME: &[(c_long, &str)] = &[
     (libc::SYS_set_robust_list, "thread start"),
     (libc::SYS_rseq, "thread start"),
     (libc::SYS_rt_sigprocmask, "thread start"),
     (libc::SYS_sigaltstack, "thread start"),
     (libc::SYS_sched_getaffinity, "thread start"),
+    (
+        libc::SYS_sched_setaffinity,
+        "a thread follows its client's CPU",
+    ),
     (libc::SYS_gettid, "thread start, panic message"),
     (libc::SYS_rt_sigreturn, "signal return"),
     (libc::SYS_rt_sigaction, "abort"),
@@ -117,6 +121,8 @@ fn conditions(call: c_long) -> anyhow::Result<Vec<SeccompRule>> {
     match call {
         libc::SYS_mmap | libc::SYS_mprotect => masked(2, exec, 0),
         libc::SYS_clone => masked(0, thread, thread),
+        // The calling thread only.
+        libc::SYS_sched_setaffinity => masked(0, u64::MAX, 0),
         _ => Ok(Vec::new()),
     }
 }

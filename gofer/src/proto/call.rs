@@ -251,6 +251,12 @@ fn length16(bytes: &[u8]) -> U16 {
     U16::new(u16::try_from(bytes.len()).unwrap_or(u16::MAX))
 }
 
+/// The CPU this thread runs on (read from memory the host shares: no call), as [`RequestHead::cpu`] says it.
+fn waits_on() -> U16 {
+    let cpu = nix::sched::sched_getcpu().map_or(0, |cpu| cpu.saturating_add(1));
+    U16::new(u16::try_from(cpu).unwrap_or(0))
+}
+
 /// The head under construction and the bytes after it.
 struct Encoder<'a> {
     head: RequestHead,
@@ -265,6 +271,7 @@ impl<'a> Encoder<'a> {
             id: id.into(),
             op: U16::new(op as u16),
             handle: handle.0.into(),
+            cpu: waits_on(),
             ..RequestHead::default()
         };
         Encoder {
@@ -549,6 +556,12 @@ fn split(bytes: &[u8]) -> Result<Parts<'_>, Malformed> {
         name2,
         data,
     })
+}
+
+/// The CPU that the client waits on, as far as the message says.
+pub fn request_cpu(bytes: &[u8]) -> Option<usize> {
+    let (head, _) = RequestHead::read_from_prefix(bytes).ok()?;
+    usize::from(head.cpu.get()).checked_sub(1)
 }
 
 /// The id of a request, as far as the message has one.

@@ -17,8 +17,8 @@ pub struct RequestHead {
     pub name_len: U16,
     /// Length of the second name.
     pub name2_len: U16,
-    /// Zero.
-    pub reserved: U16,
+    /// The CPU the client waits on, plus one; 0 when it does not say.
+    pub cpu: U16,
     /// Length of the data.
     pub data_len: U32,
     /// Bits whose meaning depends on the operation.

@@ -6,6 +6,7 @@ use std::thread::Scope;
 
 use abi::Errno;
 use rustix::net::RecvFlags;
+use rustix::thread::CpuSet;
 use zerocopy::IntoBytes;
 
 use super::Exports;
@@ -32,6 +33,26 @@ pub struct Server {
 struct Buffers {
     request: Vec<u8>,
     data: Vec<u8>,
+    /// The CPU the thread is bound to.
+    cpu: Option<usize>,
+}
+
+impl Buffers {
+    /// Binds the thread to the CPU that the client waits on: a reply from another one would
+    /// have to wake it from there, which takes several times as long.
+    fn follow(&mut self, len: usize) {
+        let message = self.request.get(..len).unwrap_or_default();
+        let Some(cpu) = call::request_cpu(message).filter(|&cpu| cpu < CpuSet::MAX_CPU) else {
+            return;
+        };
+        if self.cpu != Some(cpu) {
+            let mut set = CpuSet::new();
+            set.set(cpu);
+            // A host that refuses is only slower, and need not be asked again.
+            let _ = rustix::thread::sched_setaffinity(None, &set);
+            self.cpu = Some(cpu);
+        }
+    }
 }
 
 /// The data of the reply, with the changed directories' attributes after it.
@@ -70,6 +91,7 @@ impl Server {
         let mut buffers = Buffers {
             request: vec![0; MESSAGE_MAX],
             data: Vec::with_capacity(DATA_MAX),
+            cpu: None,
         };
         loop {
             self.idle.fetch_add(1, Ordering::Relaxed);
@@ -79,7 +101,8 @@ impl Server {
             if was_idle == 1 {
                 self.start_thread(scope);
             }
-            let Buffers { request, data } = &mut buffers;
+            buffers.follow(len);
+            let Buffers { request, data, .. } = &mut buffers;
             let message = request.get(..len).unwrap_or_default();
             if self.handle(scope, message, data).is_err() {
                 // The peer is gone, or will not read: the session is over.

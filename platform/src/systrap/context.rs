@@ -8,6 +8,7 @@
 //! Neighbours: `frame` (the register file), `space` (the stub), `core` (wait sets).
 
 mod post;
+mod rest;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -18,9 +19,9 @@ use parking_lot::Mutex;
 
 use super::core::{Core, Key, Source};
 use super::frame::Area;
-use super::layout::{AREA_BIRTH, AREA_RSEQ, AREA_RSEQ_LEN, AREA_RSEQ_SIG, Op, WAITBELL};
+use super::layout::{AREA_BIRTH, Op, WAITBELL};
 use super::raw::{self, Notif};
-use super::space::Stub;
+use super::space::{Born, Stub};
 use crate::{
     Access, Context, Cookie, Event, Exit, FaultKind, MapOp, PlatformError, Registers, Resume,
     RseqArea, WorkerId,
@@ -104,6 +105,8 @@ struct State {
     cpus: Option<libc::cpu_set_t>,
     /// A change of the space that the host is to make by the call in hand.
     entrusted: Entrusted,
+    /// Stopped in `exit(2)`: the host writes to no memory of the guest for it any more.
+    leaves: bool,
 }
 
 /// See [`Context::entrust`].
@@ -127,7 +130,9 @@ pub struct Thread {
     cookie: Cookie,
     area_index: u32,
     area: Area,
-    listener: OwnedFd,
+    listener: Arc<OwnedFd>,
+    /// What the host thread had used before.
+    cpu_base: Duration,
     state: Mutex<State>,
 }
 
@@ -137,30 +142,25 @@ pub struct Parts {
     pub stub: Arc<Stub>,
     /// The kernel's number for it.
     pub cookie: Cookie,
-    /// Number of its area in the stub.
-    pub area_index: u32,
-    /// Its area.
-    pub area: Area,
-    /// Its listener.
-    pub listener: OwnedFd,
+    /// Its place and its host thread.
+    pub born: Born,
     /// Its first worker.
     pub worker: WorkerId,
-    /// Its thread id and the notification it is held in, where it has rung already.
-    pub rung: Option<(i32, u64)>,
 }
 
 impl Thread {
     /// A thread that has just been cloned.
     pub fn new(core: Arc<Core>, key: Key, parts: Parts) -> Arc<Self> {
-        let at = AREA_BIRTH;
+        let born = parts.born;
+        let at = born.at;
         let state = State {
-            phase: parts
+            phase: born
                 .rung
                 .map_or(Phase::Born { go: false }, |(_, id)| Phase::HeldFrame {
                     id,
                     at,
                 }),
-            tid: parts.rung.map_or(0, |(tid, _)| tid),
+            tid: born.rung.map_or(0, |(tid, _)| tid),
             worker: parts.worker,
             next_worker: None,
             irq: false,
@@ -171,15 +171,17 @@ impl Thread {
             posting: post::Posting::default(),
             cpus: None,
             entrusted: Entrusted::No,
+            leaves: false,
         };
         Arc::new(Self {
             core,
             stub: parts.stub,
             key,
             cookie: parts.cookie,
-            area_index: parts.area_index,
-            area: parts.area,
-            listener: parts.listener,
+            area_index: born.area_index,
+            area: born.area,
+            listener: born.listener,
+            cpu_base: born.cpu_base,
             state: Mutex::new(state),
         })
     }
@@ -326,6 +328,7 @@ impl Thread {
     /// The thread has rung, and its frame is at `at`: what to report, if anything.
     fn framed(&self, state: &mut State, phase: Phase, args: &[u64; 6], at: u64) -> Option<Exit> {
         self.set_phase(state, phase);
+        state.leaves = self.is_exit(args[1], at);
         let stood = self.leave_posting(state, at);
         state.posting.stopped();
         if state.exiting {
@@ -478,6 +481,7 @@ impl Thread {
     fn leave_hold(&self, state: &mut State) {
         self.move_worker(state);
         self.set_phase(state, Phase::Run);
+        state.leaves = false;
         state.posting.resumed();
     }
 
@@ -566,7 +570,7 @@ impl Thread {
             }
             Phase::Posted => {
                 state.irq = true;
-                self.answer(state, 0);
+                self.answer(state, 0, None);
                 Ok(())
             }
             Phase::Born { .. } | Phase::Run | Phase::Gone => Ok(()),
@@ -615,7 +619,7 @@ impl Context for Handle {
 
     fn resume(&self, how: Resume) -> Result<(), PlatformError> {
         let thread = &self.0;
-        let mut state = thread.state.lock();
+        let (mut state, help) = thread.lock_to_resume(how);
         if state.exiting {
             return Err(PlatformError::Gone);
         }
@@ -636,7 +640,7 @@ impl Context for Handle {
                 thread.reply_frame(&mut state, 0)
             }
             (Phase::Posted, Resume::Return(value)) => {
-                thread.answer(&mut state, value);
+                thread.answer(&mut state, value, help);
                 Ok(())
             }
             (Phase::Posted, Resume::Passthrough) => {
@@ -651,8 +655,8 @@ impl Context for Handle {
                 Resume::Passthrough | Resume::Regs => thread.refuse_waiting(&mut state),
             },
             (Phase::HeldCall { .. }, Resume::Return(value)) => thread.reply(&mut state, value),
-            (Phase::HeldCall { id, nr, .. }, Resume::Passthrough) => {
-                state.exiting = i64::from(nr) == libc::SYS_exit;
+            (Phase::HeldCall { id, nr, args }, Resume::Passthrough) => {
+                thread.note_rseq(nr, &args);
                 match std::mem::replace(&mut state.entrusted, Entrusted::No) {
                     Entrusted::Revoked => return thread.reply(&mut state, 0),
                     Entrusted::Held(_) => state.entrusted = Entrusted::Sent,
@@ -676,12 +680,12 @@ impl Context for Handle {
         if state.phase.frame() != Some(AREA_BIRTH) {
             return false;
         }
-        let window = thread.core.control.window();
-        let at = thread.area.offset;
-        window.set32(at + AREA_RSEQ_LEN, area.len);
-        window.set32(at + AREA_RSEQ_SIG, area.sig);
-        window.set64(at + AREA_RSEQ, area.addr);
+        thread.show_rseq(Some(area));
         true
+    }
+
+    fn leaves(&self) -> bool {
+        self.0.state.lock().leaves
     }
 
     fn entrust(&self, op: &MapOp) -> bool {
@@ -692,6 +696,14 @@ impl Context for Handle {
         let thread = &self.0;
         let mut state = thread.state.lock();
         if std::mem::replace(&mut state.exiting, true) || thread.stub.is_killed() {
+            return;
+        }
+        if let Some(place) = thread.restful(&state)
+            && thread.stub.has_room()
+        {
+            let tid = state.tid;
+            drop(state);
+            thread.rest(place, tid);
             return;
         }
         match state.phase {
@@ -709,7 +721,8 @@ impl Context for Handle {
         self.kill();
         // The last reference to its filter is gone with it.
         let until = Instant::now() + SETTLE_LIMIT;
-        while !self.0.stub.is_killed() && Instant::now() < until {
+        let gone = || self.0.state.lock().phase == Phase::Gone;
+        while !self.0.stub.is_killed() && !gone() && Instant::now() < until {
             match raw::poll(self.0.listener.as_fd(), 0, SETTLE_STEP) {
                 Ok(events) if events & libc::POLLHUP == 0 => {}
                 _ => return,
@@ -718,8 +731,14 @@ impl Context for Handle {
     }
 
     fn cpu_time(&self) -> Duration {
-        let tid = self.0.state.lock().tid;
-        self.0.stub.cpu_time(tid)
+        let thread = &self.0;
+        let (tid, leaves) = {
+            let state = thread.state.lock();
+            (state.tid, state.leaves)
+        };
+        let noted = leaves.then(|| thread.noted_cpu_time());
+        let used = thread.stub.cpu_time(tid, noted);
+        used.saturating_sub(thread.cpu_base)
     }
 
     fn set_affinity(&self, cpus: u64) {

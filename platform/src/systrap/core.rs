@@ -142,6 +142,10 @@ pub struct Worker {
     watches: Mutex<HashMap<i32, u64>>,
     /// The thread whose event was reported last.
     pub last: Mutex<Option<Key>>,
+    /// A thread that was sent here so that its calls are looked for.
+    pub visitor: Mutex<Option<Key>>,
+    /// It sleeps until something comes.
+    pub idle: AtomicBool,
     /// The look-out for posted calls.
     pub session: Mutex<Option<Session>>,
 }
@@ -172,6 +176,8 @@ impl Worker {
             queue: Mutex::default(),
             watches: Mutex::default(),
             last: Mutex::default(),
+            visitor: Mutex::default(),
+            idle: AtomicBool::new(false),
             session: Mutex::default(),
         })
     }
@@ -223,6 +229,8 @@ impl Worker {
             && s.is_with(thread)
             && s.is_spoiled()
         {
+            // The notification in hand is received here.
+            s.leave_later();
             *session = None;
         }
     }
@@ -244,6 +252,12 @@ impl Worker {
             self.queued.fetch_sub(1, Ordering::Release);
         }
         event
+    }
+
+    /// Has the worker look for the calls of a thread that is its to serve from now on.
+    pub fn invite(&self, thread: Key) {
+        *self.visitor.lock() = Some(thread);
+        self.wake();
     }
 
     fn wake(&self) {
@@ -356,6 +370,14 @@ impl Core {
     pub fn busy(&self) -> usize {
         let running = self.running.load(Ordering::Relaxed);
         running.saturating_add(self.spinning.load(Ordering::Relaxed))
+    }
+
+    /// A worker that sleeps, on a CPU other than that of `worker`.
+    pub fn idle_beside(&self, worker: WorkerId) -> Option<WorkerId> {
+        let own = self.worker(worker).ok()?.cpu()?;
+        let elsewhere = |w: &Worker| w.cpu().is_some_and(|cpu| cpu != own);
+        let fits = |w: &Worker| elsewhere(w) && w.idle.load(Ordering::Relaxed);
+        self.workers.iter().position(fits).map(WorkerId)
     }
 
     /// Queues an event for a worker.

@@ -48,6 +48,8 @@ pub const CMD_SEQ: u64 = 0;
 pub const CMD_COUNT: u64 = 4;
 /// Command pages: the control file offset of a forked child's first chunk.
 pub const CMD_CHILD: u64 = 8;
+/// Command pages: the guest waits for the end of this batch, and is to be woken (`u32`).
+pub const CMD_WAKE: u64 = 16;
 /// Command pages: first operation.
 pub const CMD_OPS: u64 = 64;
 /// Command pages: a `struct msghdr` with what it points to, for sending a listener; read-only
@@ -107,6 +109,13 @@ pub mod post {
     /// A word for flags; a stack pointer stands above it for a moment.
     pub const FLAG_WORD: u64 = 256;
 
+    /// Set by the mapper at the end of a batch that the guest waits for, a futex word.
+    pub const RELAYED: u64 = 272;
+    /// A change of memory for the guest to make by itself: number.
+    pub const OWN_NR: u64 = 280;
+    /// Its three arguments.
+    pub const OWN_ARGS: u64 = 288;
+
     /// The signal handler rings, or the registers are saved; may be withdrawn by the guest.
     pub const RUNG: u32 = 1;
     /// A worker serves the bell.
@@ -128,6 +137,10 @@ pub mod post {
     pub const REFUSED: u32 = 5;
     /// The result is there, and the guest shall stop with its registers before it takes it.
     pub const FETCH: u32 = 6;
+    /// The result is there; first the guest has the mapper run the batch that is written.
+    pub const RELAY: u32 = 7;
+    /// The result is there; first the guest makes the change of memory that the page says.
+    pub const OWN: u32 = 8;
     /// How often the guest looks before it withdraws or waits in the kernel.
     pub const LOOKS: u32 = 1500;
 }
@@ -142,6 +155,8 @@ pub const AREA_RSEQ: u64 = 16;
 pub const AREA_RSEQ_LEN: u64 = 24;
 /// Thread area: its signature (`u32`).
 pub const AREA_RSEQ_SIG: u64 = 28;
+/// Thread area: a `timespec`, the CPU time of a thread that is about to exit.
+pub const AREA_CPU: u64 = 32;
 /// Thread area: where the alternate signal stack starts.
 pub const AREA_STACK: u64 = 64;
 /// Thread area: the `ucontext` a new thread starts from.

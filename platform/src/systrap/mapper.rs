@@ -7,12 +7,15 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::context::Thread;
 use super::control::Chunk;
 use super::core::Core;
 use super::layout::{self as l, Op};
+use super::owed::Owed;
 use super::raw;
+use smallvec::SmallVec;
 
 /// How a batch failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub struct Mapper {
     pub coverage: super::coverage::Coverage,
     /// The thread that makes the newest change of the space by its own call.
     pub entrusted: Option<Arc<Thread>>,
+    /// What is to be made before anything else.
+    pub owed: Owed,
     /// The stub still has its copy of the last listener, numbered [`l::FD_FREE`].
     pub stale_listener: bool,
     reply: OwnedFd,
@@ -89,6 +94,7 @@ impl Mapper {
             next_area: 0,
             coverage: super::coverage::Coverage::default(),
             entrusted: None,
+            owed: Owed::default(),
             stale_listener: false,
             reply: ours.reply,
             socket: ours.socket,
@@ -115,6 +121,11 @@ impl Mapper {
 
     /// Writes a batch into the chunk at `chunk` under a sequence number.
     pub fn write_batch(core: &Core, chunk: u64, seq: u32, ops: &[Op], child: u64) {
+        Self::write(core, chunk, seq, ops, (child, false));
+    }
+
+    /// The same; `wake` has the mapper wake a guest thread afterwards.
+    fn write(core: &Core, chunk: u64, seq: u32, ops: &[Op], (child, wake): (u64, bool)) {
         let window = core.control.window();
         for (op, at) in ops
             .iter()
@@ -128,42 +139,98 @@ impl Mapper {
         let count = u32::try_from(ops.len().min(l::MAX_OPS)).unwrap_or(0);
         window.set32(chunk + l::CMD_COUNT, count);
         window.set64(chunk + l::CMD_CHILD, child);
+        window.set32(chunk + l::CMD_WAKE, u32::from(wake));
         window.set32(chunk + l::CMD_SEQ, seq);
     }
 
-    /// Runs a batch of at most [`l::MAX_OPS`] operations (one fewer when a stale listener is
-    /// there). Returns the id of a stub forked by it, 0 for none.
+    /// Runs a batch of at most [`l::MAX_OPS`] operations, after what is owed. Returns the id
+    /// of a stub forked by it, 0 for none.
     pub fn run(&mut self, ops: &[Op], child: u64) -> Result<i32, Failure> {
-        let mut batch;
-        let mut ops = ops;
-        let stale = std::mem::take(&mut self.stale_listener);
-        if stale {
-            batch = Vec::with_capacity(ops.len().saturating_add(1));
-            batch.push(Op::lenient(libc::SYS_close, [l::FD_FREE, 0, 0, 0, 0, 0]));
-            batch.extend_from_slice(ops);
-            ops = &batch;
+        let mut before = self.before();
+        if before.len().saturating_add(ops.len()) > l::MAX_OPS {
+            self.send(&before, 0).map_err(|_| self.fail())?;
+            before.clear();
         }
-        let cpu = raw::current_cpu();
-        if self.cpu != Some(cpu) && raw::set_affinity(self.tid, &raw::cpu_set(&[cpu])).is_ok() {
-            self.cpu = Some(cpu);
-        }
-        self.seq = self.seq.wrapping_add(1);
-        let chunk = self.first_chunk();
-        Self::write_batch(&self.core, chunk, self.seq, ops, child);
-        self.core.control.window().futex_wake(chunk + l::CMD_SEQ);
-        self.wait().map_err(|failure| match failure {
-            Failure::Call { errno, index } => Failure::Call {
-                errno,
-                index: index.saturating_sub(usize::from(stale)),
+        let batch: SmallVec<[Op; 8]>;
+        let whole = if before.is_empty() {
+            ops
+        } else {
+            batch = before.iter().chain(ops).copied().collect();
+            &batch
+        };
+        self.send(whole, child).map_err(|failure| match failure {
+            Failure::Call { errno, index } => match index.checked_sub(before.len()) {
+                Some(index) => Failure::Call { errno, index },
+                None => self.fail(),
             },
             Failure::Gone => Failure::Gone,
         })
     }
 
+    /// Something that was owed could not be made.
+    fn fail(&mut self) -> Failure {
+        self.owed.broken = true;
+        Failure::Gone
+    }
+
+    /// Runs one batch.
+    fn send(&mut self, ops: &[Op], child: u64) -> Result<i32, Failure> {
+        self.bind(raw::current_cpu());
+        self.seq = self.seq.wrapping_add(1);
+        let chunk = self.first_chunk();
+        Self::write_batch(&self.core, chunk, self.seq, ops, child);
+        self.core.control.window().futex_wake(chunk + l::CMD_SEQ);
+        self.wait()
+    }
+
+    /// Writes what is owed as a batch that a guest thread on `cpu` is to have run, and wait
+    /// for.
+    pub fn relay(&mut self, cpu: usize) {
+        let ops = self.before();
+        self.bind(cpu);
+        let chunk = self.first_chunk();
+        let window = self.core.control.window();
+        window.set32(chunk + l::POST + l::post::RELAYED, 0);
+        self.seq = self.seq.wrapping_add(1);
+        Self::write(&self.core, chunk, self.seq, &ops, (0, true));
+        self.owed.relayed = true;
+    }
+
+    /// Waits for the batch that a guest thread was to have run, if there is one.
+    pub fn finish_relay(&mut self) -> Result<(), Failure> {
+        if std::mem::take(&mut self.owed.relayed) {
+            let ready = raw::poll(self.reply.as_fd(), libc::POLLIN, Duration::ZERO);
+            if !ready.is_ok_and(|events| events & libc::POLLIN != 0) {
+                // The guest may not have woken the mapper.
+                let word = self.first_chunk() + l::CMD_SEQ;
+                self.core.control.window().futex_wake(word);
+            }
+            self.wait()?;
+        }
+        Ok(())
+    }
+
+    /// What comes before the operations of any batch.
+    fn before(&mut self) -> SmallVec<[Op; 8]> {
+        let mut ops = SmallVec::new();
+        if std::mem::take(&mut self.stale_listener) {
+            ops.push(Op::lenient(libc::SYS_close, [l::FD_FREE, 0, 0, 0, 0, 0]));
+        }
+        ops.extend(self.owed.take());
+        ops
+    }
+
+    /// Binds the mapper to a CPU: that of whoever waits for it.
+    fn bind(&mut self, cpu: usize) {
+        if self.cpu != Some(cpu) && raw::set_affinity(self.tid, &raw::cpu_set(&[cpu])).is_ok() {
+            self.cpu = Some(cpu);
+        }
+    }
+
     /// Waits for the reply of a batch: words of 16 bits, those from 256 on the bytes of a
     /// process id, then 0 for success, or the errno and the operation's index.
     pub fn wait(&mut self) -> Result<i32, Failure> {
-        let mut words: smallvec::SmallVec<[u16; 8]> = smallvec::SmallVec::new();
+        let mut words: SmallVec<[u16; 8]> = SmallVec::new();
         loop {
             let mut buf = [0u8; 16];
             let got = match raw::read(self.reply.as_fd(), &mut buf) {
@@ -255,7 +322,7 @@ impl Mapper {
     /// what it takes next time would be these.
     pub fn give(&self, fds: &[&OwnedFd]) -> Result<Op, i32> {
         use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-        let raw_fds: smallvec::SmallVec<[i32; 2]> = fds.iter().map(|fd| fd.as_raw_fd()).collect();
+        let raw_fds: SmallVec<[i32; 2]> = fds.iter().map(|fd| fd.as_raw_fd()).collect();
         let iov = [std::io::IoSlice::new(&[0u8])];
         let rights = [ControlMessage::ScmRights(&raw_fds)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;

@@ -157,17 +157,21 @@ fn write_text(text: &Window, layout: &Layout, trap: &[u32]) -> Result<(), Platfo
     for value in 0..512u16 {
         text.copy_in(l::CONST_TABLE + 2 * u64::from(value), &value.to_le_bytes());
     }
-    let ready = base + l::CHUNK0 + l::READY;
+    let words = filter::Words {
+        ready: base + l::CHUNK0 + l::READY,
+        command: base + l::CHUNK0 + l::CMD_SEQ,
+        relayed: base + l::CHUNK0 + l::POST + l::post::RELAYED,
+        base,
+    };
+    let places = filter::Places {
+        sigreturn: base + entries.sigreturn_ip,
+        rseq: base + entries.rseq_ip,
+        cpu_time: base + entries.cpu_ip,
+        exit: base + entries.exit_ip,
+        own: base + entries.own_ip,
+    };
     let programs = [
-        (
-            l::CONST_GUEST_PROG,
-            filter::guest(
-                trap,
-                base + entries.sigreturn_ip,
-                base + entries.rseq_ip,
-                ready,
-            ),
-        ),
+        (l::CONST_GUEST_PROG, filter::guest(trap, &places, &words)),
         (l::CONST_MAPPER_PROG, filter::mapper()),
     ];
     let mut at = l::CONST_BPF;

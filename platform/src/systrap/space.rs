@@ -3,32 +3,34 @@
 //! All changes go through the stub's mapper, one batch at a time. A fork is a host fork by
 //! the mapper, whose child is the Sentry's child too. A stub is reaped when its pidfd says
 //! that it has ended; its guest threads are reported gone then at the latest.
-//! Neighbours: `mapper` (batches), `context` (guest threads).
+//! Neighbours: `birth` (their host threads), `mapper` (batches), `owed` (changes that a thread
+//! helps with), `context` (guest threads).
+
+mod birth;
+
+pub use birth::Born;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
-use super::context::{Handle, Parts, Settled, Thread};
+use super::context::{Handle, Settled, Thread};
 use super::core::{Core, Key, Source};
 use super::coverage::Piece;
-use super::frame::Area;
 use super::layout::{self as l, Op};
 use super::mapper::{Failure, Mapper, channels};
 use super::raw;
-use crate::{AddressSpace, Context, Cookie, MapOp, PlatformError, Prot, Registers, WorkerId};
+use crate::{
+    AddressSpace, Commit, Context, Cookie, MapOp, PlatformError, Prot, Registers, WorkerId,
+};
 
-/// How long a stub may take to show a new thread's listener.
-const BIRTH_LIMIT: Duration = Duration::from_secs(10);
 /// With more pieces than this a change could make the host refuse for the number of mappings
 /// (65,530), and its result has to be known.
-const MAX_PIECES: usize = 60_000;
-/// Flags of a guest thread's clone: VM, FS, FILES, SIGHAND, THREAD, SYSVSEM.
-const THREAD_FLAGS: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
+pub const MAX_PIECES: usize = 60_000;
 /// Flags of a stub's clone: PARENT, SIGCHLD.
 const STUB_FLAGS: u64 = 0x8000 | 17;
 
@@ -47,15 +49,6 @@ impl Batch {
     }
 }
 
-/// A new guest thread's place and listener.
-struct Born {
-    area_index: u32,
-    area: Area,
-    listener: OwnedFd,
-    /// Its thread id and the notification it is held in, where it has rung already.
-    rung: Option<(i32, u64)>,
-}
-
 /// A stub process.
 pub struct Stub {
     core: Arc<Core>,
@@ -70,8 +63,10 @@ pub struct Stub {
     reaped: AtomicBool,
     mapper: Mutex<Mapper>,
     threads: Mutex<Vec<Key>>,
-    /// A thread made ahead.
-    spare: Mutex<Option<Born>>,
+    /// Host threads for the next guest threads: made ahead, or kept of those that have ended.
+    spare: Mutex<Vec<Born>>,
+    /// Something is to be made before a held thread goes on, see [`super::owed`].
+    pub(super) owes: AtomicBool,
     /// Areas of threads that ended, not yet given back to the mapper's pool.
     freed: Mutex<Vec<u32>>,
 }
@@ -99,6 +94,7 @@ impl Stub {
                 mapper: Mutex::new(mapper),
                 threads: Mutex::default(),
                 spare: Mutex::default(),
+                owes: AtomicBool::new(false),
                 freed: Mutex::default(),
             })
         });
@@ -126,6 +122,29 @@ impl Stub {
     /// Whether it has one guest thread.
     pub fn is_sole(&self) -> bool {
         self.threads.lock().len() == 1
+    }
+
+    /// Its only guest thread.
+    pub fn sole(&self) -> Option<Arc<Thread>> {
+        let key = match self.threads.lock()[..] {
+            [key] => key,
+            _ => return None,
+        };
+        self.core.threads.read().get(key)
+    }
+
+    /// Addresses.
+    pub fn layout(&self) -> &l::Layout {
+        &self.core.layout
+    }
+
+    /// The mapper, with no batch under way.
+    pub fn mapper(&self) -> MutexGuard<'_, Mapper> {
+        let mut mapper = self.mapper.lock();
+        if mapper.finish_relay().is_err() {
+            self.kill();
+        }
+        mapper
     }
 
     /// Its process id.
@@ -160,6 +179,7 @@ impl Stub {
             worker.remove(self.pidfd.as_fd());
         }
         self.core.stubs.write().remove(self.key);
+        self.spare.lock().clear();
         let keys = std::mem::take(&mut *self.threads.lock());
         for key in keys {
             let thread = self.core.threads.read().get(key);
@@ -198,21 +218,23 @@ impl Stub {
         (raw::process_cpu_time(self.pid).unwrap_or_default(), threads)
     }
 
-    /// CPU time of one of its threads; of the whole process where that is all there is.
-    pub fn cpu_time(&self, tid: i32) -> Duration {
+    /// CPU time of one of its threads, which it may have `noted` itself; of the whole process
+    /// where that is all there is.
+    pub fn cpu_time(&self, tid: i32, noted: Option<Duration>) -> Duration {
         let whole = raw::process_cpu_time(self.pid).unwrap_or_default();
+        if let Some(noted) = noted.filter(|_| self.shared.load(Ordering::Relaxed)) {
+            return noted.min(whole);
+        }
         if tid == 0 || self.is_killed() || !self.shared.load(Ordering::Relaxed) {
             return whole;
         }
         // The clock id of another thread of the same process; only the mapper can read it.
         let clock = u64::from((!tid << 3 | 6).cast_unsigned());
-        let mut mapper = self.mapper.lock();
+        let mut mapper = self.mapper();
         let stub = self.core.layout.base + l::CHUNK0;
         let args = [clock, stub + l::CPU_TIME, 0, 0, 0, 0];
-        if mapper
-            .run(&[Op::new(libc::SYS_clock_gettime, args)], 0)
-            .is_err()
-        {
+        let op = Op::new(libc::SYS_clock_gettime, args);
+        if self.batch(&mut mapper, &[op], 0).is_err() {
             return whole;
         }
         let at = mapper.first_chunk() + l::CPU_TIME;
@@ -228,6 +250,16 @@ impl Stub {
         }
     }
 
+    /// Has the mapper run a batch; see [`Mapper::run`].
+    pub fn batch(&self, mapper: &mut Mapper, ops: &[Op], child: u64) -> Result<i32, Failure> {
+        let result = mapper.run(ops, child);
+        if mapper.owed.broken {
+            // What should be gone may be there.
+            self.kill();
+        }
+        result
+    }
+
     /// Runs a batch of mapping work.
     fn run(&self, mapper: &mut Mapper, ops: &[Op]) -> Result<(), PlatformError> {
         if ops.is_empty() {
@@ -236,10 +268,8 @@ impl Stub {
         if self.is_killed() {
             return Err(PlatformError::Gone);
         }
-        mapper
-            .run(ops, 0)
-            .map(drop)
-            .map_err(|failure| self.gone(failure))
+        let made = self.batch(mapper, ops, 0);
+        made.map(drop).map_err(|failure| self.gone(failure))
     }
 
     /// Sees to it that a change entrusted to a thread is made before others are.
@@ -260,7 +290,11 @@ impl Stub {
     /// See [`crate::Context::entrust`].
     pub fn entrust(&self, thread: &Arc<Thread>, op: &MapOp) -> bool {
         let page_up = |len: u64| len.checked_next_multiple_of(l::PAGE);
-        let mut mapper = self.mapper.lock();
+        if thread.posted_on().is_some() {
+            return false;
+        }
+        let mut mapper = self.mapper();
+        self.make_owed(&mut mapper);
         if mapper.coverage.count() > MAX_PIECES || self.settle(&mut mapper).is_err() {
             return false;
         }
@@ -293,25 +327,48 @@ impl Stub {
         fits
     }
 
-    fn commit(&self, ops: &[MapOp]) -> Result<(), PlatformError> {
-        let mut mapper = self.mapper.lock();
+    /// See [`crate::AddressSpace::commit`].
+    pub fn commit(&self, ops: &[MapOp]) -> Result<(), PlatformError> {
+        let mut mapper = self.mapper();
         let settled = self.settle(&mut mapper);
         let result = settled.and_then(|()| self.apply(&mut mapper, ops));
         if result.is_err() {
-            // What was to be unmapped may still be there, and must not be skipped later.
-            for op in ops {
-                if let MapOp::Unmap { addr, len } = op
-                    && let Ok(end) = self.range(*addr, *len)
-                {
-                    let unknown = Piece {
-                        memory: None,
-                        prot: 0,
-                    };
-                    mapper.coverage.add(*addr, end, unknown);
-                }
+            self.note_failure(&mut mapper, ops);
+        }
+        // Operations with nothing to do have no batch.
+        self.make_owed(&mut mapper);
+        result
+    }
+
+    /// What was to be unmapped may still be there, and must not be skipped later.
+    fn note_failure(&self, mapper: &mut Mapper, ops: &[MapOp]) {
+        for op in ops {
+            if let MapOp::Unmap { addr, len } = op
+                && let Ok(end) = self.range(*addr, *len)
+            {
+                let unknown = Piece {
+                    memory: None,
+                    prot: 0,
+                };
+                mapper.coverage.add(*addr, end, unknown);
             }
         }
-        result
+    }
+
+    /// Translates operations that need no file and notes them as made; at once where they
+    /// are too many for a batch.
+    pub fn gather(&self, mapper: &mut Mapper, ops: &[MapOp]) -> Result<Vec<Op>, PlatformError> {
+        let mut batch = Batch {
+            ops: Vec::with_capacity(ops.len()),
+            files: SmallVec::new(),
+        };
+        for op in ops {
+            if let Err(error) = self.translate(mapper, op, &mut batch) {
+                self.note_failure(mapper, ops);
+                return Err(error);
+            }
+        }
+        Ok(batch.ops)
     }
 
     fn apply(&self, mapper: &mut Mapper, ops: &[MapOp]) -> Result<(), PlatformError> {
@@ -353,7 +410,7 @@ impl Stub {
             ops.insert(0, take);
             ops.extend_from_slice(&closes);
         }
-        match mapper.run(&ops, 0) {
+        match self.batch(mapper, &ops, 0) {
             Ok(_) => Ok(()),
             Err(Failure::Gone) => Err(PlatformError::Gone),
             Err(Failure::Call { errno, index }) => {
@@ -461,7 +518,7 @@ impl Stub {
         let chunk = core.control.take()?;
         Mapper::write_batch(core, chunk.offset(), 1, &[], 0);
         let (ours, its) = channels().map_err(&what)?;
-        let mut mapper = self.mapper.lock();
+        let mut mapper = self.mapper();
         if self.is_killed() {
             return Err(PlatformError::Gone);
         }
@@ -471,7 +528,7 @@ impl Stub {
         let close = |fd| Op::lenient(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
         let clone = Op::new(libc::SYS_clone, [STUB_FLAGS, 0, 0, 0, 0, l::CHILD_STUB]);
         let ops = [receive, clone, close(l::FD_FREE), close(l::FD_FREE + 1)];
-        let pid = match mapper.run(&ops, chunk.offset()) {
+        let pid = match self.batch(&mut mapper, &ops, chunk.offset()) {
             Ok(pid) => pid,
             Err(Failure::Gone) => return Err(PlatformError::Gone),
             Err(Failure::Call { index: 0, .. }) => {
@@ -495,209 +552,10 @@ impl Stub {
         Ok(stub)
     }
 
-    /// Clones a thread and fetches its listener.
-    fn birth(&self) -> Result<Born, PlatformError> {
-        let what = exhausted("making a guest thread");
-        let mut mapper = self.mapper.lock();
-        if self.is_killed() {
-            return Err(PlatformError::Gone);
-        }
-        let (area_index, area, map) = self.take_area(&mut mapper)?;
-        let window = self.core.control.window();
-        window.clear(area.offset, usize::try_from(area.len).unwrap_or(0));
-        let ready = mapper.first_chunk() + l::READY;
-        window.set32(ready, 0);
-        let stack = area.addr + l::AREA_BIRTH;
-        if let Err(failure) = self.clone_thread(&mut mapper, stack, map) {
-            mapper.free_areas.push(area_index);
-            return Err(match failure {
-                Failure::Gone => PlatformError::Gone,
-                Failure::Call { errno, .. } => what(errno),
-            });
-        }
-        // Whatever happens, the stub's copy has that number; it must be free again.
-        let listener = self.listener(&mut mapper, ready);
-        mapper.stale_listener = true;
-        let listener = listener.map_err(|errno| {
-            // The thread may be there nevertheless: what the stub says can be forged.
-            self.kill();
-            what(errno)
-        })?;
-        Ok(Born {
-            area_index,
-            area,
-            listener,
-            rung: None,
-        })
-    }
-
-    /// Makes a guest thread ahead, in a stub that has run no guest code.
-    pub fn prepare(&self) -> Result<(), PlatformError> {
-        let what = exhausted("making a guest thread ahead");
-        let mut born = self.birth()?;
-        let shown = raw::poll(born.listener.as_fd(), libc::POLLIN, BIRTH_LIMIT).map_err(&what)?;
-        if shown & libc::POLLIN == 0 {
-            self.kill();
-            return Err(PlatformError::Gone);
-        }
-        raw::notif_sync(born.listener.as_fd()).map_err(&what)?;
-        let notif = raw::notif_recv(born.listener.as_fd()).map_err(&what)?;
-        let tid = notif.pid.cast_signed();
-        // The mapper's binding to one CPU was inherited.
-        let _ = raw::set_affinity(tid, &self.core.cpus);
-        born.rung = Some((tid, notif.id));
-        *self.spare.lock() = Some(born);
-        Ok(())
-    }
-
     /// Has the keeper look for work.
     pub fn wake_keeper(&self) {
         if let Some(keeper) = &self.core.keeper {
             keeper.kick();
-        }
-    }
-
-    fn new_thread(
-        self: &Arc<Self>,
-        regs: &Registers,
-        cookie: Cookie,
-        worker: WorkerId,
-    ) -> Result<Arc<Thread>, PlatformError> {
-        let what = exhausted("making a guest thread");
-        let spare = self.spare.lock().take();
-        let born = match spare {
-            Some(born) => born,
-            None => self.birth()?,
-        };
-        let window = self.core.control.window();
-        born.area
-            .write(window, l::AREA_BIRTH, regs, &self.core.xstate);
-        let parts = Parts {
-            stub: self.clone(),
-            cookie,
-            area_index: born.area_index,
-            area: born.area,
-            listener: born.listener,
-            worker,
-            rung: born.rung,
-        };
-        let core = self.core.clone();
-        let thread = self
-            .core
-            .threads
-            .write()
-            .insert_with(|key| Thread::new(core, key, parts));
-        let mut threads = self.threads.lock();
-        if !threads.is_empty() {
-            self.shared.store(true, Ordering::Relaxed);
-        }
-        threads.push(thread.key());
-        if threads.len() > 1 {
-            // The page for posted calls is that of a single thread. The new one has not run.
-            let word = self.page + l::WORDS + 8 * l::POST_WORD;
-            self.core.control.window().set64(word, 0);
-        }
-        drop(threads);
-        if let Err(errno) = thread.enlist() {
-            self.kill();
-            return Err(what(errno));
-        }
-        if self.reaped.load(Ordering::Acquire) {
-            thread.stub_ended(libc::SIGKILL as u8);
-        }
-        Ok(thread)
-    }
-
-    /// Has the mapper map a new chunk, if one is needed, and clone a thread on `stack`.
-    fn clone_thread(
-        &self,
-        mapper: &mut Mapper,
-        stack: u64,
-        map: Option<Op>,
-    ) -> Result<(), Failure> {
-        let args = [THREAD_FLAGS, stack, 0, 0, 0, l::CHILD_THREAD];
-        let clone = Op::new(libc::SYS_clone, args);
-        let new_chunk = map.is_some();
-        let ops: SmallVec<[Op; 2]> = map.into_iter().chain([clone]).collect();
-        let result = mapper.run(&ops, 0).map(drop);
-        if new_chunk && matches!(result, Err(Failure::Call { index: 0, .. })) {
-            // The chunk was not mapped.
-            mapper.chunks.pop();
-        }
-        result
-    }
-
-    /// Finds an area for a new thread; an operation when its chunk must be mapped first.
-    fn take_area(&self, mapper: &mut Mapper) -> Result<(u32, Area, Option<Op>), PlatformError> {
-        let layout = &self.core.layout;
-        mapper.free_areas.append(&mut self.freed.lock());
-        let index = match mapper.free_areas.pop() {
-            Some(index) => index,
-            None if mapper.next_area < layout.max_threads() => {
-                mapper.next_area += 1;
-                mapper.next_area - 1
-            }
-            None => return Err(exhausted("making a guest thread")(libc::EAGAIN)),
-        };
-        let (chunk, at) = layout.place(index);
-        let addr = layout.chunk_addr(chunk);
-        let mut map = None;
-        if mapper.chunks.len() <= chunk {
-            let new = match self.core.control.take() {
-                Ok(new) => new,
-                Err(error) => {
-                    mapper.free_areas.push(index);
-                    return Err(error);
-                }
-            };
-            let prot = (libc::PROT_READ | libc::PROT_WRITE) as u64;
-            let flags = (libc::MAP_SHARED | libc::MAP_FIXED) as u64;
-            let args = [addr, l::CHUNK, prot, flags, l::FD_CONTROL, new.offset()];
-            map = Some(Op::new(libc::SYS_mmap, args));
-            mapper.chunks.push(new);
-        }
-        let offset = mapper.chunks.get(chunk).map_or(0, |chunk| chunk.offset());
-        Ok((
-            index,
-            Area {
-                offset: offset + at,
-                addr: addr + at,
-                len: layout.area,
-            },
-            map,
-        ))
-    }
-
-    /// Waits for a new thread's listener and fetches it. The word the thread sets can be
-    /// changed by guest code: it only says when to try.
-    fn listener(&self, mapper: &mut Mapper, ready: u64) -> Result<OwnedFd, i32> {
-        let window = self.core.control.window();
-        let until = Instant::now() + BIRTH_LIMIT;
-        let mut pause = Duration::from_millis(1);
-        loop {
-            if window.get32(ready) == 0 {
-                window.futex_wait(ready, 0, pause);
-            }
-            let fetched = if self.core.by_socket.load(Ordering::Relaxed) {
-                mapper.fetch_listener()
-            } else {
-                raw::pidfd_getfd(self.pidfd.as_fd(), l::FD_FREE)
-            };
-            match fetched {
-                Err(libc::EBADF) => {}
-                result => return result,
-            }
-            // Not there yet, or it never will be.
-            let said = window.get32(ready).cast_signed();
-            if said < 0 || self.is_killed() || Instant::now() >= until {
-                return Err(if said < 0 {
-                    said.saturating_neg()
-                } else {
-                    libc::ESRCH
-                });
-            }
-            pause = (pause * 2).min(Duration::from_millis(20));
-            window.set32(ready, 0);
         }
     }
 }
@@ -736,6 +594,10 @@ pub struct Space(pub Arc<Stub>);
 impl AddressSpace for Space {
     fn commit(&self, ops: &[MapOp]) -> Result<(), PlatformError> {
         self.0.commit(ops)
+    }
+
+    fn commit_later(&self, ops: &[MapOp]) -> Result<Commit, PlatformError> {
+        self.0.commit_later(ops)
     }
 
     fn fork(&self) -> Result<Arc<dyn AddressSpace>, PlatformError> {

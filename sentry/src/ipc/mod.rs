@@ -11,9 +11,17 @@ pub mod sem;
 pub mod shm;
 pub mod table;
 
-/// An IPC namespace.
+use std::fmt;
+
+use crate::userns::UserNs;
+
+/// An IPC namespace (`ipc_namespaces(7)`).
 #[derive(Default)]
 pub struct IpcNs {
+    /// Inode number under `/proc/PID/ns/ipc`; `None` for the first.
+    pub ino: Option<u64>,
+    /// The user namespace it belongs to.
+    pub owner: UserNs,
     /// Shared memory segments.
     pub shm: table::Table<shm::Segment>,
     /// Semaphore sets.
@@ -25,7 +33,22 @@ pub struct IpcNs {
     pub mqueue: mqueue::Names,
 }
 
+impl fmt::Debug for IpcNs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IpcNs({:?})", self.ino)
+    }
+}
+
 impl IpcNs {
+    /// An empty one.
+    pub fn new(ino: u64, owner: UserNs) -> IpcNs {
+        IpcNs {
+            ino: Some(ino),
+            owner,
+            ..IpcNs::default()
+        }
+    }
+
     /// Whether the process `pid` has semaphore adjustments to be made at its end.
     pub fn has_undo(&self, pid: i32) -> bool {
         self.sem.all().iter().any(|(_, set)| set.has_undo(pid))

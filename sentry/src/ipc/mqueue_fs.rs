@@ -1,10 +1,11 @@
 //! `mqueue`: the file system that shows POSIX message queues (`mq_overview(7)`).
 
 use std::any::Any;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use abi::Errno;
 
+use super::IpcNs;
 use super::mqueue::{MQueue, MqFile};
 use crate::fs::pseudo::{Dir, Node, PseudoFs, Tree};
 use crate::fs::vfs::fs_type::MountRequest;
@@ -17,14 +18,13 @@ use crate::{Kernel, Result};
 const MAGIC: u64 = 0x1980_0202;
 
 struct Root {
-    kernel: Weak<Kernel>,
+    ns: Arc<IpcNs>,
     dev: u64,
 }
 
 impl Tree for Root {
     fn child(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
-        let kernel = self.kernel.upgrade().ok_or(Errno::ENOENT)?;
-        let queue = kernel.ipc.mqueue.find(name).ok_or(Errno::ENOENT)?;
+        let queue = self.ns.mqueue.find(name).ok_or(Errno::ENOENT)?;
         Ok(Arc::new(QueueInode {
             queue,
             dev: self.dev,
@@ -33,8 +33,7 @@ impl Tree for Root {
     }
 
     fn list(&self) -> Result<Vec<(Vec<u8>, FileType)>> {
-        let kernel = self.kernel.upgrade().ok_or(Errno::ENOENT)?;
-        let names = kernel.ipc.mqueue.list();
+        let names = self.ns.mqueue.list();
         Ok(names.into_iter().map(|n| (n, FileType::Regular)).collect())
     }
 }
@@ -74,19 +73,18 @@ impl Inode for QueueInode {
     }
 }
 
-/// An instance that shows the queues of `kernel`.
-pub fn new(kernel: &Arc<Kernel>) -> Arc<dyn FileSystem> {
+/// An instance that shows the queues of an IPC namespace.
+pub fn new(kernel: &Arc<Kernel>, ns: Arc<IpcNs>) -> Arc<dyn FileSystem> {
     let dev = kernel.fs_types.new_dev();
     let mut node = Node::root(dev).since(kernel.clock.realtime());
     node.perm = 0o1777;
-    let root = Root {
-        kernel: Arc::downgrade(kernel),
-        dev,
-    };
+    let root = Root { ns, dev };
     PseudoFs::new("mqueue", MAGIC, dev, Dir::new(node, root))
 }
 
 /// `mount -t mqueue`.
 pub fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
-    Ok(new(request.kernel))
+    let ns = request.cx.task.map(|t| t.ipc());
+    let ns = ns.unwrap_or_else(|| request.kernel.ipc.clone());
+    Ok(new(request.kernel, ns))
 }

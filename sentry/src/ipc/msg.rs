@@ -93,7 +93,7 @@ pub fn get(t: &Arc<Task>, key: i32, flags: u32) -> Result<i32> {
             pollee: Pollee::new(),
         })
     };
-    let table = &t.kernel.ipc.msg;
+    let table = &t.ipc().msg;
     table.get(t, key, flags, MSGMNI, |_| Ok(()), make)
 }
 
@@ -109,7 +109,7 @@ impl MsgSend {
         if kind < 1 {
             return Err(Errno::EINVAL);
         }
-        let queue = t.kernel.ipc.msg.find(id)?;
+        let queue = t.ipc().msg.find(id)?;
         queue.perm().check(&t.creds(), WRITE)?;
         Ok(MsgSend {
             queue,
@@ -171,7 +171,7 @@ impl MsgReceive {
         kind: i64,
         flags: u32,
     ) -> Result<MsgReceive> {
-        let queue = t.kernel.ipc.msg.find(id)?;
+        let queue = t.ipc().msg.find(id)?;
         queue.perm().check(&t.creds(), READ)?;
         Ok(MsgReceive {
             queue,

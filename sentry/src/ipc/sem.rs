@@ -122,7 +122,7 @@ pub fn get(t: &Arc<Task>, key: i32, n: i32, flags: u32) -> Result<i32> {
             pollee: Pollee::new(),
         })
     };
-    t.kernel.ipc.sem.get(t, key, flags, SEMMNI, check, make)
+    t.ipc().sem.get(t, key, flags, SEMMNI, check, make)
 }
 
 /// A `semop(2)` under way.
@@ -136,7 +136,7 @@ pub struct SemOp {
 impl SemOp {
     /// Checks rights and numbers; `EINVAL`, `EFBIG`, `EACCES`.
     pub fn new(t: &Arc<Task>, id: i32, ops: Vec<SemBuf>) -> Result<SemOp> {
-        let set = t.kernel.ipc.sem.find(id)?;
+        let set = t.ipc().sem.find(id)?;
         let n = set.state.lock().sems.len();
         if ops.iter().any(|o| usize::from(o.num) >= n) {
             return Err(Errno::EFBIG);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use abi::{Errno, PAGE_SIZE};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::IpcNs;
 use super::table::{Object, Perm, READ, WRITE};
 use crate::mm::SharedMemory;
 use crate::mm::map::{MapRequest, Placement};
@@ -51,6 +52,7 @@ pub struct ShmDs {
 /// A segment. Lock rank: leaf.
 pub struct Segment {
     id: i32,
+    ns: Weak<IpcNs>,
     kernel: Weak<Kernel>,
     memory: Arc<SharedMemory>,
     ds: Mutex<ShmDs>,
@@ -96,6 +98,7 @@ pub fn get(t: &Arc<Task>, key: i32, size: u64, flags: u32) -> Result<i32> {
         let memory = SharedMemory::new(&kernel.frames, len, identity)?;
         Ok(Segment {
             id,
+            ns: Arc::downgrade(&t.ipc()),
             kernel: Arc::downgrade(kernel),
             memory: Arc::new(memory),
             ds: Mutex::new(ShmDs {
@@ -107,7 +110,7 @@ pub fn get(t: &Arc<Task>, key: i32, size: u64, flags: u32) -> Result<i32> {
             }),
         })
     };
-    kernel.ipc.shm.get(t, key, flags, SHMMNI, check, make)
+    t.ipc().shm.get(t, key, flags, SHMMNI, check, make)
 }
 
 /// One attachment; its mappings hold it.
@@ -141,14 +144,15 @@ impl Drop for Attachment {
             ds.nattch == 0 && ds.perm.mode & SHM_DEST != 0
         };
         if destroy {
-            drop(kernel.ipc.shm.remove(self.segment.id));
+            let ns = self.segment.ns.upgrade();
+            drop(ns.and_then(|ns| ns.shm.remove(self.segment.id)));
         }
     }
 }
 
 /// `shmat(2)`; the address.
 pub fn attach(t: &Arc<Task>, id: i32, addr: u64, flags: u32, limits: &MmLimits) -> Result<u64> {
-    let segment = t.kernel.ipc.shm.find(id)?;
+    let segment = t.ipc().shm.find(id)?;
     let mut want = READ;
     let mut prot = MapProt::READ;
     let mut vma = VmaFlags::SHARED;
@@ -220,7 +224,7 @@ pub fn stat(segment: &Segment) -> ShmDs {
 
 /// `IPC_SET`; `EPERM`.
 pub fn set(t: &Arc<Task>, id: i32, new: &ShmDs) -> Result<()> {
-    let segment = t.kernel.ipc.shm.find(id)?;
+    let segment = t.ipc().shm.find(id)?;
     let mut ds = segment.ds.lock();
     ds.perm.check_owner(&t.creds())?;
     ds.perm.change(&new.perm);
@@ -230,7 +234,7 @@ pub fn set(t: &Arc<Task>, id: i32, new: &ShmDs) -> Result<()> {
 
 /// `IPC_RMID`: the key is free at once, the memory at the last detach.
 pub fn remove(t: &Arc<Task>, id: i32) -> Result<()> {
-    let table = &t.kernel.ipc.shm;
+    let table = &t.ipc().shm;
     let segment = table.find(id)?;
     let unused = {
         let mut ds = segment.ds.lock();
@@ -249,7 +253,7 @@ pub fn remove(t: &Arc<Task>, id: i32) -> Result<()> {
 /// `SHM_LOCK` and `SHM_UNLOCK`: guest memory is never swapped by the kernel itself, so only
 /// the mode tells.
 pub fn lock(t: &Arc<Task>, id: i32, on: bool) -> Result<()> {
-    let segment = t.kernel.ipc.shm.find(id)?;
+    let segment = t.ipc().shm.find(id)?;
     let mut ds = segment.ds.lock();
     if !t.creds().capable(crate::creds::Cap::IpcLock) {
         ds.perm.check_owner(&t.creds())?;

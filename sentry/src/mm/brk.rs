@@ -44,7 +44,7 @@ impl Mm {
             self.grow_heap(state, old, new, &mut batch);
         }
         state.brk = to;
-        self.commit(state, &mut batch);
+        self.commit_soon(state, &mut batch);
         let locked = state.lock_future;
         drop(guard);
         if new > old && super::map::locked_now(locked) {

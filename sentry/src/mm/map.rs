@@ -117,8 +117,13 @@ impl Mm {
         if request.copy_now {
             self.copy_data(state, &vma);
         }
+        let anon = vma.anon();
         let made = self.insert_mapping(state, vma, &mut batch);
-        self.commit(state, &mut batch);
+        if anon {
+            self.commit_soon(state, &mut batch);
+        } else {
+            self.commit(state, &mut batch);
+        }
         made?;
         drop(guard);
         drop(batch);

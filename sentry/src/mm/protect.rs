@@ -66,6 +66,10 @@ impl Mm {
                 let op = op.clone();
                 self.commit_by(ctx, Some(op), state, &mut batch)
             }
+            _ if parts.iter().all(Vma::anon) => {
+                self.commit_soon(state, &mut batch);
+                Made::Now
+            }
             _ => {
                 self.commit(state, &mut batch);
                 Made::Now

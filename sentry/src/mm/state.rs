@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use abi::{Errno, PAGE_SIZE};
-use platform::{AddressSpace, Context, MapOp, PlatformError};
+use platform::{AddressSpace, Commit, Context, MapOp, PlatformError};
 use smallvec::SmallVec;
 
 use super::frames::{FrameRange, Frames};
@@ -343,6 +343,40 @@ impl Mm {
         fine
     }
 
+    /// Like [`Mm::commit`], for changes of private anonymous memory in a call of the guest's:
+    /// they may be made only when the guest goes on, and then what they free is kept until it
+    /// is known that the guest cannot reach it.
+    pub(super) fn commit_soon(&self, state: &State, batch: &mut Batch) {
+        let freed: u64 = batch.gone.iter().map(|r| r.len).sum();
+        let plain = freed <= LIMBO && batch.dead.iter().all(Vma::anon);
+        if !plain || batch.ops.is_empty() || self.gathered.lock().is_some() {
+            self.commit(state, batch);
+            return;
+        }
+        let ops = std::mem::take(&mut batch.ops);
+        match self.space.commit_later(&ops) {
+            Ok(Commit::Owed { settled }) => {
+                if settled {
+                    self.leave_limbo();
+                }
+                let mut limbo = self.limbo.lock();
+                limbo.append(&mut batch.gone);
+                let kept: u64 = limbo.iter().map(|r| r.len).sum();
+                drop(limbo);
+                if kept > LIMBO {
+                    self.commit(state, batch);
+                }
+                return;
+            }
+            Ok(Commit::Done) => self.leave_limbo(),
+            Err(PlatformError::Gone) => {}
+            Err(_) => self.drop_host_mappings(state, &ops),
+        }
+        for range in batch.gone.drain(..) {
+            self.frames.release(range);
+        }
+    }
+
     /// From now on changes are only gathered; for a space that nothing runs in.
     pub fn hold_changes(&self) {
         self.gathered.lock().get_or_insert_default();
@@ -369,9 +403,11 @@ impl Mm {
         batch: &mut Batch,
     ) -> Made {
         let freed: u64 = batch.gone.iter().map(|r| r.len).sum();
-        let by_caller = freed <= LIMBO && op.is_some_and(|op| ctx.entrust(&op));
+        // The memory of files may go to others as soon as their mappings are dropped.
+        let plain = freed <= LIMBO && batch.dead.iter().all(Vma::anon);
+        let by_caller = plain && op.is_some_and(|op| ctx.entrust(&op));
         if !by_caller {
-            self.commit(state, batch);
+            self.commit_soon(state, batch);
             return Made::Now;
         }
         batch.ops.clear();

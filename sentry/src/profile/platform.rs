@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use platform::{
-    AddressSpace, Context, Cookie, Event, MapOp, Platform, PlatformError, Registers, Resume,
-    RseqArea, WorkerId,
+    AddressSpace, Commit, Context, Cookie, Event, MapOp, Platform, PlatformError, Registers,
+    Resume, RseqArea, WorkerId,
 };
 
 use super::{Phase, Profile};
@@ -105,6 +105,9 @@ impl AddressSpace for TimedSpace {
     fn commit(&self, ops: &[MapOp]) -> Result<(), PlatformError> {
         self.profile.memory(|| self.inner.commit(ops))
     }
+    fn commit_later(&self, ops: &[MapOp]) -> Result<Commit, PlatformError> {
+        self.profile.memory(|| self.inner.commit_later(ops))
+    }
     fn fork(&self) -> Result<Arc<dyn AddressSpace>, PlatformError> {
         let made = self.profile.memory(|| self.inner.fork())?;
         Ok(self.profile.space(made))
@@ -171,6 +174,9 @@ impl Context for TimedContext {
     }
     fn inherit_rseq(&self, area: &RseqArea) -> bool {
         self.inner.inherit_rseq(area)
+    }
+    fn leaves(&self) -> bool {
+        self.inner.leaves()
     }
     fn kill(&self) {
         self.inner.kill();

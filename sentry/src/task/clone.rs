@@ -12,7 +12,7 @@ use platform::{Context, Registers};
 
 use super::group::{NewGroup, ThreadGroup};
 use super::pidfd::PidFd;
-use super::{NewTask, Task, UtsNamespace};
+use super::{NewTask, Task};
 use crate::creds::{Cap, Creds};
 use crate::fs::file::OpenFlags;
 use crate::mm::Mm;
@@ -22,7 +22,6 @@ use crate::signal::{SS_DISABLE, info, send};
 use crate::task::gate::Hooks;
 use crate::task::limits::Resource;
 use crate::task::namespace;
-use crate::userns::UserNs;
 use crate::wait::{OnSignal, Operation, Pollee, Registration, Share, Stop, SysResult};
 use crate::{Result, fs::FdTable};
 
@@ -47,7 +46,7 @@ const fn bit(flag: u32) -> u64 {
     flag as u64
 }
 
-/// Namespaces a kernel may be built without; mount, user and uts namespaces are there.
+/// Namespaces a kernel may be built without; those of pids, networks and time are not there.
 const NAMESPACES: u64 = bit(raw::CLONE_NEWNS)
     | bit(raw::CLONE_NEWCGROUP)
     | bit(raw::CLONE_NEWUTS)
@@ -89,13 +88,16 @@ impl CloneArgs {
             || self.has(raw::CLONE_PARENT) && t.thread_group().is_init()
             || self.has(raw::CLONE_THREAD)
                 && (self.has(raw::CLONE_NEWUSER) || self.has(raw::CLONE_NEWPID))
-            || self.has(raw::CLONE_NEWIPC) && self.has(raw::CLONE_SYSVSEM)
             || self.has(raw::CLONE_PIDFD) && self.has(raw::CLONE_DETACHED)
             || self.flags & INTO_CGROUP != 0;
         if bad {
             return Err(Errno::EINVAL);
         }
-        check_namespaces(t, self.flags)
+        check_namespaces(t, self.flags)?;
+        if self.has(raw::CLONE_NEWIPC) && self.has(raw::CLONE_SYSVSEM) {
+            return Err(Errno::EINVAL);
+        }
+        Ok(())
     }
 }
 
@@ -108,7 +110,11 @@ pub fn check_namespaces(t: &Task, flags: u64) -> Result<()> {
     if wanted & bit(raw::CLONE_NEWUSER) == 0 && !t.creds().own_capable(Cap::SysAdmin) {
         return Err(Errno::EPERM);
     }
-    let there = bit(raw::CLONE_NEWUTS) | bit(raw::CLONE_NEWNS) | bit(raw::CLONE_NEWUSER);
+    let there = bit(raw::CLONE_NEWUTS)
+        | bit(raw::CLONE_NEWIPC)
+        | bit(raw::CLONE_NEWCGROUP)
+        | bit(raw::CLONE_NEWNS)
+        | bit(raw::CLONE_NEWUSER);
     let mounts = wanted & bit(raw::CLONE_NEWNS) == 0 || t.fs().mounts().is_some();
     if wanted & !there != 0 || !mounts {
         return Err(Errno::EINVAL);
@@ -281,7 +287,7 @@ impl Task {
         };
         let child = Task::new(
             &self.kernel,
-            self.inherit(args, (tid, &creds), group, mm.clone()),
+            self.inherit(args, (tid, &creds), group, mm.clone())?,
         );
         self.set_child_state(&child, args);
         let made = mm
@@ -355,8 +361,8 @@ impl Task {
         (tid, creds): (i32, &Arc<Creds>),
         group: Arc<ThreadGroup>,
         mm: Arc<Mm>,
-    ) -> NewTask {
-        let (files, fs, uts) = (self.files(), self.fs(), self.uts());
+    ) -> Result<NewTask> {
+        let (files, fs) = (self.files(), self.fs());
         let files: Arc<FdTable> = if args.has(raw::CLONE_FILES) {
             files
         } else {
@@ -368,21 +374,17 @@ impl Task {
             Arc::new(fs.duplicate())
         };
         if args.has(raw::CLONE_NEWNS) {
-            // Cannot fail: that there is a namespace was checked.
-            let _ = fs.unshare_mounts();
+            fs.unshare_mounts(&creds.user_ns)?;
         }
-        let uts = if args.has(raw::CLONE_NEWUTS) {
-            self.copy_uts(&creds.user_ns)
-        } else {
-            uts
-        };
-        NewTask {
+        let namespaces = self.namespaces();
+        Ok(NewTask {
             tid,
             group,
             mm,
             files,
             fs,
-            uts,
+            namespaces: namespaces.unshared(&self.kernel, args.flags, &creds.user_ns),
+            keys: self.keys.lock().for_child(),
             creds: creds.clone(),
             mask: self.sigmask(),
             comm: self.comm(),
@@ -390,19 +392,7 @@ impl Task {
             sched: self.sched.lock().for_child(),
             personality: self.personality.load(Ordering::Relaxed),
             timer_slack: self.timer_slack.load(Ordering::Relaxed),
-        }
-    }
-
-    /// A uts namespace with the same names, belonging to `owner`.
-    pub fn copy_uts(&self, owner: &UserNs) -> Arc<UtsNamespace> {
-        let uts = self.uts();
-        let ino = self.kernel.next_ns_ino();
-        Arc::new(UtsNamespace::new(
-            ino,
-            owner.clone(),
-            &uts.hostname(),
-            &uts.domainname(),
-        ))
+        })
     }
 
     fn set_child_state(&self, child: &Task, args: &CloneArgs) {

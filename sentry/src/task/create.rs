@@ -9,6 +9,7 @@ use super::cgroup::Cgroup;
 use super::exec::{self, ExecRequest};
 use super::group::{NewGroup, ThreadGroup};
 use super::limits::Limits;
+use super::nsproxy::{CgroupNs, NsProxy};
 use super::pid::PidNamespace;
 use super::sched::Sched;
 use super::session::{ProcessGroup, Session};
@@ -19,6 +20,7 @@ use crate::creds::Creds;
 use crate::fs::vfs::walk::{WalkCx, WalkFlags};
 use crate::fs::{FdTable, FsContext};
 use crate::kernel::Kernel;
+use crate::keys::TaskKeys;
 use crate::load;
 use crate::signal::action::SigHand;
 
@@ -106,7 +108,12 @@ impl Kernel {
                 files: spec.files,
                 fs: spec.fs,
                 creds: Arc::new(loaded.creds.clone()),
-                uts: spec.uts,
+                namespaces: NsProxy {
+                    uts: spec.uts,
+                    ipc: self.ipc.clone(),
+                    cgroup: CgroupNs::initial(),
+                },
+                keys: TaskKeys::default(),
                 mask: SigSet::EMPTY,
                 comm: loaded.comm.clone(),
                 exe: loaded.exe.clone(),

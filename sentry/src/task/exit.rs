@@ -216,7 +216,7 @@ fn end_process(
         }
     }
     hang_up(group, hangups, &orphans);
-    last.kernel.ipc.exit(group.pid());
+    last.ipc().exit(group.pid());
     group.exit_event.notify(PollEvents::IN | PollEvents::HUP);
     if let Some(parent) = parent {
         reap::signal_exit(group, &parent);

@@ -17,6 +17,7 @@ pub mod gate;
 pub mod group;
 pub mod limits;
 pub mod namespace;
+pub mod nsproxy;
 pub mod park;
 mod patched;
 pub mod pid;
@@ -41,7 +42,9 @@ use platform::Context;
 
 use crate::creds::Creds;
 use crate::fs::{FdTable, FsContext};
+use crate::ipc::IpcNs;
 use crate::kernel::Kernel;
+use crate::keys::TaskKeys;
 use crate::mm::{Mm, patch};
 use crate::ptrace::{After, Trace};
 use crate::signal::{TaskSignals, send};
@@ -49,6 +52,7 @@ use crate::sync::{Mutex, RwLock};
 use crate::wait::Waker;
 pub use create::ProcessSpec;
 pub use group::ThreadGroup;
+pub use nsproxy::NsProxy;
 use park::Park;
 pub use pid::PidNamespace;
 use sched::Sched;
@@ -72,12 +76,6 @@ pub const TRAPPED: &[u32] = &[
 pub const ON_HOST_THREAD: &[u32] = &[
     abi::nr::exit,
     abi::nr::exit_group,
-    abi::nr::mmap,
-    abi::nr::munmap,
-    abi::nr::mprotect,
-    abi::nr::mremap,
-    abi::nr::madvise,
-    abi::nr::brk,
     abi::nr::membarrier,
     abi::nr::rseq,
 ];
@@ -101,7 +99,9 @@ pub struct Task {
     files: RwLock<Arc<FdTable>>,
     fs: RwLock<Arc<FsContext>>,
     creds: RwLock<Arc<Creds>>,
-    uts: RwLock<Arc<UtsNamespace>>,
+    namespaces: RwLock<NsProxy>,
+    /// Its keyrings.
+    pub(crate) keys: Mutex<TaskKeys>,
     /// The call being served: number and arguments as trapped, for restarts and strace.
     pub(crate) call: Mutex<run::CallState>,
     /// Something has to be looked at before the guest runs on: signals, stops, death.
@@ -163,7 +163,8 @@ pub(crate) struct NewTask {
     pub(crate) files: Arc<FdTable>,
     pub(crate) fs: Arc<FsContext>,
     pub(crate) creds: Arc<Creds>,
-    pub(crate) uts: Arc<UtsNamespace>,
+    pub(crate) namespaces: NsProxy,
+    pub(crate) keys: TaskKeys,
     pub(crate) mask: SigSet,
     pub(crate) comm: Vec<u8>,
     pub(crate) exe: Option<exec::ExeInfo>,
@@ -198,7 +199,8 @@ impl Task {
             files: RwLock::new(new.files),
             fs: RwLock::new(new.fs),
             creds: RwLock::new(new.creds),
-            uts: RwLock::new(new.uts),
+            namespaces: RwLock::new(new.namespaces),
+            keys: Mutex::new(new.keys),
             call: Mutex::default(),
             attention: AtomicBool::new(false),
             sig: Mutex::new(signals),
@@ -310,11 +312,20 @@ impl Task {
     }
     /// Host and domain name.
     pub fn uts(&self) -> Arc<UtsNamespace> {
-        self.uts.read().clone()
+        self.namespaces.read().uts.clone()
     }
-    /// Enters another uts namespace.
-    pub fn set_uts(&self, uts: Arc<UtsNamespace>) {
-        *self.uts.write() = uts;
+    /// System V IPC objects and message queues.
+    pub fn ipc(&self) -> Arc<IpcNs> {
+        self.namespaces.read().ipc.clone()
+    }
+    /// Its namespaces of these kinds.
+    pub fn namespaces(&self) -> NsProxy {
+        self.namespaces.read().clone()
+    }
+    /// Enters other namespaces.
+    pub fn set_namespaces(&self, namespaces: NsProxy) {
+        let old = std::mem::replace(&mut *self.namespaces.write(), namespaces);
+        drop(old);
     }
     /// The soft limit of a resource.
     pub fn limit(&self, resource: limits::Resource) -> u64 {

@@ -1,7 +1,7 @@
 //! Namespaces as files (`/proc/PID/ns`, `setns(2)`, `ioctl_ns(2)`).
 //!
-//! [`NsFile`] keeps a namespace alive. Mount and uts namespaces can be many; of the other
-//! kinds the kernel has one each.
+//! [`NsFile`] keeps a namespace alive. Of pid, network and time namespaces there is one each
+//! that a container is in.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -9,10 +9,12 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::raw::general as raw;
 
+use super::nsproxy::CgroupNs;
 use super::{Task, UtsNamespace};
 use crate::creds::Creds;
 use crate::fs::file::{File, FileOps, IoCx, OpenFlags};
-use crate::fs::vfs::{Attr, MountNamespace};
+use crate::fs::vfs::{Attr, MountNamespace, Path, anon};
+use crate::ipc::IpcNs;
 use crate::task::limits::Resource;
 use crate::userns::UserNs;
 use crate::{Result, SysResult};
@@ -96,6 +98,10 @@ pub enum Namespace {
     User(UserNs),
     /// Mounts.
     Mnt(Arc<MountNamespace>),
+    /// System V IPC and message queues.
+    Ipc(Arc<IpcNs>),
+    /// Control groups.
+    Cgroup(Arc<CgroupNs>),
     /// The one of its kind.
     Only(NsKind),
 }
@@ -106,6 +112,8 @@ impl Namespace {
         Ok(match kind {
             NsKind::User => Namespace::User(t.creds().user_ns.clone()),
             NsKind::Uts => Namespace::Uts(t.uts()),
+            NsKind::Ipc => Namespace::Ipc(t.ipc()),
+            NsKind::Cgroup => Namespace::Cgroup(t.namespaces().cgroup),
             NsKind::Mnt => Namespace::Mnt(t.fs().mounts().ok_or(Errno::ESRCH)?),
             other => Namespace::Only(other),
         })
@@ -117,6 +125,8 @@ impl Namespace {
             Namespace::User(_) => NsKind::User,
             Namespace::Uts(_) => NsKind::Uts,
             Namespace::Mnt(_) => NsKind::Mnt,
+            Namespace::Ipc(_) => NsKind::Ipc,
+            Namespace::Cgroup(_) => NsKind::Cgroup,
             Namespace::Only(kind) => *kind,
         }
     }
@@ -127,7 +137,10 @@ impl Namespace {
         match self {
             Namespace::User(ns) => ns.parent(),
             Namespace::Uts(uts) => Some(uts.owner.clone()),
-            Namespace::Mnt(_) | Namespace::Only(_) => Some(UserNs::INITIAL),
+            Namespace::Ipc(ipc) => Some(ipc.owner.clone()),
+            Namespace::Cgroup(cgroup) => Some(cgroup.owner.clone()),
+            Namespace::Mnt(mounts) => Some(mounts.owner().clone()),
+            Namespace::Only(_) => Some(UserNs::INITIAL),
         }
     }
 
@@ -136,6 +149,8 @@ impl Namespace {
         match self {
             Namespace::User(user) => user.ino().unwrap_or(NsKind::User.first()),
             Namespace::Uts(uts) => uts.ino,
+            Namespace::Ipc(ipc) => ipc.ino.unwrap_or(NsKind::Ipc.first()),
+            Namespace::Cgroup(cgroup) => cgroup.ino.unwrap_or(NsKind::Cgroup.first()),
             Namespace::Mnt(mounts) => mounts.number().unwrap_or(NsKind::Mnt.first()),
             Namespace::Only(kind) => kind.first(),
         }
@@ -161,6 +176,11 @@ impl NsFile {
     /// A description of a namespace.
     pub fn file(ns: Namespace) -> Arc<File> {
         File::anonymous(Arc::new(NsFile(ns)), OpenFlags::empty())
+    }
+
+    /// The namespace whose file stands at a place.
+    pub fn namespace_at(path: &Path) -> Option<Namespace> {
+        NsFile::namespace_of(&*anon::file_of(path)?)
     }
 
     /// The namespace a description stands for; `None` for another kind of file.

@@ -84,8 +84,7 @@ impl Task {
         if area.is_none() || self.thread_group().is_exiting() {
             return;
         }
-        let exits = self.call.lock().nr == u64::from(abi::nr::exit) && !self.has_regs();
-        if !exits {
+        if !self.context().is_ok_and(|c| c.leaves()) {
             self.drop_context(true);
         }
     }

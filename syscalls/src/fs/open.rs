@@ -12,7 +12,7 @@ use sentry::task::limits::Resource;
 use sentry::{Result, SysResult, Task};
 
 use super::at;
-use crate::arg::{Arg, DirFd, In, UserBuf, UserCStr, UserPtr};
+use crate::arg::{Arg, DirFd, UserBuf, UserCStr};
 
 /// `O_*`, printed as strace does.
 #[derive(Clone, Copy, Debug)]
@@ -117,18 +117,7 @@ pub fn openat2(
     how: UserBuf,
     size: usize,
 ) -> SysResult<i64> {
-    const SIZE: usize = size_of::<abi::fs::OpenHow>();
-    if size < SIZE {
-        return Err(Errno::EINVAL.into());
-    }
-    if size > abi::PAGE_SIZE as usize {
-        return Err(Errno::E2BIG.into());
-    }
-    let tail = UserBuf(how.0.wrapping_add(SIZE as u64)).read(t, size - SIZE)?;
-    if tail.iter().any(|b| *b != 0) {
-        return Err(Errno::E2BIG.into());
-    }
-    let raw = UserPtr::<abi::fs::OpenHow, In>::at(how.0).read(t)?;
+    let raw: abi::fs::OpenHow = how.read_extensible(t, size, size_of::<abi::fs::OpenHow>())?;
     do_open(t, dirfd, path, strict(&raw)?)
 }
 

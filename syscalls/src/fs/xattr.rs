@@ -1,5 +1,5 @@
 //! Extended attributes (`xattr(7)`): `getxattr(2)`, `setxattr(2)`, `listxattr(2)`,
-//! `removexattr(2)`, each by path, by link and by descriptor.
+//! `removexattr(2)`, each by path, by link, by descriptor and from a directory.
 
 use std::sync::Arc;
 
@@ -9,8 +9,9 @@ use sentry::filecap::{self, FileCaps};
 use sentry::fs::inotify::{self, Mask};
 use sentry::fs::vfs::{Access, FileType, Path, perm};
 use sentry::{Result, SysResult, Task};
+use zerocopy::FromBytes;
 
-use super::at::{self, AT_SYMLINK_NOFOLLOW};
+use super::at::{self, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW};
 use crate::arg::{DirFd, Fd, UserBuf, UserCStr};
 use crate::io;
 
@@ -256,4 +257,90 @@ pub fn lremovexattr(t: &Arc<Task>, path: UserCStr, name: UserCStr) -> SysResult<
 pub fn fremovexattr(t: &Arc<Task>, fd: Fd, name: UserCStr) -> SysResult<()> {
     let name = read_name(t, name)?;
     Ok(remove(t, &open(t, fd)?, &name)?)
+}
+
+/// `struct xattr_args`.
+#[derive(Clone, Copy, Debug, FromBytes)]
+#[repr(C)]
+struct XattrArgs {
+    value: u64,
+    size: u32,
+    flags: u32,
+}
+
+impl XattrArgs {
+    fn read(t: &Arc<Task>, args: UserBuf, size: usize) -> Result<XattrArgs> {
+        args.read_extensible(t, size, size_of::<XattrArgs>())
+    }
+
+    fn size(&self) -> usize {
+        usize::try_from(self.size).unwrap_or(usize::MAX)
+    }
+}
+
+/// The file that a call with a directory and flags means.
+fn find(t: &Arc<Task>, dirfd: DirFd, path: UserCStr, flags: u32) -> Result<Path> {
+    at::check(flags, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)?;
+    at::find(t, dirfd, path, flags)
+}
+
+/// `setxattrat(2)`.
+pub fn setxattrat(
+    t: &Arc<Task>,
+    dirfd: DirFd,
+    path: UserCStr,
+    at_flags: u32,
+    name: UserCStr,
+    args: UserBuf,
+    size: usize,
+) -> SysResult<()> {
+    let args = XattrArgs::read(t, args, size)?;
+    at::check(at_flags, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)?;
+    let new = New::read(t, name, UserBuf(args.value), args.size(), args.flags)?;
+    Ok(new.set(t, &find(t, dirfd, path, at_flags)?)?)
+}
+
+/// `getxattrat(2)`.
+pub fn getxattrat(
+    t: &Arc<Task>,
+    dirfd: DirFd,
+    path: UserCStr,
+    at_flags: u32,
+    name: UserCStr,
+    args: UserBuf,
+    size: usize,
+) -> SysResult<usize> {
+    let args = XattrArgs::read(t, args, size)?;
+    if args.flags != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    at::check(at_flags, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)?;
+    let name = read_name(t, name)?;
+    let path = find(t, dirfd, path, at_flags)?;
+    Ok(get(t, &path, &name, UserBuf(args.value), args.size())?)
+}
+
+/// `listxattrat(2)`.
+pub fn listxattrat(
+    t: &Arc<Task>,
+    dirfd: DirFd,
+    path: UserCStr,
+    at_flags: u32,
+    list_to: UserBuf,
+    size: usize,
+) -> SysResult<usize> {
+    Ok(list(t, &find(t, dirfd, path, at_flags)?, list_to, size)?)
+}
+
+/// `removexattrat(2)`.
+pub fn removexattrat(
+    t: &Arc<Task>,
+    dirfd: DirFd,
+    path: UserCStr,
+    at_flags: u32,
+    name: UserCStr,
+) -> SysResult<()> {
+    at::check(at_flags, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)?;
+    let name = read_name(t, name)?;
+    Ok(remove(t, &find(t, dirfd, path, at_flags)?, &name)?)
 }

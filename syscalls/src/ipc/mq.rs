@@ -44,7 +44,7 @@ pub fn mq_open(
         _ => None,
     };
     let name = name(t, path)?;
-    let file = t.kernel.ipc.mqueue.open(t, &name, flags, mode, attr)?;
+    let file = t.ipc().mqueue.open(t, &name, flags, mode, attr)?;
     let cloexec = flags.contains(OpenFlags::CLOEXEC);
     let limit = t.limit(Resource::Nofile);
     Ok(Fd(t.files().install(file, 0, cloexec, limit)?))
@@ -53,7 +53,7 @@ pub fn mq_open(
 /// `mq_unlink(2)`.
 pub fn mq_unlink(t: &Arc<Task>, path: UserCStr) -> SysResult<()> {
     let name = name(t, path)?;
-    Ok(t.kernel.ipc.mqueue.unlink(t, &name)?)
+    Ok(t.ipc().mqueue.unlink(t, &name)?)
 }
 
 /// The queue of `fd`; `EBADF` when it is none, or not open that way.

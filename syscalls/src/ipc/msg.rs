@@ -55,7 +55,7 @@ pub fn msgctl(t: &Arc<Task>, id: i32, cmd: i32, buf: u64) -> SysResult<i32> {
     const MSG_STAT: i32 = 11;
     const MSG_INFO: i32 = 12;
     const MSG_STAT_ANY: i32 = 13;
-    let table = &t.kernel.ipc.msg;
+    let table = &t.ipc().msg;
     let out = UserPtr::<MsgDs, Out>::at(buf);
     let cmd = cmd & !IPC_64;
     match cmd {

@@ -66,7 +66,7 @@ pub fn semctl(t: &Arc<Task>, id: i32, num: i32, cmd: i32, arg: u64) -> SysResult
     const SEM_STAT: i32 = 18;
     const SEM_INFO: i32 = 19;
     const SEM_STAT_ANY: i32 = 20;
-    let table = &t.kernel.ipc.sem;
+    let table = &t.ipc().sem;
     let cmd = cmd & !IPC_64;
     match cmd {
         IPC_INFO | SEM_INFO => {

@@ -41,7 +41,7 @@ pub fn shmctl(t: &Arc<Task>, id: i32, cmd: i32, buf: u64) -> SysResult<i32> {
     const SHM_STAT_ANY: i32 = 15;
     // Attachments of processes that have just ended are gone too.
     t.kernel.frames.tidy();
-    let table = &t.kernel.ipc.shm;
+    let table = &t.ipc().shm;
     let out = UserPtr::<ShmDs, Out>::at(buf);
     match cmd & !IPC_64 {
         IPC_RMID => shm::remove(t, id)?,

@@ -79,7 +79,7 @@ pub fn clone(
 
 /// `clone3(2)`.
 pub fn clone3(t: &Arc<Task>, args: UserBuf, size: usize) -> SysResult<i64> {
-    let a = read_args(t, args, size)?;
+    let a: Clone3 = args.read_extensible(t, size, SIZE_VER0)?;
     let no_stack = a.stack == 0 && a.stack_size != 0 || a.stack != 0 && a.stack_size == 0;
     let refused = u64::from(raw::CLONE_DETACHED) | CSIGNAL & !u64::from(raw::CLONE_NEWTIME);
     let parent_or_thread = u64::from(raw::CLONE_THREAD | raw::CLONE_PARENT);
@@ -120,21 +120,4 @@ pub fn clone3(t: &Arc<Task>, args: UserBuf, size: usize) -> SysResult<i64> {
         tls: a.tls,
         set_tid,
     })
-}
-
-/// Copies an extensible struct in: unknown trailing bytes must be zero.
-fn read_args(t: &Arc<Task>, args: UserBuf, size: usize) -> sentry::Result<Clone3> {
-    if size > 4096 {
-        return Err(Errno::E2BIG);
-    }
-    if size < SIZE_VER0 {
-        return Err(Errno::EINVAL);
-    }
-    let mut bytes = args.read(t, size)?;
-    let known = size_of::<Clone3>();
-    if bytes.iter().skip(known).any(|b| *b != 0) {
-        return Err(Errno::E2BIG);
-    }
-    bytes.resize(known, 0);
-    Clone3::read_from_bytes(&bytes).map_err(|_| Errno::EINVAL)
 }

@@ -69,7 +69,7 @@ pub fn kcmp(
         // Undo lists are of processes.
         KCMP_SYSVSEM if one.pid() == two.pid() => 0,
         KCMP_SYSVSEM => {
-            let used = |t: &Arc<Task>| t.kernel.ipc.has_undo(t.pid());
+            let used = |t: &Arc<Task>| t.ipc().has_undo(t.pid());
             if used(&one) || used(&two) {
                 order(one.thread_group(), two.thread_group())
             } else {

@@ -6,6 +6,7 @@ use abi::Errno;
 use abi::raw::general as raw;
 use sentry::creds::{Cap, Creds};
 use sentry::fs::FsContext;
+use sentry::task::NsProxy;
 use sentry::task::namespace::{Namespace, NsFile, NsKind};
 use sentry::task::pidfd::PidFd;
 use sentry::userns::UserNs;
@@ -96,7 +97,21 @@ fn check_user(t: &Arc<Task>, user: &UserNs) -> Result<()> {
 fn enter(t: &Arc<Task>, ns: Namespace) -> Result<()> {
     match ns {
         Namespace::User(user) => t.set_creds(t.creds().entering(user)),
-        Namespace::Uts(uts) => t.set_uts(uts),
+        Namespace::Uts(uts) => t.set_namespaces(NsProxy {
+            uts,
+            ..t.namespaces()
+        }),
+        Namespace::Ipc(ipc) => {
+            t.ipc().exit(t.pid());
+            t.set_namespaces(NsProxy {
+                ipc,
+                ..t.namespaces()
+            });
+        }
+        Namespace::Cgroup(cgroup) => t.set_namespaces(NsProxy {
+            cgroup,
+            ..t.namespaces()
+        }),
         Namespace::Mnt(mounts) => {
             let root = mounts.root();
             let umask = t.fs().umask();

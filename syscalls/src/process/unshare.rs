@@ -42,18 +42,21 @@ pub fn unshare(t: &Arc<Task>, flags: u64) -> SysResult<()> {
     if has(raw::CLONE_FS | raw::CLONE_NEWNS | raw::CLONE_NEWUSER) {
         let fs = t.fs().duplicate();
         if has(raw::CLONE_NEWNS) {
-            fs.unshare_mounts()?;
+            let own = t.creds();
+            fs.unshare_mounts(&creds.as_ref().unwrap_or(&own).user_ns)?;
         }
         t.set_fs(Arc::new(fs));
     }
     if has(raw::CLONE_FILES) {
         t.set_files(t.files().duplicate());
     }
-    if has(raw::CLONE_NEWUTS) {
-        let own = t.creds();
-        let owner = creds.as_ref().unwrap_or(&own).user_ns.clone();
-        t.set_uts(t.copy_uts(&owner));
+    if has(raw::CLONE_SYSVSEM | raw::CLONE_NEWIPC) {
+        // What the process has undone at its end, it undoes where it leaves.
+        t.ipc().exit(t.pid());
     }
+    let own = t.creds();
+    let owner = &creds.as_ref().unwrap_or(&own).user_ns;
+    t.set_namespaces(t.namespaces().unshared(&t.kernel, flags, owner));
     if let Some(creds) = creds {
         t.set_creds(creds);
     }

@@ -1,13 +1,13 @@
 //! Posted calls: calls that a guest thread leaves in its stub's scratch page for a worker
 //! that looks there all the time.
 //!
-//! Only in a stub with one guest thread, whose page it then is. A worker that has resumed
-//! such a thread many times in short order opens a [`Session`]: it moves the guest to other
-//! CPUs than its own, tells patched sites by a word where to post, and looks at the page for
-//! a bounded time after each call instead of sleeping. It closes the session when nothing
-//! comes, when a call comes by notification, when one waits, or when there are no longer
-//! more CPUs than threads that run. A guest that finds nobody withdraws its call and makes
-//! it as ever.
+//! Only in a stub with one guest thread, whose page it then is. A thread that a worker has
+//! resumed many times in short order *visits* a worker that sleeps on another CPU, which
+//! opens a [`Session`]: it tells patched sites by a word where to post, and looks at the page
+//! for a bounded time after each call instead of sleeping. The guest stays on the CPU it had.
+//! The session ends when nothing comes, when calls come by notification, when one waits, or
+//! when there are no longer more CPUs than threads that run; the thread then goes home. A
+//! guest that finds nobody withdraws its call and makes it as ever.
 //!
 //! Everything in the page is guest data, read once. Neighbours: `stub` (the guest's side).
 
@@ -16,15 +16,17 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{Entrusted, INTERRUPT, Phase, State, Thread, X32_BIT, held_call};
-use crate::systrap::core::Worker;
 use crate::systrap::layout::{AREA_BIRTH, POST, POST_WORD, WAITBELL, WORDS, post};
+use crate::systrap::owed::Help;
 use crate::systrap::raw::{self, Notif};
-use crate::{Event, Exit, PlatformError, WorkerId};
+use crate::{Event, Exit, PlatformError, Resume, WorkerId};
 
 /// Calls in short order before a session is opened.
 const STREAK: u32 = 48;
 /// The most that a run of bad sessions makes of it.
-const MAX_STREAK: u32 = 1 << 16;
+const MAX_STREAK: u32 = 1024;
+/// What a stop after a longer while takes from the count.
+const GAP: u32 = 16;
 /// What is short order.
 const SHORT: Duration = Duration::from_micros(40);
 /// Posted calls that make a session worth it.
@@ -37,7 +39,10 @@ const OTHERS: Duration = Duration::from_micros(5);
 const LOOKS: u32 = 24;
 
 /// Places in `struct sigcontext`.
+const R10: u64 = 2;
 const R11: u64 = 3;
+const RDI: u64 = 8;
+const RSI: u64 = 9;
 const RDX: u64 = 12;
 const RAX: u64 = 13;
 const RCX: u64 = 14;
@@ -66,6 +71,10 @@ pub struct Posting {
     came: Option<Instant>,
     /// What a call by notification takes from one to the next, on average.
     cost: Duration,
+    /// The worker it is away from while another looks for its calls.
+    home: Option<WorkerId>,
+    /// The CPU it is kept on meanwhile.
+    pub cpu: Option<usize>,
 }
 
 impl Default for Posting {
@@ -80,6 +89,8 @@ impl Default for Posting {
             resumed: None,
             came: None,
             cost: Duration::ZERO,
+            home: None,
+            cpu: None,
         }
     }
 }
@@ -91,7 +102,7 @@ impl Posting {
         let since = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
         let took = since(self.came.replace(now)).unwrap_or(SHORT);
         if since(self.resumed).is_none_or(|t| t >= SHORT) {
-            self.streak = 0;
+            self.streak = self.streak.saturating_sub(GAP);
             return;
         }
         self.streak = self.streak.saturating_add(1);
@@ -111,6 +122,13 @@ impl Posting {
     }
 }
 
+impl State {
+    /// Whether the thread waits for the result of a posted call and for nothing else.
+    pub(super) fn can_help(&self) -> bool {
+        self.phase == Phase::Posted && !self.irq && !self.exiting
+    }
+}
+
 /// A worker's look-out for the calls of one thread.
 pub struct Session {
     thread: std::sync::Arc<Thread>,
@@ -121,6 +139,8 @@ pub struct Session {
     strays: u32,
     /// A call has been taken since the clock was looked at.
     fresh: bool,
+    /// The thread goes home when the session ends, not only with its next reply.
+    at_once: bool,
     until: Instant,
     others: Instant,
 }
@@ -138,20 +158,21 @@ pub enum Look {
 }
 
 impl Session {
-    /// Opens a session with `thread`, which has just been resumed, if it is worth it.
-    pub fn open(thread: &std::sync::Arc<Thread>, me: &Worker) -> Option<Self> {
-        let core = &thread.core;
-        let state = thread.state.lock();
-        let hot = state.posting.streak >= state.posting.needed;
-        if !hot || state.phase != Phase::Run || state.exiting || state.irq {
-            return None;
+    /// Opens a session with `thread`, which came for it, or sends it home.
+    pub fn open(thread: &std::sync::Arc<Thread>) -> Option<Self> {
+        let session = Self::begin(thread);
+        if session.is_none() {
+            thread.send_home();
         }
-        let own = me.cpu()?;
-        let others: Vec<usize> = raw::cpus_of(&core.cpus)
-            .into_iter()
-            .filter(|&cpu| cpu != own)
-            .collect();
-        if others.is_empty() || !thread.stub.is_sole() || core.busy() >= core.cpu_count {
+        session
+    }
+
+    fn begin(thread: &std::sync::Arc<Thread>) -> Option<Self> {
+        let core = &thread.core;
+        let mut state = thread.state.lock();
+        let cpu = core.worker(state.posting.home?).ok()?.cpu()?;
+        let stands = state.phase == Phase::Run && !state.exiting && !state.irq;
+        if !stands || !thread.stub.is_sole() || core.busy() >= core.cpu_count {
             return None;
         }
         let post = core.layout.base + core.entries.post;
@@ -159,11 +180,10 @@ impl Session {
         let window = core.control.window();
         window.set64(thread.post_at(post::AREA), thread.area.addr);
         window.set64(thread.post_at(post::FEATURES), core.xstate.features);
+        // It stays where it was: what two CPUs have run costs both at each change of memory.
+        raw::set_affinity(state.tid, &raw::cpu_set(&[cpu])).ok()?;
         window.set64(word, post);
-        if raw::set_affinity(state.tid, &raw::cpu_set(&others)).is_err() {
-            window.set64(word, 0);
-            return None;
-        }
+        state.posting.cpu = Some(cpu);
         core.spinning.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
         Some(Self {
@@ -173,6 +193,7 @@ impl Session {
             opened: now,
             strays: 0,
             fresh: false,
+            at_once: true,
             until: now + PATIENCE,
             others: now + OTHERS,
         })
@@ -237,6 +258,11 @@ impl Session {
         self.strays > 2 + self.served / 16
     }
 
+    /// The thread, whose notification is being received, goes home when that is answered.
+    pub fn leave_later(&mut self) {
+        self.at_once = false;
+    }
+
     /// Whether it is with this thread.
     pub fn is_with(&self, thread: &Thread) -> bool {
         std::ptr::eq(&*self.thread, thread)
@@ -258,7 +284,9 @@ impl Drop for Session {
             let _ = window.cas32(thread.post_at(post::STATE), post::TAKEN, post::WAIT);
         }
         let _ = raw::set_affinity(state.tid, &thread.core.cpus);
+        thread.go_home(&mut state, self.at_once);
         let posting = &mut state.posting;
+        posting.cpu = None;
         posting.streak = 0;
         // The end is waited for in vain, which is no cost of the calls.
         let took = self.opened.elapsed().saturating_sub(PATIENCE);
@@ -271,6 +299,47 @@ impl Drop for Session {
 }
 
 impl Thread {
+    /// Moves the thread, which has just been resumed, to a worker that sleeps on another CPU
+    /// and will look for its calls from there, if it is worth it.
+    pub fn visit(&self) {
+        let core = &self.core;
+        let mut state = self.state.lock();
+        let hot = state.posting.streak >= state.posting.needed;
+        if !hot || state.phase != Phase::Run || state.exiting || state.irq {
+            return;
+        }
+        if !self.stub.is_sole() || core.busy() >= core.cpu_count {
+            return;
+        }
+        let Some(host) = core.idle_beside(state.worker) else {
+            return;
+        };
+        state.posting.home = Some(state.worker);
+        state.next_worker = Some(host);
+        self.move_worker(&mut state);
+        drop(state);
+        if let Ok(host) = core.worker(host) {
+            host.invite(self.key);
+        }
+    }
+
+    /// Moves a visiting thread back.
+    pub fn send_home(&self) {
+        self.go_home(&mut self.state.lock(), true);
+    }
+
+    /// Moves it back, at once unless a stop of its own is in hand or on its way.
+    fn go_home(&self, state: &mut State, at_once: bool) {
+        let Some(home) = state.posting.home.take() else {
+            return;
+        };
+        // Elsewhere if it was dealt another worker meanwhile.
+        let _ = state.next_worker.get_or_insert(home);
+        if at_once && state.phase == Phase::Run {
+            self.move_worker(state);
+        }
+    }
+
     fn post_at(&self, offset: u64) -> u64 {
         self.stub.page() + POST + offset
     }
@@ -435,13 +504,48 @@ impl Thread {
 
     /// Gives the result of the posted call in hand; the guest runs, or, where it is to be
     /// interrupted, stops with its registers by itself.
-    pub(super) fn answer(&self, state: &mut State, value: i64) {
+    pub(super) fn answer(&self, state: &mut State, value: i64, help: Option<Help>) {
         self.leave_hold(state);
         state.posting.answer = Some(value);
         let window = self.core.control.window();
         window.set64(self.post_at(post::RESULT), value.cast_unsigned());
-        let how = if state.irq { post::FETCH } else { post::DONE };
+        let how = match help {
+            _ if state.irq => post::FETCH,
+            None => post::DONE,
+            Some(Help::Relay) => post::RELAY,
+            Some(Help::Own(op)) => {
+                let [nr, args @ ..] = op.words;
+                window.set64(self.post_at(post::OWN_NR), nr);
+                for (word, at) in args.iter().zip((post::OWN_ARGS..).step_by(8)).take(3) {
+                    window.set64(self.post_at(at), *word);
+                }
+                post::OWN
+            }
+        };
         window.set32(self.post_at(post::STATE), how);
+    }
+
+    /// The state, in which the thread is to be resumed, and what it is to help with.
+    pub(super) fn lock_to_resume(&self, how: Resume) -> (Claimed<'_>, Option<Help>) {
+        if !self.stub.owes() {
+            return (self.state.lock(), None);
+        }
+        let help = self.stub.arrange(self);
+        let state = self.state.lock();
+        if help.is_none() || state.can_help() && matches!(how, Resume::Return(_)) {
+            return (state, help);
+        }
+        // It stopped otherwise meanwhile.
+        drop(state);
+        self.stub.make_up();
+        (self.state.lock(), None)
+    }
+
+    /// The CPU on which the thread waits for the result of a call that it has posted, if it
+    /// can help to make a change of its memory before it goes on.
+    pub fn posted_on(&self) -> Option<usize> {
+        let state = self.state.lock();
+        state.posting.cpu.filter(|_| state.can_help())
     }
 
     /// Has the guest make the posted call in hand itself.
@@ -566,7 +670,18 @@ impl Thread {
             window.set32(self.post_at(post::FRAME), post::FREE);
         }
         let ret = page(post::RET);
-        let done = [post::DONE, post::FETCH].contains(&window.get32(self.post_at(post::STATE)));
+        if (e.help..e.fetch).contains(&offset) {
+            for (reg, arg) in [(RDI, 0), (RSI, 8), (RDX, 16), (R10, 24)] {
+                self.area.set_reg(window, at, reg, page(post::ARGS + arg));
+            }
+        }
+        let stands = window.get32(self.post_at(post::STATE));
+        let helps = [post::RELAY, post::OWN].contains(&stands);
+        if helps {
+            // It has not helped, as far as is known.
+            self.stub.owe();
+        }
+        let done = helps || [post::DONE, post::FETCH].contains(&stands);
         let answer = state.posting.answer.filter(|_| done);
         let (ip, rax) = match answer {
             Some(value) => (ret, value.cast_unsigned()),

@@ -68,6 +68,16 @@ global_asm!(
     "mov edx, 2",
     "mov eax, 1",
     "syscall",
+    // A guest thread that waits for it goes on.
+    "19:",
+    "cmp dword ptr [r12 + {cmd_wake}], 0",
+    "je 20b",
+    "lea rdi, [rip + systrap_stub_start + {post} + {relayed}]",
+    "mov dword ptr [rdi], 1",
+    "mov esi, 1",
+    "mov edx, 1",
+    "mov eax, 202",
+    "syscall",
     "jmp 20b",
     // A call failed: unless it may, reply its errno, then its index.
     "26:",
@@ -90,7 +100,7 @@ global_asm!(
     "mov edx, 2",
     "mov eax, 1",
     "syscall",
-    "jmp 20b",
+    "jmp 19b",
     // After a clone: in the parent of a new stub, reply its id byte by byte (256 + byte).
     "27:",
     "test rax, rax",
@@ -149,11 +159,14 @@ global_asm!(
     "jz 50f",
     "mov esi, [rcx + {area_rseq_len}]",
     "xor edx, edx",
+    "31:",
     "mov r10d, [rcx + {area_rseq_sig}]",
     "mov eax, 334",
     "syscall",
     ".globl systrap_stub_rseq_ip",
     "systrap_stub_rseq_ip:",
+    "cmp edx, 1",
+    "je 57f",
     "test eax, eax",
     "jnz 60f",
     "jmp 50f",
@@ -223,6 +236,35 @@ global_asm!(
     "mov [rcx + {area_fs}], rax",
     "rdgsbase rax",
     "mov [rcx + {area_gs}], rax",
+    // A thread that exits lets go of the guest's memory by itself: whoever learns of its end
+    // may give up what the host would write there. Its CPU time is noted, too.
+    "mov rax, {exit_info}",
+    "cmp edi, {sigsys}",
+    "jne 58f",
+    "cmp [rsi + {si_syscall}], rax",
+    "jne 58f",
+    "mov r12, rdi",
+    "mov r13, rsi",
+    "mov r14, rdx",
+    "mov r15, rcx",
+    "mov rdi, [rcx + {area_rseq}]",
+    "mov esi, [rcx + {area_rseq_len}]",
+    "mov edx, 1",
+    "test rdi, rdi",
+    "jnz 31b",
+    "57:",
+    "mov qword ptr [r15 + {area_rseq}], 0",
+    "mov edi, 3",
+    "lea rsi, [r15 + {area_cpu}]",
+    "mov eax, 228",
+    "syscall",
+    ".globl systrap_stub_cpu_ip",
+    "systrap_stub_cpu_ip:",
+    "mov rdi, r12",
+    "mov rsi, r13",
+    "mov rdx, r14",
+    "mov rcx, r15",
+    "58:",
     "mov r9d, [rsi + 8]",
     "mov esi, edi",
     "mov rdi, rdx",
@@ -328,15 +370,24 @@ global_asm!(
     "je 86f",
     "cmp eax, {post_refused}",
     "je 85f",
+    "cmp eax, {post_relay}",
+    "je 91f",
+    "cmp eax, {post_own}",
+    "je 94f",
     "mov eax, {waitbell}",
     "syscall",
     ".globl systrap_stub_wait_ip",
     "systrap_stub_wait_ip:",
     "lea rcx, [rip + systrap_stub_start + {post}]",
-    "cmp dword ptr [rcx + {post_state}], {post_refused}",
+    "mov r11d, [rcx + {post_state}]",
+    "cmp r11d, {post_refused}",
     "je 85f",
-    "cmp dword ptr [rcx + {post_state}], {post_fetch}",
+    "cmp r11d, {post_fetch}",
     "je 86f",
+    "cmp r11d, {post_relay}",
+    "je 91f",
+    "cmp r11d, {post_own}",
+    "je 94f",
     "mov [rcx + {post_result}], rax",
     // The result is there.
     "84:",
@@ -361,6 +412,42 @@ global_asm!(
     ".globl systrap_stub_post_back",
     "systrap_stub_post_back:",
     "jmp r11",
+    // A batch is written for the mapper, which sleeps on this CPU: wake it, and wait until it
+    // has run.
+    "91:",
+    ".globl systrap_stub_help",
+    "systrap_stub_help:",
+    "lea rdi, [rip + systrap_stub_start + {cmd} + {cmd_seq}]",
+    "mov esi, 1",
+    "mov edx, 1",
+    "mov eax, 202",
+    "syscall",
+    "92:",
+    "lea rdi, [rip + systrap_stub_start + {post} + {relayed}]",
+    "cmp dword ptr [rdi], 0",
+    "jne 95f",
+    "xor esi, esi",
+    "xor edx, edx",
+    "xor r10d, r10d",
+    "mov eax, 202",
+    "syscall",
+    "jmp 92b",
+    // A change that takes away is made without the mapper.
+    "94:",
+    "mov rax, [rcx + {own_nr}]",
+    "mov rdi, [rcx + {own_args}]",
+    "mov rsi, [rcx + {own_args} + 8]",
+    "mov rdx, [rcx + {own_args} + 16]",
+    "syscall",
+    ".globl systrap_stub_own_ip",
+    "systrap_stub_own_ip:",
+    "95:",
+    "lea rcx, [rip + systrap_stub_start + {post}]",
+    "mov rdi, [rcx + {post_args}]",
+    "mov rsi, [rcx + {post_args} + 8]",
+    "mov rdx, [rcx + {post_args} + 16]",
+    "mov r10, [rcx + {post_args} + 24]",
+    "jmp 84b",
     // The registers are wanted: save them as the host's signals do, and wait until they may
     // be loaded again, changed. The stack is not the guest's for one instruction each time.
     "86:",
@@ -467,6 +554,8 @@ global_asm!(
     "xor edi, edi",
     "mov eax, 60",
     "syscall",
+    ".globl systrap_stub_exit_ip",
+    "systrap_stub_exit_ip:",
     "hlt",
     "61:",
     "mov edi, 1",
@@ -507,6 +596,7 @@ global_asm!(
     cmd_count = const l::CMD_COUNT,
     cmd_child = const l::CMD_CHILD,
     cmd_ops = const l::CMD_OPS,
+    cmd_wake = const l::CMD_WAKE,
     cmd_len = const l::CMD_LEN,
     chunk = const l::CHUNK,
     extra = const l::EXTRA,
@@ -520,6 +610,10 @@ global_asm!(
     area_rseq = const l::AREA_RSEQ,
     area_rseq_len = const l::AREA_RSEQ_LEN,
     area_rseq_sig = const l::AREA_RSEQ_SIG,
+    area_cpu = const l::AREA_CPU,
+    exit_info = const EXIT_INFO,
+    sigsys = const libc::SIGSYS,
+    si_syscall = const 24,
     ready = const l::CHUNK0 + l::READY,
     first_tid = const l::CHUNK0 + l::FIRST_TID,
     fd_reply = const l::FD_REPLY,
@@ -541,6 +635,11 @@ global_asm!(
     post_done = const l::post::DONE,
     post_refused = const l::post::REFUSED,
     post_fetch = const l::post::FETCH,
+    post_relay = const l::post::RELAY,
+    post_own = const l::post::OWN,
+    relayed = const l::post::RELAYED,
+    own_nr = const l::post::OWN_NR,
+    own_args = const l::post::OWN_ARGS,
     post_word = const l::CHUNK0 + l::WORDS + 8 * l::POST_WORD,
     bell = const l::post::BELL,
     bell_args = const l::post::BELL_ARGS,
@@ -564,6 +663,9 @@ const FILTER_FLAGS: u32 = 8 | 32;
 /// `CLONE_VM | CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD`.
 const SPAWN_FLAGS: u32 = 0x100 | 0x8000 | 0x10_0000 | 17;
 
+/// `si_syscall` and `si_arch` of a trapped `exit`, as one word.
+const EXIT_INFO: u64 = 0xc000_003e << 32 | 60;
+
 unsafe extern "C" {
     safe static systrap_stub_start: u8;
     safe static systrap_stub_handler: u8;
@@ -572,10 +674,14 @@ unsafe extern "C" {
     safe static systrap_stub_doorbell_ip: u8;
     safe static systrap_stub_born_ip: u8;
     safe static systrap_stub_rseq_ip: u8;
+    safe static systrap_stub_cpu_ip: u8;
+    safe static systrap_stub_exit_ip: u8;
     safe static systrap_stub_post: u8;
     safe static systrap_stub_posting: u8;
     safe static systrap_stub_wait_ip: u8;
     safe static systrap_stub_bellwait_ip: u8;
+    safe static systrap_stub_help: u8;
+    safe static systrap_stub_own_ip: u8;
     safe static systrap_stub_fetch: u8;
     safe static systrap_stub_fetch_stack: u8;
     safe static systrap_stub_fetch_stacked: u8;
@@ -604,6 +710,10 @@ pub struct Entries {
     pub born_ip: u64,
     /// The instruction after the only `rseq` that is let through.
     pub rseq_ip: u64,
+    /// The instruction after the only `clock_gettime` that is let through.
+    pub cpu_ip: u64,
+    /// The instruction after our own `exit`.
+    pub exit_ip: u64,
     /// Where a call is posted.
     pub post: u64,
     /// Number and return address of the call are noted; rax is not its number any more from
@@ -613,6 +723,11 @@ pub struct Entries {
     pub wait_ip: u64,
     /// The instruction after the call that waits for a bell's result.
     pub bellwait_ip: u64,
+    /// Where posting code helps with a change of memory; some registers are not the guest's
+    /// from here on.
+    pub help: u64,
+    /// The instruction after the only `munmap` and `mprotect` that may be let through.
+    pub own_ip: u64,
     /// Where posting code starts to save its registers.
     pub fetch: u64,
     /// From here on its stack pointer is not the guest's.
@@ -649,10 +764,14 @@ pub fn entries() -> Entries {
         doorbell_ip: offset(&systrap_stub_doorbell_ip),
         born_ip: offset(&systrap_stub_born_ip),
         rseq_ip: offset(&systrap_stub_rseq_ip),
+        cpu_ip: offset(&systrap_stub_cpu_ip),
+        exit_ip: offset(&systrap_stub_exit_ip),
         post: offset(&systrap_stub_post),
         posting: offset(&systrap_stub_posting),
         wait_ip: offset(&systrap_stub_wait_ip),
         bellwait_ip: offset(&systrap_stub_bellwait_ip),
+        help: offset(&systrap_stub_help),
+        own_ip: offset(&systrap_stub_own_ip),
         fetch: offset(&systrap_stub_fetch),
         fetch_stack: offset(&systrap_stub_fetch_stack),
         fetch_stacked: offset(&systrap_stub_fetch_stacked),

@@ -85,8 +85,12 @@ impl<S: TextSource> Inode for Text<S> {
         Ok(self.node.attr(FileType::Regular, 1, 0))
     }
     fn set_attr(&self, set: &SetAttr) -> Result<()> {
-        // Truncation by `O_TRUNC` is accepted and means nothing, as in proc and sysfs.
-        self.node.keeps(&SetAttr { size: None, ..*set })
+        if set.size.is_some() {
+            // Truncation, with what goes with it, is accepted and means nothing, as in proc
+            // and sysfs.
+            return Ok(());
+        }
+        self.node.keeps(set)
     }
     fn open(self: Arc<Self>, _flags: OpenFlags, t: Option<&Arc<Task>>) -> Result<Arc<dyn FileOps>> {
         Ok(Arc::new(OpenText {

@@ -1,0 +1,64 @@
+//! The namespaces a task is in that are no part of its credentials, files or numbers
+//! (`struct nsproxy`): host names, System V IPC and message queues, control groups.
+
+use std::sync::Arc;
+
+use abi::raw::general as raw;
+
+use super::uts::UtsNamespace;
+use crate::Kernel;
+use crate::ipc::IpcNs;
+use crate::userns::UserNs;
+
+/// A control group namespace (`cgroup_namespaces(7)`). The kernel shows one group, which is
+/// the root of each of them: they are told apart, and owned.
+#[derive(Debug)]
+pub struct CgroupNs {
+    /// Inode number under `/proc/PID/ns/cgroup`; `None` for the first.
+    pub ino: Option<u64>,
+    /// The user namespace it belongs to.
+    pub owner: UserNs,
+}
+
+impl CgroupNs {
+    /// The first one.
+    pub fn initial() -> Arc<CgroupNs> {
+        Arc::new(CgroupNs {
+            ino: None,
+            owner: UserNs::INITIAL,
+        })
+    }
+}
+
+/// One namespace of each of these kinds.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "named as in namespaces(7)")]
+pub struct NsProxy {
+    pub uts: Arc<UtsNamespace>,
+    pub ipc: Arc<IpcNs>,
+    pub cgroup: Arc<CgroupNs>,
+}
+
+impl NsProxy {
+    /// The same, with new namespaces of the kinds that `flags` (`CLONE_NEW*`) name, which
+    /// belong to `owner`.
+    pub fn unshared(&self, kernel: &Kernel, flags: u64, owner: &UserNs) -> NsProxy {
+        let has = |flag: u32| flags & u64::from(flag) != 0;
+        let mut new = self.clone();
+        if has(raw::CLONE_NEWUTS) {
+            let (host, domain) = (self.uts.hostname(), self.uts.domainname());
+            let ino = kernel.next_ns_ino();
+            new.uts = Arc::new(UtsNamespace::new(ino, owner.clone(), &host, &domain));
+        }
+        if has(raw::CLONE_NEWIPC) {
+            new.ipc = Arc::new(IpcNs::new(kernel.next_ns_ino(), owner.clone()));
+        }
+        if has(raw::CLONE_NEWCGROUP) {
+            new.cgroup = Arc::new(CgroupNs {
+                ino: Some(kernel.next_ns_ino()),
+                owner: owner.clone(),
+            });
+        }
+        new
+    }
+}
