@@ -19,6 +19,7 @@ use crate::fs::vfs::fs_type::FsTypes;
 use crate::futex::FutexTable;
 use crate::ipc::IpcNs;
 use crate::kernel_log::KernelLog;
+use crate::keys::Keys;
 use crate::mm::frames::Frames;
 use crate::net::NetNs;
 use crate::sync::{Mutex, RwLock};
@@ -92,6 +93,8 @@ pub struct Kernel {
     pub devices: DeviceTable,
     /// Host descriptors waited on.
     pub host_watch: HostWatch,
+    /// Keys and keyrings.
+    pub keys: Arc<Keys>,
     /// The first IPC namespace.
     pub ipc: Arc<IpcNs>,
     /// The network namespace.
@@ -160,6 +163,7 @@ impl Kernel {
             dispatcher: config.dispatcher,
             tracer: config.tracer,
             host_watch: HostWatch::default(),
+            keys: Arc::default(),
             ipc: Arc::default(),
             net: NetNs::default(),
             log: KernelLog::default(),

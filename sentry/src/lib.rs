@@ -20,6 +20,7 @@ pub mod io;
 pub mod ipc;
 pub mod kernel;
 pub mod kernel_log;
+pub mod keys;
 pub mod load;
 pub mod mm;
 pub mod net;

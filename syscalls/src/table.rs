@@ -209,8 +209,8 @@ rows! {
     162 sync Full io::offset::sync;
     163 acct Partial("EPERM or ENOSYS") sys::privileged::acct;
     164 settimeofday Partial("always EPERM") time::clock::settimeofday;
-    165 mount Partial("propagation is stored only; remount changes mount flags only") fs::mount::mount;
-    166 umount2 Partial("MNT_EXPIRE") fs::mount::umount2;
+    165 mount Full fs::mount::mount;
+    166 umount2 Full fs::mount::umount2;
     167 swapon Partial("no swap") sys::privileged::swapon;
     168 swapoff Partial("no swap") sys::privileged::swapoff;
     169 reboot Partial("always EPERM") sys::privileged::reboot;
@@ -292,9 +292,9 @@ rows! {
     245 mq_getsetattr Full ipc::mq::mq_getsetattr;
     246 kexec_load Partial("EPERM or ENOSYS") sys::privileged::kexec_load;
     247 waitid Partial("no fault counts in rusage") process::wait4::waitid;
-    248 add_key Missing(ENOSYS);
-    249 request_key Missing(ENOSYS);
-    250 keyctl Missing(ENOSYS);
+    248 add_key Partial("the types user, logon and keyring") sys::keyctl::add_key;
+    249 request_key Partial("finds keys; nobody is asked for others") sys::keyctl::request_key;
+    250 keyctl Partial("no persistent keyrings, no keys that others instantiate, no public keys, no SESSION_TO_PARENT") sys::keyctl::keyctl;
     251 ioprio_set Partial("kept and reported") sched::priority::ioprio_set;
     252 ioprio_get Full sched::priority::ioprio_get;
     253 inotify_init Full fs::inotify::inotify_init;
@@ -383,12 +383,12 @@ rows! {
     425 io_uring_setup Missing(ENOSYS);
     426 io_uring_enter Missing(ENOSYS);
     427 io_uring_register Missing(ENOSYS);
-    428 open_tree Missing(ENOSYS);
-    429 move_mount Missing(ENOSYS);
-    430 fsopen Missing(ENOSYS);
-    431 fsconfig Missing(ENOSYS);
-    432 fsmount Missing(ENOSYS);
-    433 fspick Missing(ENOSYS);
+    428 open_tree Full fs::mount_api::open_tree;
+    429 move_mount Full fs::mount_api::move_mount;
+    430 fsopen Full fs::mount_api::fsopen;
+    431 fsconfig Full fs::mount_api::fsconfig;
+    432 fsmount Full fs::mount_api::fsmount;
+    433 fspick Full fs::mount_api::fspick;
     434 pidfd_open Partial("no PIDFD_THREAD") process::pidfd::pidfd_open;
     435 clone3 Partial("pid, network and time namespaces, CLONE_INTO_CGROUP") process::clone::clone3;
     436 close_range Full io::fds::close_range;
@@ -397,7 +397,7 @@ rows! {
     439 faccessat2 Full fs::access::faccessat2;
     440 process_madvise Partial("cold and pageout are ignored") process::process_madvise::process_madvise;
     441 epoll_pwait2 Full poll::epoll::epoll_pwait2;
-    442 mount_setattr Missing(ENOSYS);
+    442 mount_setattr Partial("no idmapped mounts") fs::mount_attr::mount_setattr;
     443 quotactl_fd Missing(ENOSYS);
     444 landlock_create_ruleset Missing(ENOSYS);
     445 landlock_add_rule Missing(ENOSYS);
@@ -412,8 +412,8 @@ rows! {
     454 futex_wake Full process::futex_waitv::futex_wake;
     455 futex_wait Full process::futex_waitv::futex_wait;
     456 futex_requeue Full process::futex_waitv::futex_requeue;
-    457 statmount Missing(ENOSYS);
-    458 listmount Missing(ENOSYS);
+    457 statmount Partial("mounts of the caller's own namespace") fs::mount_stat::statmount;
+    458 listmount Partial("mounts of the caller's own namespace") fs::mount_stat::listmount;
     459 lsm_get_self_attr Missing(ENOSYS);
     460 lsm_set_self_attr Missing(ENOSYS);
     461 lsm_list_modules Missing(ENOSYS);
@@ -422,7 +422,7 @@ rows! {
     464 getxattrat Full fs::xattr::getxattrat;
     465 listxattrat Full fs::xattr::listxattrat;
     466 removexattrat Full fs::xattr::removexattrat;
-    467 open_tree_attr Missing(ENOSYS);
+    467 open_tree_attr Partial("no idmapped mounts") fs::mount_attr::open_tree_attr;
     468 file_getattr Missing(ENOSYS);
     469 file_setattr Missing(ENOSYS);
 }

@@ -14,7 +14,8 @@ use crate::fs::tmpfs::{TmpFs, TmpOptions};
 use crate::fs::vfs::change;
 use crate::fs::vfs::setattr;
 use crate::fs::vfs::{
-    FileSystem, FileType, Mount, MountFlags, MountNamespace, Owner, Path, WalkCx, WalkFlags, lookup,
+    FileSystem, FileType, Mount, MountFlags, MountNamespace, Owner, Path, SuperFlags, WalkCx,
+    WalkFlags, lookup,
 };
 use crate::fs::{dev, proc, sys};
 use crate::kernel::Kernel;
@@ -172,6 +173,7 @@ impl Builder<'_> {
                     inodes: *inodes,
                     mode: *mode,
                     owner,
+                    ..TmpOptions::default()
                 };
                 (tmpfs(k, options), "tmpfs")
             }
@@ -222,6 +224,18 @@ impl Builder<'_> {
             .ns
             .mount(&point, fs, name.as_bytes(), flags)
             .map_err(failed)?;
+        // A view of the host's files is read only as a mount, the others as they are made.
+        if !matches!(
+            source,
+            MountSource::Gofer { .. } | MountSource::Tmpfs { .. }
+        ) {
+            let mut of_super = SuperFlags::empty();
+            of_super.set(SuperFlags::RDONLY, flags.contains(MountFlags::RDONLY));
+            mount
+                .sb
+                .change_flags(of_super, SuperFlags::RDONLY)
+                .map_err(failed)?;
+        }
         if sealed {
             self.sealed.borrow_mut().push(mount);
         }
@@ -299,7 +313,7 @@ impl Builder<'_> {
         let cx = WalkCx::kernel(nodes.root());
         let node = change::mknod(&cx, &cx.root, b"node", kind, perm, rdev)?;
         let point = self.point(path, FileType::Regular)?;
-        self.ns.bind(&point, &node, false)?;
+        self.ns.mount_made(&point, &node)?;
         self.find(path)
     }
 

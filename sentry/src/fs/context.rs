@@ -7,6 +7,7 @@ use abi::Errno;
 use super::vfs::{MountNamespace, Path};
 use crate::Result;
 use crate::sync::RwLock;
+use crate::userns::UserNs;
 
 /// Shared by `CLONE_FS`. Lock rank: leaf.
 pub struct FsContext {
@@ -53,16 +54,19 @@ impl FsContext {
         self.inner.read().mounts.clone()
     }
     /// Gives the context a mount namespace of its own, a copy of the one it is in
-    /// (`CLONE_NEWNS`); the context must not be shared. `EINVAL` outside any namespace.
-    pub fn unshare_mounts(&self) -> Result<()> {
+    /// (`CLONE_NEWNS`), that belongs to `owner`; the context must not be shared. `EINVAL`
+    /// outside any namespace, `ENOSPC` for too many mounts.
+    pub fn unshare_mounts(&self, owner: &UserNs) -> Result<()> {
         let old = self.inner.read().clone();
-        let mounts = old.mounts.ok_or(Errno::EINVAL)?.duplicate();
-        let root = mounts.translate(&old.root).ok_or(Errno::EINVAL)?;
-        // A directory on a mount that was detached stays where it is.
-        let cwd = mounts.translate(&old.cwd).unwrap_or(old.cwd);
+        let (mounts, copied) = old.mounts.ok_or(Errno::EINVAL)?.duplicate(owner)?;
+        // A directory on a mount of no or another namespace stays where it is.
+        let moved = |path: Path| Path {
+            mount: copied.get(&path.mount.id).cloned().unwrap_or(path.mount),
+            dentry: path.dentry,
+        };
         let new = Inner {
-            root,
-            cwd,
+            root: moved(old.root),
+            cwd: moved(old.cwd),
             umask: old.umask,
             mounts: Some(mounts),
         };

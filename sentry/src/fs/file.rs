@@ -15,6 +15,7 @@ use abi::fs::PollEvents;
 
 use super::inotify::{self, Mask};
 use super::locks::{self, FileLocks};
+use super::vfs::mount::Writer;
 use super::vfs::{Attr, DirSink, Inode, Path, SetAttr};
 use super::write_access::WriteAccess;
 use crate::io::{IoDst, IoSrc};
@@ -231,7 +232,7 @@ pub struct File {
     pub(super) async_place: Mutex<Option<Registration>>,
     /// Locks of a file without an inode.
     own_locks: OnceLock<Arc<FileLocks>>,
-    _write_access: Option<WriteAccess>,
+    _write_access: Option<(WriteAccess, Writer)>,
 }
 
 /// Receiver of signal-driven I/O (`fcntl(2)`, "Managing signals").
@@ -263,7 +264,7 @@ impl File {
         ops: Arc<dyn FileOps>,
         flags: OpenFlags,
         path: Option<Path>,
-        access: Option<WriteAccess>,
+        access: Option<(WriteAccess, Writer)>,
     ) -> Arc<File> {
         let keep = !(OpenFlags::CREAT
             | OpenFlags::EXCL

@@ -12,6 +12,7 @@ pub mod epoll;
 pub mod eventfd;
 pub mod fd_table;
 pub mod file;
+pub mod fs_config;
 pub mod gofer;
 pub mod host_file;
 pub mod host_watch;

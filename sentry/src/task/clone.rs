@@ -287,7 +287,7 @@ impl Task {
         };
         let child = Task::new(
             &self.kernel,
-            self.inherit(args, (tid, &creds), group, mm.clone()),
+            self.inherit(args, (tid, &creds), group, mm.clone())?,
         );
         self.set_child_state(&child, args);
         let made = mm
@@ -361,7 +361,7 @@ impl Task {
         (tid, creds): (i32, &Arc<Creds>),
         group: Arc<ThreadGroup>,
         mm: Arc<Mm>,
-    ) -> NewTask {
+    ) -> Result<NewTask> {
         let (files, fs) = (self.files(), self.fs());
         let files: Arc<FdTable> = if args.has(raw::CLONE_FILES) {
             files
@@ -374,17 +374,17 @@ impl Task {
             Arc::new(fs.duplicate())
         };
         if args.has(raw::CLONE_NEWNS) {
-            // Cannot fail: that there is a namespace was checked.
-            let _ = fs.unshare_mounts();
+            fs.unshare_mounts(&creds.user_ns)?;
         }
         let namespaces = self.namespaces();
-        NewTask {
+        Ok(NewTask {
             tid,
             group,
             mm,
             files,
             fs,
             namespaces: namespaces.unshared(&self.kernel, args.flags, &creds.user_ns),
+            keys: self.keys.lock().for_child(),
             creds: creds.clone(),
             mask: self.sigmask(),
             comm: self.comm(),
@@ -392,7 +392,7 @@ impl Task {
             sched: self.sched.lock().for_child(),
             personality: self.personality.load(Ordering::Relaxed),
             timer_slack: self.timer_slack.load(Ordering::Relaxed),
-        }
+        })
     }
 
     fn set_child_state(&self, child: &Task, args: &CloneArgs) {

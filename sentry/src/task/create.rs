@@ -20,6 +20,7 @@ use crate::creds::Creds;
 use crate::fs::vfs::walk::{WalkCx, WalkFlags};
 use crate::fs::{FdTable, FsContext};
 use crate::kernel::Kernel;
+use crate::keys::TaskKeys;
 use crate::load;
 use crate::signal::action::SigHand;
 
@@ -112,6 +113,7 @@ impl Kernel {
                     ipc: self.ipc.clone(),
                     cgroup: CgroupNs::initial(),
                 },
+                keys: TaskKeys::default(),
                 mask: SigSet::EMPTY,
                 comm: loaded.comm.clone(),
                 exe: loaded.exe.clone(),

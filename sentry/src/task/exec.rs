@@ -129,6 +129,12 @@ fn comm_of(name: &[u8]) -> Vec<u8> {
     name.rsplit(|b| *b == b'/').next().unwrap_or(name).to_vec()
 }
 
+/// Whether a program's mount is of no namespace, or of a user namespace that `old` is not
+/// in: then its bits and capabilities give nothing.
+fn gives_nothing(old: &Creds, path: &Path) -> bool {
+    path.mount.namespace().is_none() || !old.user_ns.within(&path.mount.sb.user_ns)
+}
+
 /// Credentials a program starts with: set-id bits, capabilities; and whether it gained
 /// privilege.
 fn creds_for(old: &Creds, file: &Arc<File>) -> Result<(Creds, bool)> {
@@ -137,7 +143,7 @@ fn creds_for(old: &Creds, file: &Arc<File>) -> Result<(Creds, bool)> {
     let nosuid = file
         .path
         .as_ref()
-        .is_none_or(|p| p.mount.flags().contains(MountFlags::NOSUID));
+        .is_none_or(|p| p.mount.flags().contains(MountFlags::NOSUID) || gives_nothing(old, p));
     let honour = !nosuid && !old.no_new_privs;
     // Owner and group have to be there in the caller's user namespace.
     let ns = &old.user_ns;
@@ -298,6 +304,7 @@ impl Task {
             }
         }
         let old_cookie = self.cookie();
+        self.drop_keyrings();
         self.forget_rseq(old_cookie);
         self.set_cookie(cookie);
         if let Some(old) = self.set_context(Some(ctx)) {

@@ -20,6 +20,7 @@ use super::session::{ProcessGroup, Session};
 use super::times::CpuTimes;
 use crate::Result;
 use crate::kernel::Kernel;
+use crate::keys::Anchor;
 use crate::ptrace::Tracees;
 use crate::signal::action::SigHand;
 use crate::signal::{GroupSignals, WaitStatus, send};
@@ -99,6 +100,8 @@ pub struct ThreadGroup {
     pub start: Duration,
     /// `/proc/PID/oom_score_adj`.
     pub oom_score_adj: AtomicI32,
+    /// The process's own keyring.
+    pub(crate) keyring: Mutex<Option<Anchor>>,
     /// Tracees of its threads.
     pub(crate) tracees: Mutex<Tracees>,
     /// The thread that forked it.
@@ -162,6 +165,7 @@ impl ThreadGroup {
             did_exec: AtomicBool::new(false),
             timers: ProcessTimers::default(),
             oom_score_adj: AtomicI32::new(0),
+            keyring: Mutex::default(),
             tracees: Mutex::default(),
             forker: Mutex::default(),
             on_exit: Mutex::new(None),

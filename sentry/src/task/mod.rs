@@ -44,6 +44,7 @@ use crate::creds::Creds;
 use crate::fs::{FdTable, FsContext};
 use crate::ipc::IpcNs;
 use crate::kernel::Kernel;
+use crate::keys::TaskKeys;
 use crate::mm::{Mm, patch};
 use crate::ptrace::{After, Trace};
 use crate::signal::{TaskSignals, send};
@@ -99,6 +100,8 @@ pub struct Task {
     fs: RwLock<Arc<FsContext>>,
     creds: RwLock<Arc<Creds>>,
     namespaces: RwLock<NsProxy>,
+    /// Its keyrings.
+    pub(crate) keys: Mutex<TaskKeys>,
     /// The call being served: number and arguments as trapped, for restarts and strace.
     pub(crate) call: Mutex<run::CallState>,
     /// Something has to be looked at before the guest runs on: signals, stops, death.
@@ -161,6 +164,7 @@ pub(crate) struct NewTask {
     pub(crate) fs: Arc<FsContext>,
     pub(crate) creds: Arc<Creds>,
     pub(crate) namespaces: NsProxy,
+    pub(crate) keys: TaskKeys,
     pub(crate) mask: SigSet,
     pub(crate) comm: Vec<u8>,
     pub(crate) exe: Option<exec::ExeInfo>,
@@ -196,6 +200,7 @@ impl Task {
             fs: RwLock::new(new.fs),
             creds: RwLock::new(new.creds),
             namespaces: RwLock::new(new.namespaces),
+            keys: Mutex::new(new.keys),
             call: Mutex::default(),
             attention: AtomicBool::new(false),
             sig: Mutex::new(signals),

@@ -14,7 +14,7 @@ use super::pid::PidNamespace;
 use super::{Task, UtsNamespace};
 use crate::creds::Creds;
 use crate::fs::file::{File, FileOps, IoCx, OpenFlags};
-use crate::fs::vfs::{Attr, MountNamespace};
+use crate::fs::vfs::{Attr, MountNamespace, Path, anon};
 use crate::ipc::IpcNs;
 use crate::task::limits::Resource;
 use crate::userns::UserNs;
@@ -144,7 +144,8 @@ impl Namespace {
             Namespace::Uts(uts) => Some(uts.owner.clone()),
             Namespace::Ipc(ipc) => Some(ipc.owner.clone()),
             Namespace::Cgroup(cgroup) => Some(cgroup.owner.clone()),
-            Namespace::Mnt(_) | Namespace::Pid(_) | Namespace::Only(_) => Some(UserNs::INITIAL),
+            Namespace::Mnt(mounts) => Some(mounts.owner().clone()),
+            Namespace::Pid(_) | Namespace::Only(_) => Some(UserNs::INITIAL),
         }
     }
 
@@ -181,6 +182,11 @@ impl NsFile {
     /// A description of a namespace.
     pub fn file(ns: Namespace) -> Arc<File> {
         File::anonymous(Arc::new(NsFile(ns)), OpenFlags::empty())
+    }
+
+    /// The namespace whose file stands at a place.
+    pub fn namespace_at(path: &Path) -> Option<Namespace> {
+        NsFile::namespace_of(&*anon::file_of(path)?)
     }
 
     /// The namespace a description stands for; `None` for another kind of file.

@@ -73,6 +73,8 @@ const BASIC: u32 = 0x7ff;
 const BTIME: u32 = 0x800;
 /// `STATX_MNT_ID`.
 const MNT_ID: u32 = 0x1000;
+/// `STATX_MNT_ID_UNIQUE`.
+const MNT_ID_UNIQUE: u32 = 0x4000;
 /// `STATX_ATTR_MOUNT_ROOT`.
 const ATTR_MOUNT_ROOT: u64 = 0x2000;
 /// `STATX__RESERVED`.
@@ -97,10 +99,10 @@ pub fn statx(
     }
     let path = at::find(t, dirfd, path, flags)?;
     let attr = path.inode()?.attr()?;
-    Ok(out.write(t, &to_statx(&shown(t, attr), &path))?)
+    Ok(out.write(t, &to_statx(&shown(t, attr), &path, mask))?)
 }
 
-fn to_statx(attr: &Attr, path: &Path) -> Statx {
+fn to_statx(attr: &Attr, path: &Path, wanted: u32) -> Statx {
     let time = |t: FileTime| StatxTime {
         sec: t.sec,
         nsec: t.nsec,
@@ -110,8 +112,13 @@ fn to_statx(attr: &Attr, path: &Path) -> Statx {
     let minor = |dev| sentry::fs::dev::minor(dev);
     let at_root = Arc::ptr_eq(&path.dentry, &path.mount.root);
     let btime = if attr.btime.is_some() { BTIME } else { 0 };
+    let (id, mnt_id) = if wanted & MNT_ID_UNIQUE != 0 {
+        (MNT_ID_UNIQUE, path.mount.unique_id())
+    } else {
+        (MNT_ID, path.mount.id)
+    };
     Statx {
-        mask: BASIC | MNT_ID | btime,
+        mask: BASIC | id | btime,
         blksize: attr.blksize,
         attributes: if at_root { ATTR_MOUNT_ROOT } else { 0 },
         nlink: u32::try_from(attr.nlink).unwrap_or(u32::MAX),
@@ -130,7 +137,7 @@ fn to_statx(attr: &Attr, path: &Path) -> Statx {
         rdev_minor: minor(attr.rdev),
         dev_major: major(attr.dev),
         dev_minor: minor(attr.dev),
-        mnt_id: path.mount.id,
+        mnt_id,
         ..Statx::default()
     }
 }

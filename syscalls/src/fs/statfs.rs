@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use abi::Errno;
 use abi::fs::Statfs;
-use sentry::fs::vfs::{MountFlags, Path};
+use sentry::fs::vfs::{MountFlags, Path, SuperFlags};
 use sentry::{Result, SysResult, Task};
 
 use super::at;
@@ -22,6 +22,7 @@ fn of_path(path: &Path) -> Result<Statfs> {
         (2, MountFlags::NOSUID),
         (4, MountFlags::NODEV),
         (8, MountFlags::NOEXEC),
+        (0x2000, MountFlags::NOSYMFOLLOW),
         (0x400, MountFlags::NOATIME),
         (0x800, MountFlags::NODIRATIME),
         (0x1000, MountFlags::RELATIME),
@@ -30,6 +31,11 @@ fn of_path(path: &Path) -> Result<Statfs> {
             flags |= bit;
         }
     }
+    let sb = path.mount.sb.flags();
+    if path.mount.read_only() {
+        flags |= 1;
+    }
+    flags |= u64::from((sb & (SuperFlags::SYNCHRONOUS | SuperFlags::MANDLOCK)).bits());
     let dev = path.mount.fs.dev();
     Ok(Statfs {
         kind: fs.kind,

@@ -42,7 +42,8 @@ pub fn unshare(t: &Arc<Task>, flags: u64) -> SysResult<()> {
     if has(raw::CLONE_FS | raw::CLONE_NEWNS | raw::CLONE_NEWUSER) {
         let fs = t.fs().duplicate();
         if has(raw::CLONE_NEWNS) {
-            fs.unshare_mounts()?;
+            let own = t.creds();
+            fs.unshare_mounts(&creds.as_ref().unwrap_or(&own).user_ns)?;
         }
         t.set_fs(Arc::new(fs));
     }

@@ -1,6 +1,7 @@
 //! Calls on the system as a whole.
 
 pub mod getrandom;
+pub mod keyctl;
 pub mod privileged;
 pub mod sysinfo;
 pub mod syslog;

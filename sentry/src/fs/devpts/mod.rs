@@ -18,7 +18,7 @@ use super::tty::console::Console;
 use super::tty::pty::{Master, Pty};
 use super::tty::termios::WinSize;
 use super::tty::{OpenTty, Tty, open_controlling};
-use super::vfs::fs_type::MountRequest;
+use super::vfs::fs_type::{MountRequest, Options, Value, mounter};
 use super::vfs::{Device, FileSystem, FileType, Inode, Owner, StatFs};
 use super::{File, FileOps, OpenFlags};
 use crate::sync::Mutex;
@@ -227,6 +227,16 @@ impl FileSystem for DevPts {
     }
 }
 
+/// Options of a mount.
+const OPTIONS: Options = &[
+    ("uid", Value::Number(10)),
+    ("gid", Value::Number(10)),
+    ("mode", Value::Number(8)),
+    ("ptmxmode", Value::Number(8)),
+    ("newinstance", Value::Flag),
+    ("max", Value::Number(10)),
+];
+
 /// `mount -t devpts`: always a new instance.
 pub fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
     let mut options = PtsOptions::default();
@@ -291,7 +301,8 @@ pub fn register(kernel: &Arc<Kernel>) {
             .devices
             .register(FileType::CharDevice, 5, minor, devices.clone());
     }
-    kernel.fs_types.register("devpts", Arc::new(mount));
+    let (types, devpts) = (&kernel.fs_types, Arc::new(mount));
+    types.register("devpts", OPTIONS, mounter, devpts);
     let mqueue = Arc::new(crate::ipc::mqueue_fs::mount);
-    kernel.fs_types.register("mqueue", mqueue);
+    types.register("mqueue", &[], |t| t.ipc().owner.clone(), mqueue);
 }

@@ -26,7 +26,7 @@ use crate::Result;
 use crate::sync::Mutex;
 use inode::{Layers, OvlInode};
 
-pub use mount::mount;
+pub use mount::{OPTIONS, mount};
 
 /// `OVERLAYFS_SUPER_MAGIC`.
 const OVERLAY_MAGIC: u64 = 0x794c_7630;

@@ -6,8 +6,20 @@ use abi::Errno;
 
 use super::OverlayFs;
 use crate::Result;
-use crate::fs::vfs::fs_type::MountRequest;
+use crate::fs::vfs::fs_type::{MountRequest, Options, Value};
 use crate::fs::vfs::{FileSystem, Path, WalkFlags, lookup};
+
+/// Options of a mount.
+pub const OPTIONS: Options = &[
+    ("lowerdir", Value::Text),
+    ("upperdir", Value::Text),
+    ("workdir", Value::Text),
+    ("volatile", Value::Flag),
+    ("userxattr", Value::Flag),
+    ("xino", Value::Text),
+    ("index", Value::Text),
+    ("metacopy", Value::Text),
+];
 
 /// Most lower layers.
 const MAX_LOWER: usize = 64;

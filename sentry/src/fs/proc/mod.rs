@@ -17,7 +17,8 @@ use std::time::Duration;
 pub use pid::process_of;
 
 use super::pseudo::{Dir, Node, PseudoFs};
-use super::vfs::Owner;
+use super::vfs::fs_type::MountRequest;
+use super::vfs::{FileSystem, Owner};
 use crate::Result;
 use crate::kernel::Kernel;
 use crate::task::pid::PidNamespace;
@@ -83,6 +84,16 @@ pub fn new(
     let node = Node::root(dev).since(proc.since);
     let root = Dir::new(node, root::Root::new(proc));
     PseudoFs::new("proc", MAGIC, dev, root)
+}
+
+/// `mount -t proc`: shows the processes of the mounter's namespace.
+pub fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
+    if request.options().next().is_some() {
+        return Err(Errno::EINVAL);
+    }
+    let t = request.cx.task.ok_or(Errno::EINVAL)?;
+    let dev = request.kernel.fs_types.new_dev();
+    Ok(new(request.kernel, t.pid_ns(), &t.uts(), dev))
 }
 
 /// Stores a setting by its path under `/proc/sys`; `ENOENT`, `EACCES`.

@@ -4,7 +4,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::pseudo::{Dir, Node, PseudoFs, Static, Text};
-use super::vfs::{Inode, Owner};
+use super::vfs::fs_type::{MountRequest, Options, Value};
+use super::vfs::{FileSystem, Inode, Owner};
+use crate::Result;
 use crate::kernel::Kernel;
 use crate::task::Task;
 use crate::task::cgroup::Cgroup;
@@ -147,6 +149,27 @@ pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Arc<PseudoFs> {
         ]),
     );
     PseudoFs::new("sysfs", SYSFS_MAGIC, dev, root)
+}
+
+/// `mount -t sysfs`.
+pub fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
+    if request.options().next().is_some() {
+        return Err(Errno::EINVAL);
+    }
+    Ok(new(request.kernel, request.kernel.fs_types.new_dev()))
+}
+
+/// Options of a `cgroup2` mount.
+pub const CGROUP_OPTIONS: Options = &[("nsdelegate", Value::Flag)];
+
+/// `mount -t cgroup2`: shows the mounter's group as the root.
+pub fn mount_cgroup(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
+    if request.options().any(|(name, _)| name != b"nsdelegate") {
+        return Err(Errno::EINVAL);
+    }
+    let t = request.cx.task.ok_or(Errno::EINVAL)?;
+    let dev = request.kernel.fs_types.new_dev();
+    Ok(cgroup(request.kernel, &t.thread_group().cgroup, dev))
 }
 
 /// The `cgroup2` tree as the container sees it: its own group as the root.

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use abi::{Errno, PAGE_SIZE};
 
+use super::vfs::fs_type::MountRequest;
 use super::vfs::{FileSystem, FileTime, FileType, Inode, StatFs};
 use crate::Result;
 use crate::fs::vfs::Owner;
@@ -23,7 +24,7 @@ use crate::mm::frames::Frames;
 use crate::time::clock::Clock;
 use data::Quota;
 use inode::{Body, TmpInode};
-pub use mount::{mount, mount_ramfs, parse};
+pub use mount::{OPTIONS, mount, mount_ramfs, parse};
 
 /// `TMPFS_MAGIC`.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
@@ -43,6 +44,8 @@ pub struct TmpOptions {
     pub mode: u32,
     /// Owner of the root.
     pub owner: Owner,
+    /// Limits in bytes and inodes that are not worth showing.
+    pub usual: (Option<u64>, Option<u64>),
 }
 
 impl Default for TmpOptions {
@@ -52,6 +55,7 @@ impl Default for TmpOptions {
             inodes: None,
             mode: 0o1777,
             owner: Owner { uid: 0, gid: 0 },
+            usual: (None, None),
         }
     }
 }
@@ -206,18 +210,33 @@ impl FileSystem for TmpFs {
             namelen: abi::NAME_MAX as u64,
         })
     }
+    fn reconfigure(&self, request: &MountRequest<'_>) -> Result<()> {
+        if self.name == "ramfs" {
+            return Ok(());
+        }
+        self.remount(request)
+    }
     fn options(&self) -> String {
         let mut text = Vec::new();
         let max = self.shared.quota.max.load(Ordering::Relaxed);
-        if max != u64::MAX {
+        let usual = self.options.usual;
+        let usual_max = usual.0.map(|size| size.div_ceil(PAGE_SIZE));
+        if max != u64::MAX && Some(max) != usual_max {
             text.push(format!("size={}k", max.saturating_mul(PAGE_SIZE / 1024)));
         }
         let inodes = self.shared.max_inodes.load(Ordering::Relaxed);
-        if inodes != u64::MAX {
+        if inodes != u64::MAX && Some(inodes) != usual.1 {
             text.push(format!("nr_inodes={inodes}"));
         }
         if self.options.mode != 0o1777 {
             text.push(format!("mode={:o}", self.options.mode));
+        }
+        let Owner { uid, gid } = self.options.owner;
+        if uid != 0 {
+            text.push(format!("uid={uid}"));
+        }
+        if gid != 0 {
+            text.push(format!("gid={gid}"));
         }
         text.join(",")
     }

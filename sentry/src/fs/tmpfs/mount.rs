@@ -6,8 +6,23 @@ use abi::{Errno, PAGE_SIZE};
 
 use super::{TmpFs, TmpOptions};
 use crate::Result;
-use crate::fs::vfs::FileSystem;
-use crate::fs::vfs::fs_type::MountRequest;
+use crate::fs::vfs::fs_type::{MountRequest, Options, Value};
+use crate::fs::vfs::{FileSystem, Owner};
+
+/// Options of a mount.
+pub const OPTIONS: Options = &[
+    ("size", Value::Size),
+    ("nr_blocks", Value::Size),
+    ("nr_inodes", Value::Size),
+    ("mode", Value::Number(8)),
+    ("uid", Value::Number(10)),
+    ("gid", Value::Number(10)),
+    ("huge", Value::Text),
+    ("mpol", Value::Text),
+    ("inode32", Value::Flag),
+    ("inode64", Value::Flag),
+    ("noswap", Value::Flag),
+];
 
 /// A number with a suffix `k`, `m`, `g`, `t` or, for a share of `whole`, `%`.
 fn size(text: &[u8], whole: u64) -> Result<u64> {
@@ -37,10 +52,19 @@ fn number(text: &[u8], radix: u32) -> Result<u32> {
 /// Reads options; `EINVAL` for unknown ones. 0 means no limit.
 pub fn parse(request: &MountRequest<'_>) -> Result<TmpOptions> {
     let whole = request.kernel.host.memory;
-    let mut options = TmpOptions::default();
+    let creds = &request.cx.creds;
+    let owner = Owner {
+        uid: creds.fsuid,
+        gid: creds.fsgid,
+    };
+    let mut options = TmpOptions {
+        owner,
+        ..TmpOptions::default()
+    };
     if whole != 0 {
         options.size = Some(whole / 2);
         options.inodes = Some(whole / 2 / PAGE_SIZE);
+        options.usual = (options.size, options.inodes);
     }
     let limit = |n: u64| (n != 0).then_some(n);
     for (name, value) in request.options() {
@@ -53,8 +77,18 @@ pub fn parse(request: &MountRequest<'_>) -> Result<TmpOptions> {
             }
             b"nr_inodes" => options.inodes = limit(size(value()?, whole)?),
             b"mode" => options.mode = number(value()?, 8)? & 0o7777,
-            b"uid" => options.owner.uid = number(value()?, 10)?,
-            b"gid" => options.owner.gid = number(value()?, 10)?,
+            b"uid" => {
+                options.owner.uid = creds
+                    .user_ns
+                    .uid_to_kernel(number(value()?, 10)?)
+                    .ok_or(Errno::EINVAL)?
+            }
+            b"gid" => {
+                options.owner.gid = creds
+                    .user_ns
+                    .gid_to_kernel(number(value()?, 10)?)
+                    .ok_or(Errno::EINVAL)?
+            }
             b"huge" | b"mpol" | b"noswap" | b"inode32" | b"inode64" => {}
             _ => return Err(Errno::EINVAL),
         }
@@ -71,6 +105,17 @@ fn make(request: &MountRequest<'_>, options: TmpOptions) -> Arc<TmpFs> {
 /// `mount -t tmpfs`.
 pub fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
     Ok(make(request, parse(request)?))
+}
+
+impl TmpFs {
+    /// Takes the limits that a remount names.
+    pub(super) fn remount(&self, request: &MountRequest<'_>) -> Result<()> {
+        let wanted = parse(request)?;
+        let named = |names: &[&[u8]]| request.options().any(|(name, _)| names.contains(&name));
+        let size = named(&[b"size", b"nr_blocks"]).then(|| wanted.size.unwrap_or(u64::MAX));
+        let inodes = named(&[b"nr_inodes"]).then(|| wanted.inodes.unwrap_or(u64::MAX));
+        self.set_limits(size, inodes)
+    }
 }
 
 /// `mount -t ramfs`: no limits, unknown options ignored.

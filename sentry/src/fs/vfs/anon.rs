@@ -16,11 +16,14 @@ use crate::Result;
 use crate::fs::file::{File, FileOps, OpenFlags};
 use crate::fs::host_file::HostFile;
 use crate::task::Task;
+use crate::task::namespace::NsFile;
 
 /// Magic of `anon_inodefs`, `<linux/magic.h>`.
 const ANON_INODE_FS_MAGIC: u64 = 0x0904_1934;
 /// Magic of `pipefs`.
 const PIPE_FS_MAGIC: u64 = 0x5049_5045;
+/// Magic of `nsfs`.
+const NSFS_MAGIC: u64 = 0x6e73_6673;
 /// Magic of `sockfs`.
 const SOCK_FS_MAGIC: u64 = 0x534f_434b;
 
@@ -42,7 +45,8 @@ pub fn of_file(file: &Arc<File>) -> Result<Path> {
     }
     let sb = SuperBlock::new(Arc::new(AnonFs { file: file.clone() }))?;
     let root = sb.root.clone();
-    let mount = Mount::new(0, sb, root.clone(), b"none", MountFlags::default());
+    let name = sb.fs.name().as_bytes().to_vec();
+    let mount = Mount::new(0, sb, root.clone(), &name, MountFlags::default());
     Ok(Path {
         mount,
         dentry: root,
@@ -66,6 +70,9 @@ pub(super) fn text(path: &Path) -> Option<Vec<u8>> {
 
 impl FileSystem for AnonFs {
     fn name(&self) -> &'static str {
+        if self.file.downcast::<NsFile>().is_some() {
+            return "nsfs";
+        }
         "anon_inodefs"
     }
     fn dev(&self) -> u64 {
@@ -79,6 +86,7 @@ impl FileSystem for AnonFs {
     }
     fn statfs(&self) -> Result<StatFs> {
         let kind = match self.file.ops.attr()?.kind {
+            _ if self.name() == "nsfs" => NSFS_MAGIC,
             FileType::Fifo => PIPE_FS_MAGIC,
             FileType::Socket => SOCK_FS_MAGIC,
             _ => ANON_INODE_FS_MAGIC,

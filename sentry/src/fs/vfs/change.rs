@@ -244,10 +244,28 @@ pub(super) fn may_delete(
         (false, true) => return Err(Errno::EISDIR),
         _ => {}
     }
-    if child.mounts().load(Ordering::Acquire) != 0 {
-        return Err(Errno::EBUSY);
-    }
+    not_mount_point(cx, child)?;
     Ok(victim)
+}
+
+/// `EBUSY` where something is mounted in the namespace of `cx`.
+pub(super) fn not_mount_point(cx: &WalkCx<'_>, dentry: &Arc<Dentry>) -> Result<()> {
+    if dentry.mounts().load(Ordering::Acquire) == 0 {
+        return Ok(());
+    }
+    match cx.namespace() {
+        Some(ns) if ns.is_mount_point(dentry) => Err(Errno::EBUSY),
+        _ => Ok(()),
+    }
+}
+
+/// Unmounts what stands on a name that is gone: only other namespaces had anything there.
+pub(super) fn unmount_removed(cx: &WalkCx<'_>, dentry: &Arc<Dentry>) {
+    if dentry.mounts().load(Ordering::Acquire) != 0
+        && let Some(ns) = cx.namespace()
+    {
+        ns.unmount_everywhere(dentry);
+    }
 }
 
 /// Removes a name: `rmdir` says which of the two calls it is.
@@ -287,6 +305,7 @@ fn remove(cx: &WalkCx<'_>, start: &Path, name: &[u8], rmdir: bool) -> Result<()>
         dir.dentry.insert(&name, None);
     }
     drop(lock);
+    unmount_removed(cx, &child);
     inotify::dir_event(&dir, &name, with_dir(Mask::DELETE, rmdir), 0);
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use abi::Errno;
 
 use super::attr::{Attr, FileType, SetAttr};
+use super::fs_type::MountRequest;
 use super::mount::Path;
 use crate::Result;
 use crate::fs::file::{FileOps, OpenFlags};
@@ -86,6 +87,14 @@ pub trait FileSystem: Send + Sync + 'static {
     /// Mount options beyond the per-mount flags, as in `/proc/mounts` (`size=65536k`).
     fn options(&self) -> String {
         String::new()
+    }
+    /// Changes the options of the instance (`MS_REMOUNT`); `EINVAL`. One that has none to
+    /// change takes those it was made with as well as none.
+    fn reconfigure(&self, request: &MountRequest<'_>) -> Result<()> {
+        if request.options().next().is_some() && self.options().as_bytes() != request.options {
+            return Err(Errno::EINVAL);
+        }
+        Ok(())
     }
     /// Whether a cached (positive or negative) dentry must be revalidated at each use.
     fn revalidate_dentries(&self) -> bool {

@@ -16,9 +16,13 @@ pub mod device;
 pub mod fs_type;
 pub mod inode;
 pub mod mount;
+#[cfg(test)]
+mod mount_tests;
+pub mod mount_tree;
 pub mod namespace;
 pub mod open;
 pub mod path;
+pub mod peers;
 pub mod perm;
 pub mod rename;
 pub mod setattr;
@@ -30,8 +34,9 @@ pub use device::{Device, DeviceTable};
 pub use inode::{
     DirEntry, DirSink, FileSystem, Inode, InodeExtra, Owner, RenameFlags, StatFs, Symlink,
 };
-pub use mount::{Mount, MountFlags, Path, Propagation, SuperBlock};
+pub use mount::{Mount, MountFlags, MountLocks, Path, SuperBlock, SuperFlags};
 pub use namespace::MountNamespace;
 pub use open::{OpenHow, Opened, open};
+pub use peers::Propagation;
 pub use perm::Access;
 pub use walk::{Last, WalkCx, WalkFlags, Walker, lookup};

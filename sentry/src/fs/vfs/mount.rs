@@ -2,17 +2,24 @@
 //!
 //! A [`Mount`] shows a super block from one of its directories on; bind mounts of a file
 //! system share its dentries. Mounts form a tree below the root of a
-//! [`super::MountNamespace`]; a child is held by its parent and knows it weakly.
+//! [`super::MountNamespace`]; a child is held by its parent and knows it weakly. How events
+//! spread between mounts is kept by [`super::peers`].
+//!
+//! Lock ranks: the tree lock of [`super::mount_tree`] is above every field here; the fields'
+//! own locks are leaves.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use super::dentry::{Dentry, DentryCache};
 use super::inode::{FileSystem, Inode};
 use super::namespace::MountNamespace;
+use super::peers::Link;
 use crate::Result;
 use crate::sync::{Mutex, MutexGuard, RwLock};
+use crate::userns::UserNs;
 
 bitflags::bitflags! {
     /// Flags of a mount, in the bits of `mount(2)`.
@@ -26,6 +33,8 @@ bitflags::bitflags! {
         const NODEV = 4;
         /// Programs cannot be executed.
         const NOEXEC = 8;
+        /// Symbolic links are not followed.
+        const NOSYMFOLLOW = 256;
         /// Access times are not kept.
         const NOATIME = 1024;
         /// Access times of directories are not kept.
@@ -35,15 +44,54 @@ bitflags::bitflags! {
     }
 }
 
-/// How mount events spread (`mount_namespaces(7)`); stored and shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "named as in mount_namespaces(7)")]
-pub enum Propagation {
-    #[default]
-    Private,
-    Shared,
-    Slave,
-    Unbindable,
+bitflags::bitflags! {
+    /// What somebody with less privilege may not undo (`mount_namespaces(7)`, "Restrictions
+    /// on mount namespaces").
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct MountLocks: u32 {
+        /// It may not be taken away from what it covers.
+        const PLACE = 1;
+        /// Read only stays.
+        const RDONLY = 2;
+        /// `nosuid` stays.
+        const NOSUID = 4;
+        /// `nodev` stays.
+        const NODEV = 8;
+        /// `noexec` stays.
+        const NOEXEC = 16;
+        /// The choice of access times stays.
+        const ATIME = 32;
+    }
+
+    /// Flags of a file system instance, in the bits of `mount(2)`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct SuperFlags: u32 {
+        /// Read only, through every mount.
+        const RDONLY = 1;
+        /// Writes go to the device at once.
+        const SYNCHRONOUS = 16;
+        /// Mandatory locking, which no longer exists; shown.
+        const MANDLOCK = 64;
+        /// Changes of directories go to the device at once.
+        const DIRSYNC = 128;
+        /// Times reach the device late.
+        const LAZYTIME = 1 << 25;
+    }
+}
+
+impl SuperFlags {
+    /// What `MS_REMOUNT` changes.
+    pub const REMOUNT: SuperFlags = SuperFlags::RDONLY
+        .union(SuperFlags::SYNCHRONOUS)
+        .union(SuperFlags::MANDLOCK)
+        .union(SuperFlags::LAZYTIME);
+}
+
+impl MountFlags {
+    /// The choice of access times.
+    pub const ATIME: MountFlags = MountFlags::NOATIME
+        .union(MountFlags::NODIRATIME)
+        .union(MountFlags::RELATIME);
 }
 
 /// A file system instance with its cached dentries.
@@ -56,14 +104,28 @@ pub struct SuperBlock {
     pub revalidate: bool,
     /// Whether anybody ever watched a file of it (`inotify(7)`).
     pub watched: AtomicBool,
+    /// The user namespace of who made it.
+    pub user_ns: UserNs,
+    flags: AtomicU32,
+    /// Files open for writing, through all its mounts.
+    writers: AtomicUsize,
     _cache: Arc<DentryCache>,
     rename: Mutex<()>,
     cookies: AtomicU32,
 }
 
 impl SuperBlock {
-    /// A super block for `fs`.
+    /// A super block for `fs` of the first user namespace.
     pub fn new(fs: Arc<dyn FileSystem>) -> Result<Arc<SuperBlock>> {
+        SuperBlock::of(fs, UserNs::INITIAL, SuperFlags::empty())
+    }
+
+    /// A super block for `fs`, made by somebody in `user_ns`.
+    pub fn of(
+        fs: Arc<dyn FileSystem>,
+        user_ns: UserNs,
+        flags: SuperFlags,
+    ) -> Result<Arc<SuperBlock>> {
         let cache = Arc::new(DentryCache::default());
         let root = Dentry::root_cached(fs.root()?, &cache);
         Ok(Arc::new(SuperBlock {
@@ -71,6 +133,9 @@ impl SuperBlock {
             fs,
             root,
             watched: AtomicBool::new(false),
+            user_ns,
+            flags: AtomicU32::new(flags.bits()),
+            writers: AtomicUsize::new(0),
             _cache: cache,
             rename: Mutex::new(()),
             cookies: AtomicU32::new(0),
@@ -82,10 +147,36 @@ impl SuperBlock {
         self.cookies.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
+    /// Its flags.
+    pub fn flags(&self) -> SuperFlags {
+        SuperFlags::from_bits_retain(self.flags.load(Ordering::Acquire))
+    }
+
+    /// Changes the flags in `mask`; `EBUSY` for read only while files are open for writing.
+    pub fn change_flags(&self, flags: SuperFlags, mask: SuperFlags) -> Result<()> {
+        let (old, flags) = (self.flags(), flags & mask);
+        let new = (old - mask) | flags;
+        let turns = new.contains(SuperFlags::RDONLY) && !old.contains(SuperFlags::RDONLY);
+        self.flags.store(new.bits(), Ordering::SeqCst);
+        if turns && self.writers.load(Ordering::SeqCst) != 0 {
+            self.flags.store(old.bits(), Ordering::SeqCst);
+            return Err(abi::Errno::EBUSY);
+        }
+        Ok(())
+    }
+
     /// Held over renames between directories, so that ancestry stands still.
     pub fn lock_rename(&self) -> MutexGuard<'_, ()> {
         self.rename.lock()
     }
+}
+
+/// Unique numbers of mounts are above the other ones, as Linux does.
+pub const UNIQUE_ID_OFFSET: u64 = 1 << 31;
+
+/// A dentry's place among a mount's children.
+fn key(dentry: &Arc<Dentry>) -> usize {
+    Arc::as_ptr(dentry) as usize
 }
 
 /// Where a mount hangs.
@@ -97,7 +188,7 @@ struct Attached {
 
 /// A file system attached to the tree.
 pub struct Mount {
-    /// Its number, unique in the kernel; 0 for mounts no namespace has.
+    /// Its number, unique among the namespaces of a container; 0 for mounts no namespace has.
     pub id: u64,
     /// What is mounted.
     pub fs: Arc<dyn FileSystem>,
@@ -108,15 +199,37 @@ pub struct Mount {
     /// What `mount(2)` was given as source, for `/proc/mounts`.
     pub source: Vec<u8>,
     flags: AtomicU32,
-    propagation: Mutex<Propagation>,
+    locks: AtomicU32,
+    writers: AtomicUsize,
+    expiring: AtomicBool,
+    pub(super) link: Mutex<Link>,
     attached: RwLock<Option<Attached>>,
-    children: RwLock<Vec<Arc<Mount>>>,
+    /// What stands on it, by the address of the dentry, which the child holds.
+    children: RwLock<BTreeMap<usize, Arc<Mount>>>,
     namespace: RwLock<Weak<MountNamespace>>,
 }
 
 impl fmt::Debug for Mount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Mount({} {})", self.id, self.fs.name())
+    }
+}
+
+impl Drop for Mount {
+    /// Takes the tree below apart without recursion.
+    fn drop(&mut self) {
+        let mut work: Vec<_> = std::mem::take(self.children.get_mut())
+            .into_values()
+            .collect();
+        while let Some(child) = work.pop() {
+            let attached = child.attached.write().take();
+            if let Some(attached) = attached {
+                attached.point.mounts().fetch_sub(1, Ordering::AcqRel);
+            }
+            if let Some(mut alone) = Arc::into_inner(child) {
+                work.extend(std::mem::take(alone.children.get_mut()).into_values());
+            }
+        }
     }
 }
 
@@ -136,36 +249,78 @@ impl Mount {
             root,
             source: source.to_vec(),
             flags: AtomicU32::new(flags.bits()),
-            propagation: Mutex::default(),
+            locks: AtomicU32::new(0),
+            writers: AtomicUsize::new(0),
+            expiring: AtomicBool::new(false),
+            link: Mutex::default(),
             attached: RwLock::new(None),
             children: RwLock::default(),
             namespace: RwLock::default(),
         })
     }
 
-    /// The flags.
-    pub fn flags(&self) -> MountFlags {
-        MountFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
+    /// Its number that is never used again (`STATX_MNT_ID_UNIQUE`).
+    pub fn unique_id(&self) -> u64 {
+        UNIQUE_ID_OFFSET.saturating_add(self.id)
     }
 
-    /// Replaces the flags (remount).
+    /// The flags.
+    pub fn flags(&self) -> MountFlags {
+        MountFlags::from_bits_retain(self.flags.load(Ordering::Acquire))
+    }
+
+    /// Replaces the flags.
     pub fn set_flags(&self, flags: MountFlags) {
-        self.flags.store(flags.bits(), Ordering::Relaxed);
+        self.flags.store(flags.bits(), Ordering::SeqCst);
+    }
+
+    /// Replaces the flags; `EBUSY` for read only while files are open for writing.
+    pub fn change_flags(&self, flags: MountFlags) -> Result<()> {
+        let old = self.flags();
+        let turns = flags.contains(MountFlags::RDONLY) && !old.contains(MountFlags::RDONLY);
+        self.set_flags(flags);
+        if turns && self.writers.load(Ordering::SeqCst) != 0 {
+            self.set_flags(old);
+            return Err(abi::Errno::EBUSY);
+        }
+        Ok(())
+    }
+
+    /// What may not be undone.
+    pub fn locks(&self) -> MountLocks {
+        MountLocks::from_bits_retain(self.locks.load(Ordering::Acquire))
+    }
+
+    /// Replaces what may not be undone.
+    pub(super) fn set_locks(&self, locks: MountLocks) {
+        self.locks.store(locks.bits(), Ordering::Release);
+    }
+
+    /// Whether it may not be taken away from what it covers.
+    pub fn is_locked(&self) -> bool {
+        self.locks().contains(MountLocks::PLACE)
     }
 
     /// Whether nothing may be written through it.
     pub fn read_only(&self) -> bool {
-        self.flags().contains(MountFlags::RDONLY)
+        self.flags().contains(MountFlags::RDONLY) || self.sb.flags().contains(SuperFlags::RDONLY)
     }
 
-    /// How events spread.
-    pub fn propagation(&self) -> Propagation {
-        *self.propagation.lock()
+    /// Whether devices cannot be opened through it.
+    pub fn no_devices(&self) -> bool {
+        self.flags().contains(MountFlags::NODEV) || !self.sb.user_ns.is_initial()
     }
 
-    /// Changes how events spread.
-    pub fn set_propagation(&self, to: Propagation) {
-        *self.propagation.lock() = to;
+    /// Marks it for `MNT_EXPIRE`; whether it was marked and not used since.
+    pub fn mark_expiring(&self) -> bool {
+        self.expiring.swap(true, Ordering::AcqRel)
+    }
+
+    /// It is used: a mark is gone.
+    pub fn used(&self) {
+        if self.expiring.load(Ordering::Relaxed) {
+            self.expiring.store(false, Ordering::Release);
+        }
     }
 
     /// The namespace it is attached in.
@@ -173,8 +328,15 @@ impl Mount {
         self.namespace.read().upgrade()
     }
 
+    /// Moves it to the namespace, or to none, and keeps the namespaces' counts.
     pub(super) fn set_namespace(&self, ns: &Weak<MountNamespace>) {
-        *self.namespace.write() = ns.clone();
+        let old = std::mem::replace(&mut *self.namespace.write(), ns.clone());
+        if let Some(old) = old.upgrade() {
+            old.counted(false);
+        }
+        if let Some(new) = ns.upgrade() {
+            new.counted(true);
+        }
     }
 
     /// Where it is mounted; `None` at the top of a tree.
@@ -186,45 +348,94 @@ impl Mount {
         })
     }
 
-    /// The topmost mount standing at `dentry` of this mount.
+    /// Whether it is mounted on `dentry`.
+    pub fn stands_on(&self, dentry: &Arc<Dentry>) -> bool {
+        let attached = self.attached.read();
+        attached
+            .as_ref()
+            .is_some_and(|a| Arc::ptr_eq(&a.point, dentry))
+    }
+
+    /// Whether it hangs in a tree.
+    pub fn has_parent(&self) -> bool {
+        self.attached.read().is_some()
+    }
+
+    /// It and every mount below it, parents before children.
+    pub fn subtree(self: &Arc<Mount>) -> Vec<Arc<Mount>> {
+        let mut all = Vec::new();
+        let mut work = vec![self.clone()];
+        while let Some(mount) = work.pop() {
+            work.extend(mount.children().into_iter().rev());
+            all.push(mount);
+        }
+        all
+    }
+
+    /// The mount standing at `dentry` of this mount.
     pub fn child_at(&self, dentry: &Arc<Dentry>) -> Option<Arc<Mount>> {
         if dentry.mounts().load(Ordering::Acquire) == 0 {
             return None;
         }
-        let children = self.children.read();
-        let found = children.iter().rev().find(|m| {
-            let attached = m.attached.read();
-            attached
-                .as_ref()
-                .is_some_and(|a| Arc::ptr_eq(&a.point, dentry))
-        });
-        found.cloned()
+        self.children.read().get(&key(dentry)).cloned()
     }
 
-    /// The mounts standing on this one, in order of mounting.
+    /// The mounts standing on this one, by number.
     pub fn children(&self) -> Vec<Arc<Mount>> {
-        self.children.read().clone()
+        let mut list: Vec<_> = self.children.read().values().cloned().collect();
+        list.sort_by_key(|m| m.id);
+        list
     }
 
-    /// Attaches `child` at `dentry` of this mount. The namespace's tree lock is held.
+    /// Mounts standing on this one, counted.
+    pub fn child_count(&self) -> usize {
+        self.children.read().len()
+    }
+
+    /// Attaches `child` at `dentry` of this mount, where nothing stands. The tree lock is
+    /// held.
     pub(super) fn attach(self: &Arc<Mount>, child: &Arc<Mount>, dentry: &Arc<Dentry>) {
         *child.attached.write() = Some(Attached {
             parent: Arc::downgrade(self),
             point: dentry.clone(),
         });
-        self.children.write().push(child.clone());
+        self.children.write().insert(key(dentry), child.clone());
         dentry.mounts().fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Detaches it from its parent. The namespace's tree lock is held.
+    /// Detaches it from its parent. The tree lock is held.
     pub(super) fn detach(self: &Arc<Mount>) {
         let Some(attached) = self.attached.write().take() else {
             return;
         };
         attached.point.mounts().fetch_sub(1, Ordering::AcqRel);
         if let Some(parent) = attached.parent.upgrade() {
-            parent.children.write().retain(|m| !Arc::ptr_eq(m, self));
+            let gone = parent.children.write().remove(&key(&attached.point));
+            drop(gone);
         }
+    }
+}
+
+/// Keeps a mount writable while a file is open for writing.
+pub struct Writer(Arc<Mount>);
+
+impl Writer {
+    /// Counts a file as open for writing through `mount`; `EROFS` when that is read only.
+    pub fn new(mount: &Arc<Mount>) -> Result<Writer> {
+        mount.writers.fetch_add(1, Ordering::SeqCst);
+        mount.sb.writers.fetch_add(1, Ordering::SeqCst);
+        let writer = Writer(mount.clone());
+        if mount.read_only() {
+            return Err(abi::Errno::EROFS);
+        }
+        Ok(writer)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.0.writers.fetch_sub(1, Ordering::SeqCst);
+        self.0.sb.writers.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -258,6 +469,23 @@ impl Path {
             mount: mount.clone(),
             dentry: mount.root.clone(),
         }
+    }
+
+    /// Whether it is the root of its mount.
+    pub fn is_mount_root(&self) -> bool {
+        Arc::ptr_eq(&self.dentry, &self.mount.root)
+    }
+
+    /// Whether `top` is met on the way up: the same place or one above it.
+    pub fn is_below(&self, top: &Path) -> bool {
+        let mut at = self.clone();
+        while !Arc::ptr_eq(&at.mount, &top.mount) {
+            let Some(point) = at.mount.point() else {
+                return false;
+            };
+            at = point;
+        }
+        top.dentry.is_ancestor_of(&at.dentry)
     }
 
     /// What stands there; `ENOENT` for a negative dentry.

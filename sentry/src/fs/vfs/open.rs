@@ -8,7 +8,8 @@ use abi::Errno;
 use super::attr::{FileType, SetAttr, TimeSet};
 use super::change::{NewFile, killed_perm};
 use super::inode::Inode;
-use super::mount::{MountFlags, Path};
+use super::mount::{Path, Writer};
+use super::namespace::MountNamespace;
 use super::perm::{self, Access};
 use super::walk::{self, Last, WalkCx, WalkFlags, Walker};
 use super::{anon, change};
@@ -55,7 +56,7 @@ pub fn resolve(cx: &WalkCx<'_>, start: &Path, name: &[u8], how: &OpenHow) -> Res
     walk.set(WalkFlags::DIRECTORY, flags.contains(OpenFlags::DIRECTORY));
     if flags.contains(OpenFlags::PATH) {
         let path = walk::lookup(cx, start, name, walk)?;
-        let file = File::new(Arc::new(PathOnly), flags, Some(path));
+        let file = File::new(Arc::new(PathOnly(None)), flags, Some(path));
         return Ok(Opened::File(file));
     }
     if flags.is_tmpfile() {
@@ -83,9 +84,7 @@ pub fn open_at(cx: &WalkCx<'_>, path: &Path, flags: OpenFlags) -> Result<Opened>
         FileType::Symlink => return Err(Errno::ELOOP),
         FileType::Directory if want.contains(Access::W) => return Err(Errno::EISDIR),
         FileType::Directory if flags.contains(OpenFlags::DIRECT) => return Err(Errno::EINVAL),
-        FileType::CharDevice | FileType::BlockDevice
-            if path.mount.flags().contains(MountFlags::NODEV) =>
-        {
+        FileType::CharDevice | FileType::BlockDevice if path.mount.no_devices() => {
             return Err(Errno::EACCES);
         }
         _ => {}
@@ -120,7 +119,10 @@ fn open_inode(
     flags: OpenFlags,
 ) -> Result<Arc<File>> {
     let access = if flags.writable() {
-        WriteAccess::write(inode)?
+        let access = WriteAccess::write(inode)?;
+        access
+            .map(|a| Ok::<_, Errno>((a, Writer::new(&path.mount)?)))
+            .transpose()?
     } else {
         None
     };
@@ -242,8 +244,19 @@ fn open_tmpfile(cx: &WalkCx<'_>, dir: &Path, how: &OpenHow) -> Result<Arc<File>>
 #[derive(Default)]
 pub struct Linkable;
 
-/// Operations of an `O_PATH` description: none.
-struct PathOnly;
+/// A description that only names a place (`O_PATH`).
+pub fn path_file(path: Path) -> Arc<File> {
+    File::new(Arc::new(PathOnly(None)), OpenFlags::PATH, Some(path))
+}
+
+/// A description of a tree that stands nowhere, which goes with it (`fsmount(2)`).
+pub fn tree_file(tree: Arc<MountNamespace>) -> Arc<File> {
+    let root = tree.bare_root();
+    File::new(Arc::new(PathOnly(Some(tree))), OpenFlags::PATH, Some(root))
+}
+
+/// Operations of an `O_PATH` description: none. It may keep a tree.
+struct PathOnly(#[expect(dead_code, reason = "keeps the tree")] Option<Arc<MountNamespace>>);
 
 impl FileOps for PathOnly {
     fn as_any(&self) -> &dyn Any {

@@ -5,8 +5,28 @@ use std::sync::Arc;
 use abi::Errno;
 
 use super::anon;
-use super::mount::Path;
+use super::mount::{Mount, Path};
 use crate::Result;
+
+impl Mount {
+    /// Text of its root within the file system.
+    pub fn root_in_fs(self: &Arc<Mount>) -> Vec<u8> {
+        if let Some(file) = anon::file_of(&Path::root_of(self)) {
+            return file.ops.description().into_bytes();
+        }
+        let mut names = Vec::new();
+        let mut at = self.root.clone();
+        while let Some((parent, name)) = at.place() {
+            names.push(name);
+            at = parent;
+        }
+        if names.is_empty() {
+            return b"/".to_vec();
+        }
+        let names = names.iter().rev();
+        names.flat_map(|n| [b"/".as_slice(), n].concat()).collect()
+    }
+}
 
 impl Path {
     /// The absolute text as seen from `root`, with ` (deleted)` behind it when the name is

@@ -1,12 +1,11 @@
 //! `renameat2(2)`.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use abi::Errno;
 
 use super::attr::FileType;
-use super::change::{NewFile, may_delete, with_dir};
+use super::change::{NewFile, may_delete, not_mount_point, unmount_removed, with_dir};
 use super::dentry::Dentry;
 use super::inode::{Inode, RenameFlags};
 use super::mount::Path;
@@ -70,20 +69,25 @@ pub fn rename(
     let sb = old.dir.mount.sb.clone();
     let (a, b) = (&old.dir.dentry, &new.dir.dentry);
     if Arc::ptr_eq(a, b) {
-        let _lock = a.lock_dir();
-        return locked(cx, &old, &new, flags);
+        let lock = a.lock_dir();
+        let replaced = locked(cx, &old, &new, flags)?;
+        drop(lock);
+        unmount_removed(cx, &replaced);
+        return Ok(());
     }
-    let _whole = sb.lock_rename();
+    let whole = sb.lock_rename();
     // An ancestor is locked before what lies in it; others in the order of their addresses.
     let a_first = a.is_ancestor_of(b) || (!b.is_ancestor_of(a) && Arc::as_ptr(a) < Arc::as_ptr(b));
     let (first, second) = if a_first { (a, b) } else { (b, a) };
-    let _first = first.lock_dir();
-    let _second = second.lock_dir();
-    locked(cx, &old, &new, flags)
+    let (first, second) = (first.lock_dir(), second.lock_dir());
+    let replaced = locked(cx, &old, &new, flags)?;
+    drop((second, first, whole));
+    unmount_removed(cx, &replaced);
+    Ok(())
 }
 
-/// The rename itself, with the directories locked.
-fn locked(cx: &WalkCx<'_>, old: &Side, new: &Side, flags: RenameFlags) -> Result<()> {
+/// The rename itself, with the directories locked; what the new name stood for before.
+fn locked(cx: &WalkCx<'_>, old: &Side, new: &Side, flags: RenameFlags) -> Result<Arc<Dentry>> {
     let exchange = flags.contains(RenameFlags::EXCHANGE);
     let source = walk::child_locked(&old.dir, &old.inode, &old.name)?;
     let source_inode = source.inode().ok_or(Errno::ENOENT)?;
@@ -118,7 +122,7 @@ fn locked(cx: &WalkCx<'_>, old: &Side, new: &Side, flags: RenameFlags) -> Result
     if let Some(other) = &target_inode
         && same_file(&source_inode, other)?
     {
-        return Ok(());
+        return Ok(target);
     }
     check(
         cx,
@@ -142,7 +146,7 @@ fn locked(cx: &WalkCx<'_>, old: &Side, new: &Side, flags: RenameFlags) -> Result
         Some(target) => inotify::inode_event(target, Mask::ATTRIB),
         None => {}
     }
-    Ok(())
+    Ok(target)
 }
 
 /// Tells watchers of a move.
@@ -186,9 +190,6 @@ fn check(
             perm::check(&cx.creds, &*inode, Access::W)?;
         }
     }
-    let busy = |d: &Arc<Dentry>| d.mounts().load(Ordering::Acquire) != 0;
-    if busy(source) || busy(target) {
-        return Err(Errno::EBUSY);
-    }
-    Ok(())
+    not_mount_point(cx, source)?;
+    not_mount_point(cx, target)
 }

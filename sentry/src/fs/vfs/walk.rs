@@ -11,7 +11,8 @@ use super::attr::FileType;
 use super::dentry::Dentry;
 use super::device::DeviceTable;
 use super::inode::{Inode, Symlink};
-use super::mount::Path;
+use super::mount::{MountFlags, Path};
+use super::namespace::MountNamespace;
 use super::perm::{self, Access};
 use crate::Result;
 use crate::creds::Creds;
@@ -51,6 +52,14 @@ impl<'a> WalkCx<'a> {
         }
     }
 
+    /// The mount namespace it is in.
+    pub fn namespace(&self) -> Option<Arc<MountNamespace>> {
+        match self.task {
+            Some(t) => t.fs().mounts(),
+            None => self.root.mount.namespace(),
+        }
+    }
+
     /// On behalf of the kernel (boot, loader), seeing `root`, as root.
     pub fn kernel(root: Path) -> WalkCx<'static> {
         WalkCx {
@@ -84,6 +93,9 @@ bitflags::bitflags! {
         const BENEATH = 0x40;
         /// `RESOLVE_IN_ROOT`.
         const IN_ROOT = 0x80;
+        /// The result is to be unmounted: it is the topmost mount there, and the way to it is
+        /// no use of it.
+        const UNMOUNT = 0x100;
     }
 }
 
@@ -173,6 +185,11 @@ impl<'c, 'a> Walker<'c, 'a> {
             }
         }
         self.must_be_dir(self.flags.contains(WalkFlags::DIRECTORY))?;
+        if self.flags.contains(WalkFlags::UNMOUNT) {
+            self.at.cross_mounts();
+        } else {
+            self.at.mount.used();
+        }
         Ok(self.at.clone())
     }
 
@@ -240,8 +257,9 @@ impl<'c, 'a> Walker<'c, 'a> {
         if self.flags.contains(WalkFlags::BENEATH) {
             return Err(Errno::EXDEV);
         }
-        if self.flags.contains(WalkFlags::NO_XDEV) && !Arc::ptr_eq(&self.at.mount, &self.root.mount)
-        {
+        // An absolute path may name another mount, an absolute link may not lead there.
+        let by_link = self.links > 0 && self.flags.contains(WalkFlags::NO_XDEV);
+        if by_link && !Arc::ptr_eq(&self.at.mount, &self.root.mount) {
             return Err(Errno::EXDEV);
         }
         self.at = self.root.clone();
@@ -306,7 +324,9 @@ impl<'c, 'a> Walker<'c, 'a> {
     /// to a place, at which the walk then stands.
     pub fn link_text(&mut self, link: &dyn Inode) -> Result<Option<Vec<u8>>> {
         self.links += 1;
-        if self.links > MAX_LINKS || self.flags.contains(WalkFlags::NO_SYMLINKS) {
+        let off = self.flags.contains(WalkFlags::NO_SYMLINKS)
+            || self.at.mount.flags().contains(MountFlags::NOSYMFOLLOW);
+        if self.links > MAX_LINKS || off {
             return Err(Errno::ELOOP);
         }
         match link.readlink(self.cx.task)? {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::fs::dev;
-use crate::fs::vfs::{Mount, MountFlags, Propagation};
+use crate::fs::vfs::{Mount, MountFlags, Path, SuperFlags};
 use crate::task::Task;
 
 /// Escapes what separates fields, as the kernel's `mangle` does.
@@ -17,7 +17,7 @@ fn mangle(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn flags_text(flags: MountFlags) -> String {
+fn flags_text(flags: MountFlags, read_only: bool, of_super: &str) -> String {
     let names = [
         (MountFlags::NOSUID, ",nosuid"),
         (MountFlags::NODEV, ",nodev"),
@@ -25,13 +25,10 @@ fn flags_text(flags: MountFlags) -> String {
         (MountFlags::NOATIME, ",noatime"),
         (MountFlags::NODIRATIME, ",nodiratime"),
         (MountFlags::RELATIME, ",relatime"),
+        (MountFlags::NOSYMFOLLOW, ",nosymfollow"),
     ];
-    let mut text = if flags.contains(MountFlags::RDONLY) {
-        "ro"
-    } else {
-        "rw"
-    }
-    .to_owned();
+    let mut text = if read_only { "ro" } else { "rw" }.to_owned();
+    text.push_str(of_super);
     for (flag, name) in names {
         if flags.contains(flag) {
             text.push_str(name);
@@ -40,28 +37,42 @@ fn flags_text(flags: MountFlags) -> String {
     text
 }
 
-/// The mounts the task sees, each with the place it hangs at in the task's view.
+/// The mounts the task sees, by number, each with the place it hangs at in the task's view.
 fn visible(t: &Task) -> Vec<(Arc<Mount>, Vec<u8>)> {
-    let root = t.fs().root();
-    let Some(ns) = root.mount.namespace() else {
-        return Vec::new();
+    let (fs, mut seen) = (t.fs(), Vec::new());
+    let (root, Some(ns)) = (fs.root(), fs.mounts()) else {
+        return seen;
     };
-    ns.list()
-        .into_iter()
-        .map(|m| {
-            let at = m.point().map_or_else(|| b"/".to_vec(), |p| p.text(&root));
-            (m, at)
-        })
-        .collect()
+    for m in ns.list() {
+        let (at, reached) = Path::root_of(&m).text_reachable(Some(&root));
+        if reached {
+            seen.push((m, at));
+        }
+    }
+    seen.sort_by_key(|(m, _)| m.id);
+    seen
 }
 
+/// Flags of the file system instance, each with a comma in front.
+fn super_text(m: &Mount) -> String {
+    let names = [
+        (SuperFlags::SYNCHRONOUS, ",sync"),
+        (SuperFlags::DIRSYNC, ",dirsync"),
+        (SuperFlags::MANDLOCK, ",mand"),
+        (SuperFlags::LAZYTIME, ",lazytime"),
+    ];
+    let flags = m.sb.flags();
+    let set = names.iter().filter(|(flag, _)| flags.contains(*flag));
+    set.map(|(_, name)| *name).collect()
+}
+
+/// Options of the file system instance, with a comma in front.
 fn options(m: &Mount) -> String {
-    let extra = m.fs.options();
-    if extra.is_empty() {
-        String::new()
-    } else {
-        format!(",{extra}")
+    let text = m.fs.options();
+    if text.is_empty() {
+        return text;
     }
+    format!(",{text}")
 }
 
 /// `mounts`.
@@ -71,12 +82,8 @@ pub fn mounts(t: &Task) -> Result<Vec<u8>> {
         mangle(&m.source, &mut out);
         out.push(b' ');
         mangle(&at, &mut out);
-        let line = format!(
-            " {} {}{} 0 0\n",
-            m.fs.name(),
-            flags_text(m.flags()),
-            options(&m)
-        );
+        let flags = flags_text(m.flags(), m.read_only(), &super_text(&m));
+        let line = format!(" {} {flags}{} 0 0\n", m.fs.name(), options(&m));
         out.extend(line.bytes());
     }
     Ok(out)
@@ -95,48 +102,43 @@ pub fn mountstats(t: &Task) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// The root of the mount within its file system.
-fn root_in_fs(m: &Mount) -> Vec<u8> {
-    let mut names = Vec::new();
-    let mut at = m.root.clone();
-    while let Some((parent, name)) = at.place() {
-        names.push(name);
-        at = parent;
-    }
-    if names.is_empty() {
-        return b"/".to_vec();
-    }
-    names
-        .iter()
-        .rev()
-        .flat_map(|n| [b"/".as_slice(), n].concat())
-        .collect()
-}
-
 /// `mountinfo`.
 pub fn mountinfo(t: &Task) -> Result<Vec<u8>> {
     let mut out = Vec::new();
+    let root = t.fs().root();
     for (m, at) in visible(t) {
         let parent = m.point().map_or(m.id, |p| p.mount.id);
         let (major, minor) = (dev::major(m.fs.dev()), dev::minor(m.fs.dev()));
         out.extend(format!("{} {parent} {major}:{minor} ", m.id).bytes());
-        mangle(&root_in_fs(&m), &mut out);
+        mangle(&m.root_in_fs(), &mut out);
         out.push(b' ');
         mangle(&at, &mut out);
-        let shared = match m.propagation() {
-            Propagation::Shared => format!(" shared:{}", m.id),
-            Propagation::Slave => format!(" master:{}", m.id),
-            Propagation::Unbindable => " unbindable".to_owned(),
-            Propagation::Private => String::new(),
-        };
-        out.extend(format!(" {}{shared} - {} ", flags_text(m.flags()), m.fs.name()).bytes());
+        let ro = m.flags().contains(MountFlags::RDONLY);
+        let (flags, spread) = (flags_text(m.flags(), ro, ""), propagation(&m, &root));
+        out.extend(format!(" {flags}{spread} - {} ", m.fs.name()).bytes());
         mangle(&m.source, &mut out);
-        let super_rw = if m.flags().contains(MountFlags::RDONLY) {
-            "ro"
-        } else {
-            "rw"
-        };
-        out.extend(format!(" {super_rw}{}\n", options(&m)).bytes());
+        let ro = m.sb.flags().contains(SuperFlags::RDONLY);
+        let super_rw = if ro { "ro" } else { "rw" };
+        out.extend(format!(" {super_rw}{}{}\n", super_text(&m), options(&m)).bytes());
     }
     Ok(out)
+}
+
+/// The optional fields of `mountinfo`.
+fn propagation(m: &Arc<Mount>, root: &Path) -> String {
+    let mut text = String::new();
+    let link = m.link();
+    if let Some(group) = link.shared {
+        text.push_str(&format!(" shared:{group}"));
+    }
+    if let Some((master, from)) = m.namespace().and_then(|ns| ns.masters(m, root)) {
+        text.push_str(&format!(" master:{master}"));
+        if let Some(from) = from.filter(|from| *from != master) {
+            text.push_str(&format!(" propagate_from:{from}"));
+        }
+    }
+    if link.unbindable {
+        text.push_str(" unbindable");
+    }
+    text
 }
