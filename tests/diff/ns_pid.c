@@ -62,7 +62,11 @@ static void links(void)
     ino_t own = number("/proc/self/ns/pid");
     printf("number: %d\n", own != 0);
     printf("for children: %d\n", own == number("/proc/self/ns/pid_for_children"));
-    printf("other kinds: %d\n", own != number("/proc/self/ns/uts"));
+    const char *others[] = {"cgroup", "ipc", "mnt", "net", "time", "user", "uts"};
+    for (int i = 0; i < 7; i++) {
+        snprintf(path, sizeof path, "/proc/self/ns/%s", others[i]);
+        printf("not that of %s: %d\n", others[i], own != number(path));
+    }
     printf("read: %d\n", readlink("/proc/self/ns/pid", self, sizeof self - 1) > 0);
     readlink("/proc/self/ns/pid_for_children", children, sizeof children - 1);
     printf("same: %d\n", !strcmp(self, children));
