@@ -352,7 +352,7 @@ rows! {
     305 clock_adjtime Partial("asking only") time::clock::clock_adjtime;
     306 syncfs Full io::offset::syncfs;
     307 sendmmsg Full net::send::sendmmsg;
-    308 setns Partial("pid, network and time namespaces: there is one each") process::setns::setns;
+    308 setns Partial("network and time namespaces: there is one each; pid namespaces do not nest") process::setns::setns;
     309 getcpu Partial("the first allowed CPU, where the thread has no rseq area") sched::affinity::getcpu;
     310 process_vm_readv Full process::process_vm::process_vm_readv;
     311 process_vm_writev Full process::process_vm::process_vm_writev;
