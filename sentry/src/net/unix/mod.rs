@@ -26,7 +26,7 @@ use zerocopy::IntoBytes;
 use super::addr::UnixAddr;
 use super::{
     AF_UNIX, Common, MsgFlags, OptValue, READABLE, Received, SendArgs, Shut, SockAddr, SockType,
-    Socket, Ucred, WRITABLE,
+    Socket, PeerCreds, WRITABLE,
 };
 use crate::io::{IoDst, IoSrc};
 use crate::sync::Mutex;
@@ -56,7 +56,7 @@ struct State {
     peer: Option<Weak<UnixSocket>>,
     /// Name and credentials of the peer when the connection was made.
     peer_name: UnixAddr,
-    peer_creds: Ucred,
+    peer_creds: PeerCreds,
     /// Whether it ever was connected.
     connected: bool,
     listener: Option<Listener>,
@@ -66,12 +66,7 @@ struct State {
 struct Listener {
     queue: VecDeque<Arc<UnixSocket>>,
     max: usize,
-    creds: Ucred,
-}
-
-/// The process id a task shows to peers.
-pub fn process_id(t: &Arc<Task>) -> i32 {
-    t.pid()
+    creds: PeerCreds,
 }
 
 impl UnixSocket {
@@ -94,7 +89,7 @@ impl UnixSocket {
                 local: UnixAddr::Unnamed,
                 peer: None,
                 peer_name: UnixAddr::Unnamed,
-                peer_creds: Ucred::NOBODY,
+                peer_creds: PeerCreds::NOBODY,
                 connected: false,
                 listener: None,
                 shut: Shut {
@@ -190,7 +185,7 @@ impl Socket for UnixSocket {
                 s.listener = Some(Listener {
                     queue: VecDeque::new(),
                     max,
-                    creds: Ucred::of(t),
+                    creds: PeerCreds::of(t),
                 });
             }
         }
@@ -332,7 +327,7 @@ impl Socket for UnixSocket {
                 Ok(OptValue::Int(i32::from(listening)))
             }
             (super::options::SOL_SOCKET, SO_PEERGROUPS) => {
-                if self.state.lock().peer_creds == Ucred::NOBODY {
+                if self.state.lock().peer_creds == PeerCreds::NOBODY {
                     return Err(Errno::ENODATA);
                 }
                 let groups = t.creds().groups.clone();
