@@ -107,7 +107,7 @@ static void pass(struct gate g)
     (void)!read(g.fd[0], &c, 1);
 }
 
-static ino_t ino_of(const char *path)
+static inline ino_t ino_of(const char *path)
 {
     struct stat st;
     return stat(path, &st) ? 0 : st.st_ino;

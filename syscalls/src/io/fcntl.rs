@@ -156,6 +156,9 @@ fn owner(t: &Arc<Task>, kind: i32, id: i32) -> Result<Owner> {
         1 => ns.group(id).map(|g| Owner::Process(g.weak())),
         _ => ns.pgrp(id).map(|p| Owner::Group(Arc::downgrade(&p))),
     };
+    // A number that is in use for something else passes, and means nobody.
+    let used = || ns.task(id).is_some() || ns.group(id).is_some() || ns.pgrp(id).is_some();
+    let found = found.or_else(|| used().then_some(Owner::Nobody));
     found.ok_or(Errno::ESRCH)
 }
 
