@@ -1,6 +1,6 @@
 //! Namespaces as files (`/proc/PID/ns`, `setns(2)`, `ioctl_ns(2)`).
 //!
-//! [`NsFile`] keeps a namespace alive. Of network and time namespaces there is one each.
+//! [`NsFile`] keeps a namespace alive. There is one network namespace.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use crate::fs::file::{File, FileOps, IoCx, OpenFlags};
 use crate::fs::vfs::{Attr, MountNamespace, Path, anon};
 use crate::ipc::IpcNs;
 use crate::task::limits::Resource;
+use crate::time::ns::TimeNs;
 use crate::userns::UserNs;
 use crate::{Result, SysResult};
 
@@ -104,6 +105,8 @@ pub enum Namespace {
     Cgroup(Arc<CgroupNs>),
     /// Process numbers.
     Pid(Arc<PidNamespace>),
+    /// Clocks.
+    Time(Arc<TimeNs>),
     /// The one of its kind.
     Only(NsKind),
 }
@@ -117,6 +120,7 @@ impl Namespace {
             NsKind::Ipc => Namespace::Ipc(t.ipc()),
             NsKind::Cgroup => Namespace::Cgroup(t.namespaces().cgroup),
             NsKind::Pid => Namespace::Pid(t.pid_ns().clone()),
+            NsKind::Time => Namespace::Time(t.namespaces().time),
             NsKind::Mnt => Namespace::Mnt(t.fs().mounts().ok_or(Errno::ESRCH)?),
             other => Namespace::Only(other),
         })
@@ -140,6 +144,7 @@ impl Namespace {
             Namespace::Ipc(_) => NsKind::Ipc,
             Namespace::Cgroup(_) => NsKind::Cgroup,
             Namespace::Pid(_) => NsKind::Pid,
+            Namespace::Time(_) => NsKind::Time,
             Namespace::Only(kind) => *kind,
         }
     }
@@ -154,6 +159,7 @@ impl Namespace {
             Namespace::Cgroup(cgroup) => Some(cgroup.owner.clone()),
             Namespace::Mnt(mounts) => Some(mounts.owner().clone()),
             Namespace::Pid(pids) => Some(pids.owner.clone()),
+            Namespace::Time(time) => Some(time.owner.clone()),
             Namespace::Only(_) => Some(UserNs::INITIAL),
         }
     }
@@ -166,6 +172,7 @@ impl Namespace {
             Namespace::Ipc(ipc) => ipc.ino.unwrap_or(NsKind::Ipc.first()),
             Namespace::Cgroup(cgroup) => cgroup.ino.unwrap_or(NsKind::Cgroup.first()),
             Namespace::Pid(pids) => pids.ino,
+            Namespace::Time(time) => time.ino.unwrap_or(NsKind::Time.first()),
             Namespace::Mnt(mounts) => mounts.number().unwrap_or(NsKind::Mnt.first()),
             Namespace::Only(kind) => kind.first(),
         }

@@ -247,14 +247,14 @@ fn file(proc: &Proc, path: &'static str, value: Value) -> Arc<dyn Inode> {
         return Text::new(node, Write(last_pid, set_last_pid));
     }
     let (reader, writer) = (proc.clone(), proc.clone());
-    let read = move |_: Option<&Arc<Task>>| {
-        let mut text = get(&reader.view()?, path).ok_or(Errno::ENOENT)?;
+    let read = move |by: Option<&Arc<Task>>| {
+        let mut text = get(&reader.view(by)?, path).ok_or(Errno::ENOENT)?;
         text.push('\n');
         Ok(text.into_bytes())
     };
-    let write = move |_: Option<&Arc<Task>>, text: &[u8]| {
+    let write = move |by: Option<&Arc<Task>>, text: &[u8]| {
         let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
-        set(&writer.view()?, path, text.trim_end())
+        set(&writer.view(by)?, path, text.trim_end())
     };
     Text::new(node, Write(read, write))
 }

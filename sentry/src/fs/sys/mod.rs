@@ -211,7 +211,7 @@ fn procs(kernel: &Kernel, group: &Arc<Cgroup>) -> String {
     group
         .groups(kernel)
         .iter()
-        .map(|g| g.pid().to_string())
+        .map(|g| g.id.outermost().to_string())
         .collect::<Vec<_>>()
         .join("\n")
 }

@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use self::message::{HEADER, Request, align, find, message, u16_at, u32_at};
 use super::view::View;
 use super::{
-    AF_NETLINK, Common, MsgFlags, READABLE, Received, SendArgs, SockAddr, SockType, Socket, Ucred,
+    AF_NETLINK, Common, MsgFlags, READABLE, Received, SendArgs, SockAddr, SockType, Socket,
     WRITABLE,
 };
 use crate::creds::Cap;
@@ -220,7 +220,8 @@ impl Netlink {
     fn port(&self, t: &Arc<Task>) -> u32 {
         let mut s = self.state.lock();
         if s.port == 0 {
-            s.port = u32::try_from(Ucred::of(t).pid).unwrap_or(1);
+            // Two processes of different pid namespaces have different ports.
+            s.port = u32::try_from(t.thread_group().id.outermost()).unwrap_or(1);
         }
         s.port
     }
