@@ -17,20 +17,20 @@ enum {
 	FIFO = 1024, BLK = 2048, SYM = 4096, REFER = 8192, TRUNC = 16384, IOCTL = 32768
 };
 
-#define create(a, n, f) syscall(444, (a), (long)(n), (long)(f))
-#define add(fd, t, a, f) syscall(445, (long)(fd), (long)(t), (a), (long)(f))
-#define restrict_self(fd, f) syscall(446, (long)(fd), (long)(f))
+#define landlock_create_ruleset(a, n, f) syscall(444, (a), (long)(n), (long)(f))
+#define landlock_add_rule(fd, t, a, f) syscall(445, (long)(fd), (long)(t), (a), (long)(f))
+#define landlock_restrict_self(fd, f) syscall(446, (long)(fd), (long)(f))
 
 static int ruleset(uint64_t fs, uint64_t net, uint64_t scoped)
 {
 	struct attr a = { fs, net, scoped, 0 };
-	return create(&a, 24, 0);
+	return landlock_create_ruleset(&a, 24, 0);
 }
 
 static void allow(int rs, const char *path, uint64_t rights)
 {
 	struct beneath b = { rights, open(path, O_PATH | O_CLOEXEC) };
-	if (add(rs, 1, &b, 0))
+	if (landlock_add_rule(rs, 1, &b, 0))
 		say(__LINE__, "allow %s: %s", path, ename(errno));
 	close(b.fd);
 }
@@ -38,7 +38,7 @@ static void allow(int rs, const char *path, uint64_t rights)
 static void enter(int rs)
 {
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (restrict_self(rs, 0))
+	if (landlock_restrict_self(rs, 0))
 		say(__LINE__, "restrict: %s", ename(errno));
 	close(rs);
 }
@@ -46,28 +46,28 @@ static void enter(int rs)
 static void calls(void)
 {
 	struct attr a = { EXEC, 0, 0, 0 };
-	T(create(0, 0, 1) >= 7);
-	R(create(&a, 0, 1));
-	R(create(0, 8, 1));
-	R(create(0, 0, 1 << 20));
-	R(create(0, 0, 0));
-	R(create(0, 8, 0));
-	R(create(BAD, 8, 0));
-	R(create(&a, 7, 0));
-	R(create(&a, 0, 0));
-	R(create(&a, 5000, 0));
-	S(create(&a, 8, 0));
-	S(create(&a, 32, 0));
+	T(landlock_create_ruleset(0, 0, 1) >= 7);
+	R(landlock_create_ruleset(&a, 0, 1));
+	R(landlock_create_ruleset(0, 8, 1));
+	R(landlock_create_ruleset(0, 0, 1 << 20));
+	R(landlock_create_ruleset(0, 0, 0));
+	R(landlock_create_ruleset(0, 8, 0));
+	R(landlock_create_ruleset(BAD, 8, 0));
+	R(landlock_create_ruleset(&a, 7, 0));
+	R(landlock_create_ruleset(&a, 0, 0));
+	R(landlock_create_ruleset(&a, 5000, 0));
+	S(landlock_create_ruleset(&a, 8, 0));
+	S(landlock_create_ruleset(&a, 32, 0));
 	a.more = 1;
-	R(create(&a, 32, 0));
+	R(landlock_create_ruleset(&a, 32, 0));
 	a = (struct attr){ 0, 0, 0, 0 };
-	R(create(&a, 24, 0));
+	R(landlock_create_ruleset(&a, 24, 0));
 	a.fs = 1ull << 40;
-	R(create(&a, 24, 0));
+	R(landlock_create_ruleset(&a, 24, 0));
 	a = (struct attr){ 0, 4, 0, 0 };
-	R(create(&a, 24, 0));
+	R(landlock_create_ruleset(&a, 24, 0));
 	a = (struct attr){ 0, 0, 64, 0 };
-	R(create(&a, 24, 0));
+	R(landlock_create_ruleset(&a, 24, 0));
 	int rs = ruleset(RD | RDIR | WR, 1, 0), f = open("f", O_RDONLY), d = open(".", O_PATH), pi[2];
 	if (pipe(pi))
 		return;
@@ -76,57 +76,57 @@ static void calls(void)
 	R(read(rs, &c, 1));
 	R(write(rs, &c, 1));
 	struct beneath b = { RD, d };
-	R(add(-1, 1, &b, 0));
-	R(add(f, 1, &b, 0));
-	R(add(d, 1, &b, 0));
-	R(add(rs, 1, &b, 1));
-	R(add(rs, 0, &b, 0));
-	R(add(rs, 3, &b, 0));
-	R(add(rs, 1, BAD, 0));
-	R(add(rs, 1, &b, 0));
-	R(add(rs, 1, &b, 0));
+	R(landlock_add_rule(-1, 1, &b, 0));
+	R(landlock_add_rule(f, 1, &b, 0));
+	R(landlock_add_rule(d, 1, &b, 0));
+	R(landlock_add_rule(rs, 1, &b, 1));
+	R(landlock_add_rule(rs, 0, &b, 0));
+	R(landlock_add_rule(rs, 3, &b, 0));
+	R(landlock_add_rule(rs, 1, BAD, 0));
+	R(landlock_add_rule(rs, 1, &b, 0));
+	R(landlock_add_rule(rs, 1, &b, 0));
 	b.allowed = 0;
-	R(add(rs, 1, &b, 0));
+	R(landlock_add_rule(rs, 1, &b, 0));
 	b.allowed = MKDIR;
-	R(add(rs, 1, &b, 0));
+	R(landlock_add_rule(rs, 1, &b, 0));
 	b = (struct beneath){ RD, 999 };
-	R(add(rs, 1, &b, 0));
+	R(landlock_add_rule(rs, 1, &b, 0));
 	b.fd = rs;
-	R(add(rs, 1, &b, 0));
+	R(landlock_add_rule(rs, 1, &b, 0));
 	b.fd = pi[0];
-	R(add(rs, 1, &b, 0));
+	R(landlock_add_rule(rs, 1, &b, 0));
 	b = (struct beneath){ RD, f };
-	R(add(rs, 1, &b, 0));
+	R(landlock_add_rule(rs, 1, &b, 0));
 	b.allowed = RD | RDIR;
-	R(add(rs, 1, &b, 0));
+	R(landlock_add_rule(rs, 1, &b, 0));
 	struct port p = { 1, 80 };
-	R(add(rs, 2, &p, 0));
+	R(landlock_add_rule(rs, 2, &p, 0));
 	p.allowed = 2;
-	R(add(rs, 2, &p, 0));
+	R(landlock_add_rule(rs, 2, &p, 0));
 	p.allowed = 0;
-	R(add(rs, 2, &p, 0));
+	R(landlock_add_rule(rs, 2, &p, 0));
 	p = (struct port){ 1, 65536 };
-	R(add(rs, 2, &p, 0));
-	R(add(rs, 2, BAD, 0));
+	R(landlock_add_rule(rs, 2, &p, 0));
+	R(landlock_add_rule(rs, 2, BAD, 0));
 	CHILD({
 		setresuid(1000, 1000, 1000);
-		R(restrict_self(rs, 0));
+		R(landlock_restrict_self(rs, 0));
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-		R(restrict_self(-1, 0));
-		R(restrict_self(f, 0));
-		R(restrict_self(d, 0));
-		R(restrict_self(rs, 64));
-		R(restrict_self(rs, 0));
+		R(landlock_restrict_self(-1, 0));
+		R(landlock_restrict_self(f, 0));
+		R(landlock_restrict_self(d, 0));
+		R(landlock_restrict_self(rs, 64));
+		R(landlock_restrict_self(rs, 0));
 		int n = 1;
-		while (!restrict_self(rs, 0))
+		while (!landlock_restrict_self(rs, 0))
 			n++;
 		P("layers %d %s", n, ename(errno));
 	});
 	CHILD({
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-		R(restrict_self(rs, 7));
-		R(restrict_self(-1, 4));
-		R(restrict_self(-1, 1));
+		R(landlock_restrict_self(rs, 7));
+		R(landlock_restrict_self(-1, 4));
+		R(landlock_restrict_self(-1, 1));
 	});
 }
 
@@ -272,9 +272,9 @@ static void net(void)
 {
 	int rs = ruleset(0, 3, 0);
 	struct port p = { 1, 33001 };
-	add(rs, 2, &p, 0);
+	landlock_add_rule(rs, 2, &p, 0);
 	p = (struct port){ 2, 33002 };
-	add(rs, 2, &p, 0);
+	landlock_add_rule(rs, 2, &p, 0);
 	enter(rs);
 	R(tcp(33001, 0));
 	R(tcp(33002, 0));
@@ -321,7 +321,7 @@ static void scopes(void)
 
 int main(void)
 {
-	if (create(0, 0, 1) < 7)
+	if (landlock_create_ruleset(0, 0, 1) < 7)
 		return 77;
 	for (const char *d = "abcde"; *d; d++) {
 		char n[10];

@@ -5,6 +5,8 @@
 //! on to children. Checks of files are in [`files`]. Lock rank: a ruleset's lock is a leaf.
 
 pub mod files;
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
