@@ -30,6 +30,7 @@ const X32_BIT: u64 = 0x4000_0000;
 /// Bit of protection keys in a header of extended state.
 const PKRU: u8 = 2;
 const SI_KERNEL: i32 = 0x80;
+const FPE_INTDIV: i32 = 1;
 
 /// What the tracer is to do.
 pub enum Request {
@@ -365,7 +366,9 @@ impl Tracer {
                 kind,
             }
         } else {
-            let Some(vector) = vector(signo, info.code) else {
+            let floating = signo == libc::SIGFPE && info.code != FPE_INTDIV;
+            let x87 = floating && x87_raises(&raw::xstate(thread.tid)?);
+            let Some(vector) = vector(signo, info.code, x87) else {
                 return raw::go(thread.tid, Go::Sysemu);
             };
             Exit::Exception {
@@ -381,12 +384,22 @@ impl Tracer {
     }
 }
 
+/// Whether extended state has an x87 exception that is not masked.
+fn x87_raises(xstate: &[u8]) -> bool {
+    const EXCEPTIONS: u8 = 0x3f;
+    match *xstate {
+        [control, _, status, ..] => status & !control & EXCEPTIONS != 0,
+        _ => false,
+    }
+}
+
 /// The exception that the host raises this signal for.
-fn vector(signo: i32, code: i32) -> Option<u8> {
-    const FPE_INTDIV: i32 = 1;
+fn vector(signo: i32, code: i32, x87: bool) -> Option<u8> {
+    const X87: u8 = 16;
     const SSE: u8 = 19;
     Some(match signo {
         libc::SIGFPE if code == FPE_INTDIV => 0,
+        libc::SIGFPE if x87 => X87,
         libc::SIGFPE => SSE,
         libc::SIGTRAP if code == SI_KERNEL => 3,
         libc::SIGTRAP => 1,

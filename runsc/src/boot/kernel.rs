@@ -142,14 +142,14 @@ fn start_threads(kernel: &Arc<Kernel>, workers: usize) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Host calls, each with its reason.
+type Calls = &'static [(i64, &'static str)];
+
 /// Makes the platform; with it the calls it makes besides those of the usual one.
 fn start_platform(
     kind: PlatformKind,
     config: Config,
-) -> (
-    Result<Arc<dyn Platform>, PlatformError>,
-    &'static [(i64, &'static str)],
-) {
+) -> (Result<Arc<dyn Platform>, PlatformError>, Calls) {
     match kind {
         PlatformKind::Systrap => (Systrap::new(config).map(|p| p as _), &[]),
         PlatformKind::Ptrace => {
