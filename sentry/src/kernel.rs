@@ -179,7 +179,8 @@ impl Kernel {
             boot_id: crate::fs::proc::uuid(),
             sysctls: Mutex::default(),
             load: Mutex::default(),
-            ns_ino: AtomicU64::new(0xf000_0000),
+            // Past the numbers of the first namespaces (`NsKind::first`).
+            ns_ino: AtomicU64::new(0xf000_0002),
             stopping: AtomicBool::new(false),
             turn: AtomicUsize::new(0),
         });

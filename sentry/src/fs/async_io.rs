@@ -37,7 +37,7 @@ impl Wake for Teller {
         };
         let flags = file.flags();
         let input = PollEvents::IN | PollEvents::HUP | PollEvents::ERR;
-        let reason = if events.contains(PollEvents::PRI) {
+        let reason = if events.contains(PollEvents::PRI) && self.tells_urgent(&file) {
             POLL_PRI
         } else if flags.readable() && events.intersects(input) {
             POLL_IN
@@ -53,11 +53,18 @@ impl Wake for Teller {
 }
 
 impl Teller {
+    /// Of urgent data of a socket, `SIGURG` tells; another signal does where one was chosen.
+    fn tells_urgent(&self, file: &File) -> bool {
+        !file.ops.signals_urgent() || file.signal_owner.lock().signal != 0
+    }
+
     fn tell(&self, owner: &SignalOwner, reason: (i32, i64)) {
-        if owner.id == 0 {
-            return;
+        if owner.id != 0 {
+            self.send(owner, self.info(owner, reason));
         }
-        let info = self.info(owner, reason);
+    }
+
+    fn send(&self, owner: &SignalOwner, info: SigInfo) {
         match owner.kind {
             OWNER_TID => {
                 if let Some(task) = self.ns.task(owner.id)
@@ -104,7 +111,39 @@ fn may_tell(owner: &SignalOwner, task: &Task) -> bool {
     euid == 0 || same(uid) || same(euid)
 }
 
+/// Tells the owner of a socket of urgent data.
+struct UrgentTeller(Teller);
+
+impl Wake for UrgentTeller {
+    fn wake(&self, events: PollEvents) -> bool {
+        let Some(file) = self.0.file.upgrade() else {
+            return false;
+        };
+        let owner = *file.signal_owner.lock();
+        if owner.id == 0 || !events.contains(PollEvents::PRI) {
+            return false;
+        }
+        self.0.send(&owner, info::kernel(Signal::SIGURG));
+        true
+    }
+}
+
 impl File {
+    /// Has the owner of a socket told of urgent data from now on (`SIGURG`).
+    pub fn tell_urgent(self: &Arc<File>, t: &Arc<Task>) {
+        let queue = self.ops.pollee().filter(|_| self.ops.signals_urgent());
+        let place: Option<Registration> = queue.map(|queue| {
+            let teller = UrgentTeller(Teller {
+                file: Arc::downgrade(self),
+                ns: t.pid_ns().clone(),
+                fd: 0,
+            });
+            queue.register(PollEvents::PRI, Waker::Other(Arc::new(teller)), Share::All)
+        });
+        let old = std::mem::replace(&mut *self.urgent_place.lock(), place);
+        drop(old);
+    }
+
     /// Begins or ends signal-driven I/O through descriptor `fd`; whether the object does it.
     pub fn set_async(self: &Arc<File>, t: &Arc<Task>, fd: i32, on: bool) -> bool {
         if !self.ops.signals_io() {

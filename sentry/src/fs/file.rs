@@ -154,6 +154,10 @@ pub trait FileOps: Send + Sync + 'static {
     fn io_timeout(&self, _write: bool) -> Option<std::time::Duration> {
         None
     }
+    /// Whether the owner is told of urgent data by `SIGURG`.
+    fn signals_urgent(&self) -> bool {
+        false
+    }
     /// Whether it does signal-driven I/O (`O_ASYNC`).
     fn signals_io(&self) -> bool {
         false
@@ -230,6 +234,8 @@ pub struct File {
     pub signal_owner: Mutex<SignalOwner>,
     /// Place in the object's queue while `O_ASYNC` is set.
     pub(super) async_place: Mutex<Option<Registration>>,
+    /// Place in a socket's queue while its owner is told of urgent data.
+    pub(super) urgent_place: Mutex<Option<Registration>>,
     /// Locks of a file without an inode.
     own_locks: OnceLock<Arc<FileLocks>>,
     _write_access: Option<(WriteAccess, Writer)>,
@@ -278,6 +284,7 @@ impl File {
             offset: Mutex::new(0),
             signal_owner: Mutex::default(),
             async_place: Mutex::new(None),
+            urgent_place: Mutex::new(None),
             own_locks: OnceLock::new(),
             _write_access: access,
         })

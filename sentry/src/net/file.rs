@@ -87,6 +87,10 @@ impl FileOps for SocketFile {
         Some(&self.0.common().pollee)
     }
 
+    fn signals_urgent(&self) -> bool {
+        true
+    }
+
     fn io_timeout(&self, write: bool) -> Option<Duration> {
         let o = self.0.common().options.lock();
         if write { o.sndtimeo } else { o.rcvtimeo }
@@ -96,7 +100,7 @@ impl FileOps for SocketFile {
         let n = match request {
             FIONREAD => self.0.queued()?.0,
             SIOCOUTQ => self.0.queued()?.1,
-            SIOCATMARK => 0,
+            SIOCATMARK => usize::from(self.0.at_mark()),
             _ => return super::inet::device_ioctl(cx, request, arg),
         };
         let n = i32::try_from(n).unwrap_or(i32::MAX);

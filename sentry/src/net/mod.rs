@@ -99,6 +99,10 @@ pub trait Socket: Send + Sync + 'static {
     fn common(&self) -> &Common;
     /// For families to recognise their own.
     fn as_any(&self) -> &dyn std::any::Any;
+    /// Whether the reader stands where the urgent byte is (`SIOCATMARK`).
+    fn at_mark(&self) -> bool {
+        false
+    }
     /// `bind(2)`.
     fn bind(&self, _t: &Arc<Task>, _addr: &SockAddr) -> Result<()> {
         Err(Errno::EOPNOTSUPP)

@@ -1,7 +1,7 @@
 //! Namespaces as files (`/proc/PID/ns`, `setns(2)`, `ioctl_ns(2)`).
 //!
-//! [`NsFile`] keeps a namespace alive. Of pid, network and time namespaces there is one each
-//! that a container is in.
+//! [`NsFile`] keeps a namespace alive. Of pid namespaces there is one a container, unless it
+//! joins another's; of network and time namespaces one each.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use abi::Errno;
 use abi::raw::general as raw;
 
 use super::nsproxy::CgroupNs;
+use super::pid::PidNamespace;
 use super::{Task, UtsNamespace};
 use crate::creds::Creds;
 use crate::fs::file::{File, FileOps, IoCx, OpenFlags};
@@ -102,6 +103,8 @@ pub enum Namespace {
     Ipc(Arc<IpcNs>),
     /// Control groups.
     Cgroup(Arc<CgroupNs>),
+    /// Process numbers.
+    Pid(Arc<PidNamespace>),
     /// The one of its kind.
     Only(NsKind),
 }
@@ -114,6 +117,7 @@ impl Namespace {
             NsKind::Uts => Namespace::Uts(t.uts()),
             NsKind::Ipc => Namespace::Ipc(t.ipc()),
             NsKind::Cgroup => Namespace::Cgroup(t.namespaces().cgroup),
+            NsKind::Pid => Namespace::Pid(t.pid_ns().clone()),
             NsKind::Mnt => Namespace::Mnt(t.fs().mounts().ok_or(Errno::ESRCH)?),
             other => Namespace::Only(other),
         })
@@ -127,6 +131,7 @@ impl Namespace {
             Namespace::Mnt(_) => NsKind::Mnt,
             Namespace::Ipc(_) => NsKind::Ipc,
             Namespace::Cgroup(_) => NsKind::Cgroup,
+            Namespace::Pid(_) => NsKind::Pid,
             Namespace::Only(kind) => *kind,
         }
     }
@@ -140,7 +145,7 @@ impl Namespace {
             Namespace::Ipc(ipc) => Some(ipc.owner.clone()),
             Namespace::Cgroup(cgroup) => Some(cgroup.owner.clone()),
             Namespace::Mnt(mounts) => Some(mounts.owner().clone()),
-            Namespace::Only(_) => Some(UserNs::INITIAL),
+            Namespace::Pid(_) | Namespace::Only(_) => Some(UserNs::INITIAL),
         }
     }
 
@@ -151,6 +156,7 @@ impl Namespace {
             Namespace::Uts(uts) => uts.ino,
             Namespace::Ipc(ipc) => ipc.ino.unwrap_or(NsKind::Ipc.first()),
             Namespace::Cgroup(cgroup) => cgroup.ino.unwrap_or(NsKind::Cgroup.first()),
+            Namespace::Pid(pids) => pids.ino,
             Namespace::Mnt(mounts) => mounts.number().unwrap_or(NsKind::Mnt.first()),
             Namespace::Only(kind) => kind.first(),
         }
@@ -194,6 +200,10 @@ const NS_GET_USERNS: u32 = 0xb701;
 const NS_GET_PARENT: u32 = 0xb702;
 const NS_GET_NSTYPE: u32 = 0xb703;
 const NS_GET_OWNER_UID: u32 = 0xb704;
+const NS_GET_PID_FROM_PIDNS: u32 = 0x8004_b706;
+const NS_GET_TGID_FROM_PIDNS: u32 = 0x8004_b707;
+const NS_GET_PID_IN_PIDNS: u32 = 0x8004_b708;
+const NS_GET_TGID_IN_PIDNS: u32 = 0x8004_b709;
 
 impl FileOps for NsFile {
     fn as_any(&self) -> &dyn Any {
@@ -227,8 +237,8 @@ impl FileOps for NsFile {
             }
             NS_GET_PARENT => match &self.0 {
                 Namespace::User(ns) => open_user(t, ns.parent().ok_or(Errno::EPERM)?),
-                // The one there is has no parent.
-                _ if kind == NsKind::Pid => Err(Errno::EPERM.into()),
+                // None is nested in another.
+                Namespace::Pid(_) => Err(Errno::EPERM.into()),
                 _ => Err(Errno::EINVAL.into()),
             },
             NS_GET_OWNER_UID => {
@@ -241,9 +251,41 @@ impl FileOps for NsFile {
                     .map_err(Errno::from)?;
                 Ok(0)
             }
+            NS_GET_PID_FROM_PIDNS..=NS_GET_TGID_IN_PIDNS => {
+                let Namespace::Pid(target) = &self.0 else {
+                    return Err(Errno::EINVAL.into());
+                };
+                Ok(translated(t.pid_ns(), target, request, arg)?)
+            }
             _ => Err(Errno::ENOTTY.into()),
         }
     }
+}
+
+/// `NS_GET_PID_FROM_PIDNS` and its neighbours: the number in one of two namespaces of whom
+/// `arg` names in the other; `ESRCH` when there is nobody, or he has none there.
+fn translated(
+    own: &Arc<PidNamespace>,
+    target: &Arc<PidNamespace>,
+    request: u32,
+    arg: u64,
+) -> Result<i64> {
+    let inward = matches!(request, NS_GET_PID_IN_PIDNS | NS_GET_TGID_IN_PIDNS);
+    let (from, to) = if inward { (own, target) } else { (target, own) };
+    // A number is an `int`: the upper half of the argument is not looked at.
+    let [b0, b1, b2, b3, ..] = arg.to_le_bytes();
+    let nr = i32::from_le_bytes([b0, b1, b2, b3]);
+    let tgid = match (from.task(nr), from.group(nr)) {
+        (Some(task), _) => task.pid(),
+        (None, Some(zombie)) => zombie.pid(),
+        (None, None) => return Err(Errno::ESRCH),
+    };
+    // No process has numbers in two namespaces.
+    if !Arc::ptr_eq(from, to) {
+        return Err(Errno::ESRCH);
+    }
+    let of_process = matches!(request, NS_GET_TGID_FROM_PIDNS | NS_GET_TGID_IN_PIDNS);
+    Ok(i64::from(if of_process { tgid } else { nr }))
 }
 
 /// Opens a user namespace for a task that is in it or above it; `EPERM`.

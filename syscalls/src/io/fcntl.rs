@@ -178,6 +178,7 @@ fn signal_owner(t: &Arc<Task>, file: &Arc<File>, cmd: u32, arg: u64) -> SysResul
                 set_by: (creds.uid, creds.euid),
                 ..now
             };
+            file.tell_urgent(t);
         }
         F_GETOWN => {
             let id = i64::from(now.id);
@@ -204,6 +205,7 @@ fn signal_owner(t: &Arc<Task>, file: &Arc<File>, cmd: u32, arg: u64) -> SysResul
                 set_by: (creds.uid, creds.euid),
                 ..now
             };
+            file.tell_urgent(t);
         }
         _ => {
             let pair = [now.kind, now.id];

@@ -68,6 +68,12 @@ fn check(t: &Arc<Task>, creds: &Creds, ns: &Namespace) -> Result<()> {
     if !creds.ns_capable(&owner, Cap::SysAdmin) || !creds.own_capable(Cap::SysAdmin) {
         return Err(Errno::EPERM);
     }
+    // Only into the own one and those below it, of which there are none.
+    if let Namespace::Pid(pids) = ns
+        && !Arc::ptr_eq(pids, t.pid_ns())
+    {
+        return Err(Errno::EINVAL);
+    }
     if ns.kind() == NsKind::Mnt {
         if !creds.own_capable(Cap::SysChroot) {
             return Err(Errno::EPERM);
@@ -117,7 +123,8 @@ fn enter(t: &Arc<Task>, ns: Namespace) -> Result<()> {
             let umask = t.fs().umask();
             t.set_fs(Arc::new(FsContext::new(root.clone(), root, umask)));
         }
-        Namespace::Only(_) => {}
+        // `check` lets nobody out of the one he is in.
+        Namespace::Pid(_) | Namespace::Only(_) => {}
     }
     Ok(())
 }

@@ -38,6 +38,15 @@ pub struct View {
     uts: Arc<UtsNamespace>,
 }
 
+/// The load averages that a task sees (`sysinfo(2)`, `/proc/loadavg`).
+pub fn load_averages(t: &crate::Task) -> [f64; 3] {
+    root::averages(&View {
+        kernel: t.kernel.clone(),
+        pids: t.pid_ns().clone(),
+        uts: t.uts(),
+    })
+}
+
 /// What every file of this file system needs. The kernel is held weakly, because it holds
 /// the mounts.
 #[derive(Clone)]

@@ -59,10 +59,14 @@ fn filesystems(_: &View) -> Vec<u8> {
         .into_bytes()
 }
 
+pub(super) fn averages(k: &View) -> [f64; 3] {
+    let (now, used) = (k.kernel.since_boot(), cpu::busy(k).total());
+    k.kernel.load.lock().look(now, used)
+}
+
 fn loadavg(k: &View) -> Vec<u8> {
     let (running, _) = cpu::running(k);
-    let (now, used) = (k.kernel.since_boot(), cpu::busy(k).total());
-    let [a, b, c] = k.kernel.load.lock().look(now, used);
+    let [a, b, c] = averages(k);
     let (total, last) = (k.pids.count(), k.pids.last_pid());
     format!("{a:.2} {b:.2} {c:.2} {}/{total} {last}\n", running.max(1)).into_bytes()
 }

@@ -16,8 +16,6 @@ pub mod device;
 pub mod fs_type;
 pub mod inode;
 pub mod mount;
-#[cfg(test)]
-mod mount_tests;
 pub mod mount_tree;
 pub mod namespace;
 pub mod open;
@@ -26,6 +24,8 @@ pub mod peers;
 pub mod perm;
 pub mod rename;
 pub mod setattr;
+#[cfg(test)]
+mod tests;
 pub mod walk;
 
 pub use attr::{Attr, Changed, FileTime, FileType, SetAttr, TimeSet};

@@ -508,8 +508,15 @@ impl Socket for TcpSocket {
         if shut.read {
             ready |= READABLE | PollEvents::RDHUP;
         }
-        if !self.rx.lock().is_empty() {
-            ready |= READABLE;
+        let inline = self.inline();
+        {
+            let rx = self.rx.lock();
+            if rx.is_readable(inline) {
+                ready |= READABLE;
+            }
+            if rx.has_urgent() {
+                ready |= PollEvents::PRI;
+            }
         }
         if shut.write || self.has_room() {
             ready |= WRITABLE;
@@ -524,7 +531,12 @@ impl Socket for TcpSocket {
         if let Some(id) = self.conn() {
             return Ok(self.queued_outside(id));
         }
-        Ok((self.rx.lock().len(), 0))
+        let inline = self.inline();
+        Ok((self.rx.lock().queued(inline), 0))
+    }
+
+    fn at_mark(&self) -> bool {
+        self.rx.lock().is_at_mark()
     }
 
     fn get_option(&self, _t: &Arc<Task>, level: i32, name: i32) -> Result<OptValue> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use abi::Errno;
+use abi::fs::PollEvents;
 
 use super::tcp::{Phase, TcpSocket};
 use crate::Result;
@@ -28,9 +29,7 @@ impl TcpSocket {
     }
 
     pub(super) fn send_bytes(&self, src: &mut dyn IoSrc, flags: MsgFlags) -> Result<usize> {
-        if flags.contains(MsgFlags::OOB) {
-            return Err(Errno::EOPNOTSUPP);
-        }
+        let urgent = flags.contains(MsgFlags::OOB);
         self.common.check_error()?;
         let (phase, shut, peer) = {
             let s = self.state.lock();
@@ -43,6 +42,9 @@ impl TcpSocket {
             Phase::Closed | Phase::Listening => return Err(Errno::EPIPE),
         }
         if let Some(id) = self.conn() {
+            if urgent {
+                return Err(Errno::EOPNOTSUPP);
+            }
             return self.send_outside(id, src, flags);
         }
         let Some(peer) = peer else {
@@ -65,8 +67,7 @@ impl TcpSocket {
                 Err(_) => break,
             };
             data.truncate(got);
-            peer.rx.lock().push(data);
-            peer.common.pollee.notify(READABLE);
+            peer.deliver(data, urgent);
             done += got;
             if got < want {
                 break;
@@ -76,6 +77,42 @@ impl TcpSocket {
             return Err(Errno::EAGAIN);
         }
         Ok(done)
+    }
+
+    /// Takes what the peer sends.
+    fn deliver(&self, data: Vec<u8>, urgent: bool) {
+        if !urgent {
+            self.rx.lock().push(data);
+            self.common.pollee.notify(READABLE);
+            return;
+        }
+        let inline = self.inline();
+        self.rx.lock().push_urgent(data, inline);
+        self.common.pollee.notify(READABLE | PollEvents::PRI);
+    }
+
+    /// Whether the urgent byte is read with the others (`SO_OOBINLINE`).
+    pub(super) fn inline(&self) -> bool {
+        self.common.options.lock().oobinline
+    }
+
+    /// `MSG_OOB`: the urgent byte; `EINVAL` when there is none or it is read inline.
+    fn recv_urgent(&self, dst: &mut dyn IoDst, flags: MsgFlags) -> Result<Received> {
+        if self.inline() {
+            return Err(Errno::EINVAL);
+        }
+        let byte = self.rx.lock().take_urgent(flags.contains(MsgFlags::PEEK));
+        let byte = byte.ok_or(Errno::EINVAL)?;
+        let bytes = match dst.remaining() {
+            0 => 0,
+            _ => dst.put(&[byte])?,
+        };
+        Ok(Received {
+            bytes,
+            full: 1,
+            flags: MsgFlags::OOB,
+            ..Received::default()
+        })
     }
 
     /// The peer is closed: the bytes go out and a reset comes back, which the next call
@@ -89,16 +126,17 @@ impl TcpSocket {
 
     pub(super) fn recv_bytes(&self, dst: &mut dyn IoDst, flags: MsgFlags) -> Result<Received> {
         if flags.contains(MsgFlags::OOB) {
-            return Err(Errno::EINVAL);
+            return self.recv_urgent(dst, flags);
         }
+        let inline = self.inline();
         let peek = flags.contains(MsgFlags::PEEK);
         let mut rx = self.rx.lock();
         let conn = self.conn();
         if let Some(id) = conn.filter(|_| rx.is_empty()) {
             self.pull(id, &mut rx);
         }
-        if !rx.is_empty() {
-            let n = rx.read(dst, peek)?;
+        if rx.is_readable(inline) {
+            let n = rx.read(dst, peek, inline)?;
             let emptied = rx.is_empty();
             drop(rx);
             if !peek && n > 0 {
@@ -112,6 +150,9 @@ impl TcpSocket {
                 full: n,
                 ..Received::default()
             });
+        }
+        if !peek {
+            rx.pass_mark(inline);
         }
         drop(rx);
         self.common.check_error()?;
