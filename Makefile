@@ -12,7 +12,7 @@ all: build
 
 build:
 	scripts/need gcc=gcc /usr/include/stdio.h=libc6-dev
-	$(CARGO) build --release -p runsc
+	$(CARGO) build --release -p runsc -p shim
 
 # A container from a real bundle, with an output to believe.
 run: build
