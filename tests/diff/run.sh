@@ -17,7 +17,8 @@
 # RUNSC_PLATFORM  passed as --platform
 # RUNSC_FLAGS     further global flags of runsc
 #
-# Differences known and accepted stand in known.txt with a reason: NAME@PLACE REASON.
+# Differences known and accepted stand in known.txt with a reason: NAME@PLACE REASON; those
+# of one platform in known-PLATFORM.txt.
 # An entry that passes is an error too, so that the list only shrinks.
 # Exit status: 0 when all is as expected.
 set -uo pipefail
