@@ -209,6 +209,7 @@ fn create(cx: &WalkCx<'_>, dir: &Path, name: &[u8], how: &OpenHow) -> Result<Opt
     }
     let new = NewFile::check(cx, dir, &parent, how.perm & 0o7777, false)?;
     let inode = parent.create(name, new.perm, new.owner)?;
+    new.inherit(&inode);
     let dentry = dir.dentry.insert(name, Some(inode.clone()));
     drop(lock);
     change::created(dir, name, false);
@@ -229,6 +230,7 @@ fn open_tmpfile(cx: &WalkCx<'_>, dir: &Path, how: &OpenHow) -> Result<Arc<File>>
     let parent = dir.inode()?;
     let new = NewFile::check(cx, dir, &parent, how.perm & 0o7777, false)?;
     let inode = parent.tmpfile(new.perm, new.owner)?;
+    new.inherit(&inode);
     if !how.flags.contains(OpenFlags::EXCL) {
         inode.extra().get_or_insert(Linkable::default);
     }

@@ -93,7 +93,7 @@ pub fn utimes(
         if (atime, mtime) != (Some(TimeSet::Now), Some(TimeSet::Now)) {
             return Err(Errno::EPERM);
         }
-        perm::permitted(&cx.creds, &attr, Access::W)?;
+        perm::check_attr(&cx.creds, &*inode, &attr, Access::W)?;
     }
     inode.set_attr(&SetAttr {
         atime,
