@@ -4,15 +4,17 @@
 //! implements [`Socket`]; nothing in it blocks: `EAGAIN` means "wait on the pollee". What
 //! all sockets share (options, pending error, wait queue) is a [`Common`]. [`wait`] holds
 //! the waiting forms of accept, connect, send and receive. [`NetNs`] is a network
-//! namespace: the names sockets are found by.
+//! namespace ([`ns`]): the names sockets are found by.
 //!
 //! Families: [`unix`], [`inet`], [`netlink`]. [`outside`] is the network beyond the sandbox.
 
 pub mod addr;
+mod config;
 pub mod file;
 pub mod inet;
 pub mod msg;
 pub mod netlink;
+pub mod ns;
 pub mod options;
 pub mod outside;
 pub mod tables;
@@ -28,6 +30,7 @@ use abi::fs::PollEvents;
 pub use addr::SockAddr;
 pub use file::SocketFile;
 pub use msg::{Control, MsgFlags, Received, Ucred};
+pub use ns::{NetNamespaces, NetNs};
 pub use options::{Common, OptValue};
 
 use crate::io::{IoDst, IoSrc};
@@ -160,17 +163,6 @@ pub trait Socket: Send + Sync + 'static {
     }
 }
 
-/// A network namespace.
-#[derive(Default)]
-pub struct NetNs {
-    /// Abstract unix names.
-    pub unix: unix::Names,
-    /// Internet ports.
-    pub inet: inet::Ports,
-    /// The stack and its links.
-    pub outside: outside::Outside,
-}
-
 /// A new socket. `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `ESOCKTNOSUPPORT`, `EINVAL`.
 pub fn create(
     t: &Arc<Task>,
@@ -179,10 +171,11 @@ pub fn create(
     protocol: i32,
 ) -> Result<Arc<dyn Socket>> {
     let kernel: &Arc<Kernel> = &t.kernel;
+    let net = &t.net();
     match u16::try_from(domain).map_err(|_| Errno::EAFNOSUPPORT)? {
-        AF_UNIX => Ok(unix::UnixSocket::create(kernel, kind, protocol)?),
-        d @ (AF_INET | AF_INET6) => inet::create(t, d, kind, protocol),
-        AF_NETLINK => netlink::create(kernel, kind, protocol),
+        AF_UNIX => Ok(unix::UnixSocket::create(kernel, net, kind, protocol)?),
+        d @ (AF_INET | AF_INET6) => inet::create(t, net, d, kind, protocol),
+        AF_NETLINK => netlink::create(kernel, net, kind, protocol),
         _ => Err(Errno::EAFNOSUPPORT),
     }
 }

@@ -112,6 +112,7 @@ pub fn check_namespaces(t: &Task, flags: u64) -> Result<()> {
     }
     let there = bit(raw::CLONE_NEWUTS)
         | bit(raw::CLONE_NEWIPC)
+        | bit(raw::CLONE_NEWNET)
         | bit(raw::CLONE_NEWCGROUP)
         | bit(raw::CLONE_NEWNS)
         | bit(raw::CLONE_NEWUSER);

@@ -111,6 +111,7 @@ impl Kernel {
                 namespaces: NsProxy {
                     uts: spec.uts,
                     ipc: self.ipc.clone(),
+                    net: self.net.clone(),
                     cgroup: CgroupNs::initial(),
                 },
                 keys: TaskKeys::default(),

@@ -1,7 +1,7 @@
 //! Namespaces as files (`/proc/PID/ns`, `setns(2)`, `ioctl_ns(2)`).
 //!
 //! [`NsFile`] keeps a namespace alive. Of pid namespaces there is one a container, unless it
-//! joins another's; of network and time namespaces one each.
+//! joins another's; of time namespaces one.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use crate::creds::Creds;
 use crate::fs::file::{File, FileOps, IoCx, OpenFlags};
 use crate::fs::vfs::{Attr, MountNamespace, Path, anon};
 use crate::ipc::IpcNs;
+use crate::net::NetNs;
 use crate::task::limits::Resource;
 use crate::userns::UserNs;
 use crate::{Result, SysResult};
@@ -101,6 +102,8 @@ pub enum Namespace {
     Mnt(Arc<MountNamespace>),
     /// System V IPC and message queues.
     Ipc(Arc<IpcNs>),
+    /// Networks.
+    Net(Arc<NetNs>),
     /// Control groups.
     Cgroup(Arc<CgroupNs>),
     /// Process numbers.
@@ -116,6 +119,7 @@ impl Namespace {
             NsKind::User => Namespace::User(t.creds().user_ns.clone()),
             NsKind::Uts => Namespace::Uts(t.uts()),
             NsKind::Ipc => Namespace::Ipc(t.ipc()),
+            NsKind::Net => Namespace::Net(t.net()),
             NsKind::Cgroup => Namespace::Cgroup(t.namespaces().cgroup),
             NsKind::Pid => Namespace::Pid(t.pid_ns().clone()),
             NsKind::Mnt => Namespace::Mnt(t.fs().mounts().ok_or(Errno::ESRCH)?),
@@ -130,6 +134,7 @@ impl Namespace {
             Namespace::Uts(_) => NsKind::Uts,
             Namespace::Mnt(_) => NsKind::Mnt,
             Namespace::Ipc(_) => NsKind::Ipc,
+            Namespace::Net(_) => NsKind::Net,
             Namespace::Cgroup(_) => NsKind::Cgroup,
             Namespace::Pid(_) => NsKind::Pid,
             Namespace::Only(kind) => *kind,
@@ -143,6 +148,7 @@ impl Namespace {
             Namespace::User(ns) => ns.parent(),
             Namespace::Uts(uts) => Some(uts.owner.clone()),
             Namespace::Ipc(ipc) => Some(ipc.owner.clone()),
+            Namespace::Net(net) => Some(net.owner.clone()),
             Namespace::Cgroup(cgroup) => Some(cgroup.owner.clone()),
             Namespace::Mnt(mounts) => Some(mounts.owner().clone()),
             Namespace::Pid(_) | Namespace::Only(_) => Some(UserNs::INITIAL),
@@ -155,6 +161,7 @@ impl Namespace {
             Namespace::User(user) => user.ino().unwrap_or(NsKind::User.first()),
             Namespace::Uts(uts) => uts.ino,
             Namespace::Ipc(ipc) => ipc.ino.unwrap_or(NsKind::Ipc.first()),
+            Namespace::Net(net) => net.ino.unwrap_or(NsKind::Net.first()),
             Namespace::Cgroup(cgroup) => cgroup.ino.unwrap_or(NsKind::Cgroup.first()),
             Namespace::Pid(pids) => pids.ino,
             Namespace::Mnt(mounts) => mounts.number().unwrap_or(NsKind::Mnt.first()),

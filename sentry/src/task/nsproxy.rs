@@ -1,5 +1,6 @@
 //! The namespaces a task is in that are no part of its credentials, files or numbers
-//! (`struct nsproxy`): host names, System V IPC and message queues, control groups.
+//! (`struct nsproxy`): host names, System V IPC and message queues, networks, control
+//! groups.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use abi::raw::general as raw;
 use super::uts::UtsNamespace;
 use crate::Kernel;
 use crate::ipc::IpcNs;
+use crate::net::NetNs;
 use crate::userns::UserNs;
 
 /// A control group namespace (`cgroup_namespaces(7)`). The kernel shows one group, which is
@@ -36,6 +38,7 @@ impl CgroupNs {
 pub struct NsProxy {
     pub uts: Arc<UtsNamespace>,
     pub ipc: Arc<IpcNs>,
+    pub net: Arc<NetNs>,
     pub cgroup: Arc<CgroupNs>,
 }
 
@@ -52,6 +55,9 @@ impl NsProxy {
         }
         if has(raw::CLONE_NEWIPC) {
             new.ipc = Arc::new(IpcNs::new(kernel.next_ns_ino(), owner.clone()));
+        }
+        if has(raw::CLONE_NEWNET) {
+            new.net = NetNs::new(kernel, owner.clone());
         }
         if has(raw::CLONE_NEWCGROUP) {
             new.cgroup = Arc::new(CgroupNs {

@@ -114,6 +114,10 @@ fn enter(t: &Arc<Task>, ns: Namespace) -> Result<()> {
                 ..t.namespaces()
             });
         }
+        Namespace::Net(net) => t.set_namespaces(NsProxy {
+            net,
+            ..t.namespaces()
+        }),
         Namespace::Cgroup(cgroup) => t.set_namespaces(NsProxy {
             cgroup,
             ..t.namespaces()

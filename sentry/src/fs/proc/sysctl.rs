@@ -11,6 +11,7 @@ use crate::Result;
 use crate::fs::pseudo::{Dir, Text, Tree, Write};
 use crate::fs::vfs::{FileType, Inode};
 use crate::kernel::Kernel;
+use crate::net::NetNs;
 use crate::task::Task;
 
 /// Where a value comes from.
@@ -168,20 +169,25 @@ impl Tree for Sysctl {
 }
 
 /// The value of a setting now, without newline; `None` if there is no such setting.
-fn get(k: &View, path: &str) -> Option<String> {
+fn get(k: &View, net: &NetNs, path: &str) -> Option<String> {
     let (path, value) = SETTINGS.iter().find(|(p, _)| *p == path)?;
     Some(match value {
         Fixed(text) => (*text).to_owned(),
         Of(make) => make(k),
-        Stored(default) => k
-            .kernel
-            .sysctl(path)
-            .unwrap_or_else(|| (*default).to_owned()),
+        Stored(default) => stored(&k.kernel, net, path).unwrap_or_else(|| (*default).to_owned()),
     })
 }
 
+/// What was written to a setting: of networks, each namespace has its own.
+fn stored(k: &Kernel, net: &NetNs, path: &str) -> Option<String> {
+    match path.starts_with("net/") {
+        true => net.sysctl(path),
+        false => k.sysctl(path),
+    }
+}
+
 /// Stores a setting; `ENOENT` for one that does not exist, `EACCES` for one that is fixed.
-pub fn set_stored(k: &Kernel, path: &str, text: &str) -> Result<()> {
+pub fn set_stored(k: &Kernel, net: &NetNs, path: &str, text: &str) -> Result<()> {
     let (name, value) = SETTINGS
         .iter()
         .find(|(p, _)| *p == path)
@@ -191,7 +197,10 @@ pub fn set_stored(k: &Kernel, path: &str, text: &str) -> Result<()> {
         Stored(_) if *name == "kernel/core_pattern" && text.starts_with('|') => Err(Errno::EINVAL),
         Stored(_) if !in_range(name, text) => Err(Errno::EINVAL),
         Stored(_) => {
-            k.set_sysctl(name, text);
+            match name.starts_with("net/") {
+                true => net.set_sysctl(name, text),
+                false => k.set_sysctl(name, text),
+            }
             Ok(())
         }
         _ => Err(Errno::EACCES),
@@ -222,11 +231,16 @@ pub fn number(k: &Kernel, path: &str) -> Option<i64> {
 }
 
 /// As [`set_stored`], but writing what a fixed one already says is no change.
-fn set(k: &View, path: &str, text: &str) -> Result<()> {
-    match set_stored(&k.kernel, path, text) {
-        Err(Errno::EACCES) if get(k, path).as_deref() == Some(text) => Ok(()),
+fn set(k: &View, net: &NetNs, path: &str, text: &str) -> Result<()> {
+    match set_stored(&k.kernel, net, path, text) {
+        Err(Errno::EACCES) if get(k, net, path).as_deref() == Some(text) => Ok(()),
         other => other,
     }
+}
+
+/// The network whose settings a task sees.
+fn net_of(k: &View, t: Option<&Arc<Task>>) -> Arc<NetNs> {
+    t.map_or_else(|| k.kernel.net.clone(), |t| t.net())
 }
 
 fn file(proc: &Proc, path: &'static str, value: Value) -> Arc<dyn Inode> {
@@ -237,14 +251,16 @@ fn file(proc: &Proc, path: &'static str, value: Value) -> Arc<dyn Inode> {
     };
     let node = proc.node(&format!("sys/{path}"), perm);
     let (reader, writer) = (proc.clone(), proc.clone());
-    let read = move |_: Option<&Arc<Task>>| {
-        let mut text = get(&reader.view()?, path).ok_or(Errno::ENOENT)?;
+    let read = move |t: Option<&Arc<Task>>| {
+        let view = reader.view()?;
+        let mut text = get(&view, &net_of(&view, t), path).ok_or(Errno::ENOENT)?;
         text.push('\n');
         Ok(text.into_bytes())
     };
-    let write = move |_: Option<&Arc<Task>>, text: &[u8]| {
+    let write = move |t: Option<&Arc<Task>>, text: &[u8]| {
         let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
-        set(&writer.view()?, path, text.trim_end())
+        let view = writer.view()?;
+        set(&view, &net_of(&view, t), path, text.trim_end())
     };
     Text::new(node, Write(read, write))
 }

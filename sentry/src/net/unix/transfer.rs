@@ -212,7 +212,7 @@ impl UnixSocket {
             let SockAddr::Unix(name) = to else {
                 return Err(Errno::EINVAL);
             };
-            let target = UnixSocket::find(args.task, name)?;
+            let target = self.find(args.task, name)?;
             if target.common.kind != self.common.kind {
                 return Err(Errno::EPROTOTYPE);
             }

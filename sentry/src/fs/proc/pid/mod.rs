@@ -31,11 +31,11 @@ use crate::task::group::ThreadGroup;
 /// One thread of one process, as a directory shows it.
 #[derive(Clone)]
 pub(super) struct Subject {
-    proc: Proc,
+    pub(super) proc: Proc,
     group: Weak<ThreadGroup>,
     /// `None` for the process' own directory: its main thread.
     tid: Option<i32>,
-    pid: i32,
+    pub(super) pid: i32,
 }
 
 impl Subject {
@@ -44,7 +44,7 @@ impl Subject {
     }
 
     /// The thread; `ESRCH` for one that has ended.
-    fn task(&self) -> Result<Arc<Task>> {
+    pub(super) fn task(&self) -> Result<Arc<Task>> {
         let group = self.group()?;
         match self.tid {
             None => group.main_task().ok_or(Errno::ESRCH),
@@ -216,7 +216,7 @@ impl Tree for Process {
             "pagemap" => Ok(SpaceFile::new(s, "pagemap", 0o400, pagemap::open)),
             "fdinfo" => Ok(fds::fdinfo_dir(s)),
             "map_files" if s.tid.is_none() => Ok(map_files::dir(s)),
-            "net" => Ok(net::dir(&s.proc, s.node("net", 0o555))),
+            "net" => Ok(net::dir(s, s.node("net", 0o555))),
             "ns" => Ok(links::ns_dir(s)),
             "task" if s.tid.is_none() => Ok(Dir::new(s.node("task", 0o555), Tasks(s.clone()))),
             "cwd" | "exe" | "root" => Ok(links::link(s, name)),
