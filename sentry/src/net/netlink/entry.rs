@@ -161,7 +161,7 @@ pub(super) fn route(cx: &Cx<'_>, gone: bool) -> Result<()> {
         return Ok(());
     }
     if gateway.is_none() && oif.is_none() {
-        return Err(if v4 { Errno::ENODEV } else { Errno::ENODEV });
+        return Err(Errno::ENODEV);
     }
     let metric = metric.unwrap_or(0);
     let scope = byte(cx.body, 6);
