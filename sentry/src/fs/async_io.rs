@@ -14,17 +14,19 @@ use crate::task::group::ThreadGroup;
 use crate::task::{PidNamespace, Task};
 use crate::wait::{Registration, Share, Wake, Waker};
 
-/// `POLL_IN`, `POLL_OUT`, `POLL_PRI` of `siginfo_t`, and the bits of their bands.
+/// `POLL_IN`, `POLL_OUT`, `POLL_PRI`, `POLL_MSG` of `siginfo_t`, and the bits of their bands.
 const POLL_IN: (i32, i64) = (1, 0x41);
 const POLL_OUT: (i32, i64) = (2, 0x304);
 const POLL_PRI: (i32, i64) = (5, 0x82);
+const POLL_MSG: (i32, i64) = (3, 0x441);
 
 /// `F_OWNER_TID`, `F_OWNER_PID`; the third is a process group.
 const OWNER_TID: i32 = 0;
 const OWNER_PID: i32 = 1;
 
 /// What tells the owner of a description.
-struct Teller {
+#[derive(Clone)]
+pub(super) struct Teller {
     file: Weak<File>,
     ns: Arc<PidNamespace>,
     fd: i32,
@@ -53,6 +55,21 @@ impl Wake for Teller {
 }
 
 impl Teller {
+    /// One for `file`, which the caller knows as `fd`.
+    pub(super) fn new(file: &Arc<File>, t: &Arc<Task>, fd: i32) -> Teller {
+        Teller {
+            file: Arc::downgrade(file),
+            ns: t.pid_ns().clone(),
+            fd,
+        }
+    }
+
+    /// Tells that something happened which is no readiness (leases, directories).
+    pub(super) fn tell_message(&self, file: &File) {
+        let owner = *file.signal_owner.lock();
+        self.tell(&owner, POLL_MSG);
+    }
+
     /// Of urgent data of a socket, `SIGURG` tells; another signal does where one was chosen.
     fn tells_urgent(&self, file: &File) -> bool {
         !file.ops.signals_urgent() || file.signal_owner.lock().signal != 0

@@ -17,7 +17,7 @@ use super::inotify::{self, Mask};
 use super::locks::{self, FileLocks};
 use super::vfs::mount::Writer;
 use super::vfs::{Attr, DirSink, Inode, Path, SetAttr};
-use super::write_access::WriteAccess;
+use super::write_access::{OpenAccess, OpenCounts};
 use crate::io::{IoDst, IoSrc};
 use crate::mm::Mappable;
 use crate::sync::Mutex;
@@ -238,7 +238,8 @@ pub struct File {
     pub(super) urgent_place: Mutex<Option<Registration>>,
     /// Locks of a file without an inode.
     own_locks: OnceLock<Arc<FileLocks>>,
-    _write_access: Option<(WriteAccess, Writer)>,
+    access: Option<OpenAccess>,
+    _writer: Option<Writer>,
 }
 
 /// Receiver of signal-driven I/O (`fcntl(2)`, "Managing signals").
@@ -262,15 +263,16 @@ impl File {
 
     /// A description of something opened by path.
     pub fn new(ops: Arc<dyn FileOps>, flags: OpenFlags, path: Option<Path>) -> Arc<File> {
-        File::with_access(ops, flags, path, None)
+        File::with_access(ops, flags, path, None, None)
     }
 
-    /// As [`File::new`], holding the right to write that was taken for it.
+    /// As [`File::new`], holding the rights that were taken for it.
     pub fn with_access(
         ops: Arc<dyn FileOps>,
         flags: OpenFlags,
         path: Option<Path>,
-        access: Option<(WriteAccess, Writer)>,
+        access: Option<OpenAccess>,
+        writer: Option<Writer>,
     ) -> Arc<File> {
         let keep = !(OpenFlags::CREAT
             | OpenFlags::EXCL
@@ -286,7 +288,8 @@ impl File {
             async_place: Mutex::new(None),
             urgent_place: Mutex::new(None),
             own_locks: OnceLock::new(),
-            _write_access: access,
+            access,
+            _writer: writer,
         })
     }
 
@@ -307,6 +310,11 @@ impl File {
     /// The inode, if it was opened by path.
     pub fn inode(&self) -> Option<Arc<dyn Inode>> {
         self.path.as_ref().and_then(|p| p.dentry.inode())
+    }
+
+    /// Who has its inode open.
+    pub(super) fn open_counts(&self) -> Option<&OpenCounts> {
+        self.access.as_ref().map(OpenAccess::counts)
     }
 
     /// The file's locks.
@@ -346,6 +354,9 @@ impl fmt::Debug for File {
 impl Drop for File {
     fn drop(&mut self) {
         locks::release_description(self);
+        if let Some(access) = &self.access {
+            access.counts().leases.release(self);
+        }
         if let Some(path) = &self.path
             && !self.flags().contains(OpenFlags::PATH)
         {

@@ -39,7 +39,7 @@ const SETTINGS: [(&str, Value); 67] = [
     ("fs/inotify/max_queued_events", Fixed("16384")),
     ("fs/inotify/max_user_instances", Fixed("128")),
     ("fs/inotify/max_user_watches", Fixed("65536")),
-    ("fs/lease-break-time", Fixed("45")),
+    ("fs/lease-break-time", Stored("45")),
     ("fs/mount-max", Fixed("100000")),
     ("fs/mqueue/msg_default", Stored("10")),
     ("fs/mqueue/msg_max", Stored("10")),
@@ -213,6 +213,7 @@ fn in_range(name: &str, text: &str) -> bool {
     let range = match name {
         "fs/mqueue/msg_default" | "fs/mqueue/msg_max" => 1..=65_536,
         "fs/mqueue/msgsize_default" | "fs/mqueue/msgsize_max" => 128..=(16 << 20),
+        "fs/lease-break-time" => i64::from(i32::MIN)..=max,
         "fs/mqueue/queues_max" => -max..=max,
         "kernel/msg_next_id" | "kernel/sem_next_id" | "kernel/shm_next_id" => 0..=max,
         _ => return true,

@@ -148,16 +148,6 @@ fn count(n: usize) -> i32 {
 impl Tty {
     fn request(&self, t: &Arc<Task>, request: u32, arg: u64, master: bool) -> SysResult<i64> {
         match request {
-            TCGETS => self.put_termios(t, arg, Form::Termios),
-            TCGETS2 => self.put_termios(t, arg, Form::Termios2),
-            TCGETA => self.put_termios(t, arg, Form::Termio),
-            TCSETS..=TCSETSF => self.set_termios(t, arg, Form::Termios, request == TCSETSF),
-            TCSETS2..=TCSETSF2 => self.set_termios(t, arg, Form::Termios2, request == TCSETSF2),
-            TCSETA..=TCSETAF => self.set_termios(t, arg, Form::Termio, request == TCSETAF),
-            TIOCGLCKTRMIOS => self.put_locked(t, arg),
-            TIOCSLCKTRMIOS => self.set_locked(t, arg),
-            TIOCGSOFTCAR => put_int(t, arg, i32::from(self.soft_carrier())),
-            TIOCSSOFTCAR => self.set_soft_carrier(t, arg),
             // Output is with the far end at once, and a break is nothing to a pty.
             TCSBRK | TCSBRKP | TIOCSBRK | TIOCCBRK => Ok(0),
             TIOCVHANGUP if !t.creds().capable(Cap::SysAdmin) => Err(Errno::EPERM.into()),
@@ -212,6 +202,23 @@ impl Tty {
             TIOCSETD if get_int(t, arg)? == 0 => Ok(0),
             TIOCSETD => Err(Errno::EINVAL.into()),
             TIOCGDEV => put_int(t, arg, i32::try_from(self.dev).unwrap_or(0)),
+            _ => self.mode_request(t, request, arg),
+        }
+    }
+
+    /// Requests about modes; `ENOTTY` for any other.
+    fn mode_request(&self, t: &Arc<Task>, request: u32, arg: u64) -> SysResult<i64> {
+        match request {
+            TCGETS => self.put_termios(t, arg, Form::Termios),
+            TCGETS2 => self.put_termios(t, arg, Form::Termios2),
+            TCGETA => self.put_termios(t, arg, Form::Termio),
+            TCSETS..=TCSETSF => self.set_termios(t, arg, Form::Termios, request == TCSETSF),
+            TCSETS2..=TCSETSF2 => self.set_termios(t, arg, Form::Termios2, request == TCSETSF2),
+            TCSETA..=TCSETAF => self.set_termios(t, arg, Form::Termio, request == TCSETAF),
+            TIOCGLCKTRMIOS => self.put_locked(t, arg),
+            TIOCSLCKTRMIOS => self.set_locked(t, arg),
+            TIOCGSOFTCAR => put_int(t, arg, i32::from(self.soft_carrier())),
+            TIOCSSOFTCAR => self.set_soft_carrier(t, arg),
             _ => Err(Errno::ENOTTY.into()),
         }
     }
