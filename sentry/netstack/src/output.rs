@@ -18,6 +18,8 @@ use crate::wire::{
 pub struct Frame {
     /// Link number.
     pub link: u32,
+    /// The owner made it ([`Stack::send_frame`]).
+    pub own: bool,
     buf: Vec<u8>,
     start: usize,
     offload: bool,
@@ -302,6 +304,7 @@ impl Stack {
                     link: way.link,
                     buf,
                     start,
+                    own: false,
                     offload: false,
                 };
                 return self.queue(frame);
@@ -322,6 +325,7 @@ impl Stack {
             link: way.link,
             buf,
             start,
+            own: false,
             offload: has_vnet,
         };
         if dst.is_multicast() {
@@ -391,6 +395,7 @@ impl Stack {
             link: index,
             buf,
             start: 0,
+            own: true,
             offload,
         });
     }
@@ -449,6 +454,7 @@ impl Stack {
             link: index,
             buf,
             start,
+            own: false,
             offload,
         };
         self.frame_out(frame, to.unwrap_or([0xff; 6]));

@@ -510,9 +510,19 @@ impl Stack {
         std::mem::take(&mut self.tapped)
     }
 
-    /// Puts a packet on `lo`, as a packet socket does.
-    pub fn send_over_loopback(&mut self, packet: Vec<u8>) {
-        self.loop_back(packet);
+    /// Takes a packet in over `lo`, where somebody has put it.
+    pub fn take_from_loopback(&mut self, packet: &[u8]) {
+        // What we send ourselves has been routed; of what others put there, addresses of our
+        // own are not believed (RFC 1812, 5.3.7).
+        let martian = ip::parse(packet).is_some_and(|p| {
+            let v4 = p.dst.is_ipv4();
+            v4 && (p.dst.is_loopback() || p.src.is_loopback() || self.is_for_us(p.src))
+        });
+        if martian {
+            self.totals.in_address_errors += 1;
+            return;
+        }
+        self.on_ip(LOOPBACK, packet, vnet::Received::default(), false);
     }
 
     /// What the owner should know.

@@ -6,7 +6,7 @@
 //! the waiting forms of accept, connect, send and receive. [`NetNs`] is a network
 //! namespace ([`ns`]): the names sockets are found by.
 //!
-//! Families: [`unix`], [`inet`], [`netlink`]. [`outside`] is the network beyond the sandbox.
+//! Families: [`unix`], [`inet`], [`netlink`], [`packet`]. [`outside`] is the network beyond the sandbox.
 
 pub mod addr;
 mod config;
@@ -17,6 +17,7 @@ pub mod netlink;
 pub mod ns;
 pub mod options;
 pub mod outside;
+pub mod packet;
 pub mod tables;
 pub mod unix;
 pub mod view;
@@ -50,6 +51,9 @@ pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 /// `AF_NETLINK`.
 pub const AF_NETLINK: u16 = 16;
+
+/// `AF_PACKET`.
+pub const AF_PACKET: u16 = 17;
 
 /// Type of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -175,6 +179,7 @@ pub fn create(
     match u16::try_from(domain).map_err(|_| Errno::EAFNOSUPPORT)? {
         AF_UNIX => Ok(unix::UnixSocket::create(kernel, net, kind, protocol)?),
         d @ (AF_INET | AF_INET6) => inet::create(t, net, d, kind, protocol),
+        AF_PACKET => packet::create(t, net, kind, protocol),
         AF_NETLINK => netlink::create(kernel, net, kind, protocol),
         _ => Err(Errno::EAFNOSUPPORT),
     }

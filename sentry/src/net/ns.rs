@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use super::{inet, netlink, outside, unix};
+use super::{inet, netlink, outside, packet, unix};
 use crate::Kernel;
 use crate::creds::{Cap, Creds};
 use crate::sync::Mutex;
@@ -30,6 +30,8 @@ pub struct NetNs {
     pub inet: inet::Ports,
     /// The stack and its links.
     pub outside: outside::Outside,
+    /// Packet sockets.
+    pub taps: packet::Taps,
     /// Who is told of changes of links, addresses and routes.
     pub listeners: netlink::Listeners,
     /// Settings written under `/proc/sys/net`. Lock rank: leaf.
@@ -51,6 +53,7 @@ impl NetNs {
             unix: unix::Names::default(),
             inet: inet::Ports::default(),
             outside: outside::Outside::default(),
+            taps: packet::Taps::default(),
             listeners: netlink::Listeners::default(),
             sysctls: Mutex::default(),
         }

@@ -101,7 +101,7 @@ pub struct View {
 }
 
 /// `ARPHRD_*` of a link.
-fn hardware(kind: Kind) -> u16 {
+pub fn hardware(kind: Kind) -> u16 {
     match kind {
         Kind::Loopback => LOOPBACK,
         Kind::Tun => NO_HARDWARE,

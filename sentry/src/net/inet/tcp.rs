@@ -412,7 +412,8 @@ impl Socket for TcpSocket {
             };
         }
         let done = match target {
-            Target::Here(_) => self.establish(&t.kernel),
+            Target::Here(_) if !self.common.net.taps.is_on() => self.establish(&t.kernel),
+            Target::Here(_) => self.open_outside(&t.kernel),
             Target::Outside(_) => self.open_outside(&t.kernel),
         };
         match done {

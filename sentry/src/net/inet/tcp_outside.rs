@@ -158,14 +158,11 @@ impl TcpSocket {
         Err(Errno::EADDRNOTAVAIL)
     }
 
-    /// Listens on the links too, unless it is bound to the loopback.
+    /// Listens in the stack too: on the links, and for connections that somebody watches.
     pub(super) fn listen_outside(&self, backlog: usize) {
         let Some(local) = self.state.lock().local else {
             return;
         };
-        if local.ip().is_loopback() {
-            return;
-        }
         let families = match local.ip() {
             IpAddr::V4(_) => (true, false),
             IpAddr::V6(_) => (!self.v6only(), true),
@@ -188,9 +185,6 @@ impl TcpSocket {
         let (Some(local), Some(kernel)) = (local, self.kernel.upgrade()) else {
             return;
         };
-        if local.ip().is_loopback() {
-            return;
-        }
         let outside = &self.common.net.outside;
         self.common.net.change(&kernel, |stack, now| {
             stack.tcp.unlisten(self.owner, local.port(), now)

@@ -590,7 +590,12 @@ impl Socket for UdpSocket {
             return Err(Errno::EFAULT);
         }
         match target {
-            Target::Here(_) => self.send_here(kernel, from, to, data),
+            Target::Here(_)
+                if !self.common.net.taps.is_on() || to.ip().is_multicast() || to == RESOLVER =>
+            {
+                self.send_here(kernel, from, to, data);
+            }
+            Target::Here(_) => self.send_outside(kernel, from, to, &data)?,
             Target::Outside(_) => self.send_outside(kernel, from, to, &data)?,
         }
         Ok(len)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use netstack::link::LOOPBACK;
 use netstack::{Event, Kind, Stack, Time};
 use platform::WorkerId;
 
@@ -14,6 +15,7 @@ use crate::Kernel;
 use crate::net::NetNs;
 use crate::net::inet::raw::RawSocket;
 use crate::net::inet::udp::UdpSocket;
+use crate::net::packet::{Direction, Sender};
 use crate::wait::Waker;
 
 /// Frames read in one go before others have their turn.
@@ -39,12 +41,16 @@ impl NetNs {
         let frames = stack.frames();
         let events = stack.events();
         let deadline = stack.deadline();
+        let tapped = stack.tapped();
         if !frames.is_empty() {
             let mut outbox = outside.outbox.lock();
             let room = MAX_OUTBOX.saturating_sub(outbox.len());
             outbox.extend(frames.into_iter().take(room));
         }
         drop(stack);
+        for packet in &tapped {
+            self.taps.over_loopback(packet);
+        }
         self.send(kernel);
         self.arm(kernel, deadline);
         for event in events {
@@ -83,6 +89,9 @@ impl NetNs {
                     break;
                 };
                 let ethernet = frame.bytes().get(frame.prefix()..).unwrap_or_default();
+                if self.taps.is_on() && !frame.own {
+                    self.tap(frame.link, ethernet, Direction::Out, None);
+                }
                 if let Some(link) = links.iter().find(|l| l.index == frame.link) {
                     link.send(frame.bytes());
                     outside.pcap.frame(kernel, ethernet);
@@ -91,6 +100,40 @@ impl NetNs {
                 }
             }
             drop(turn);
+        }
+    }
+
+    /// A frame that a packet socket puts on the loopback: it is seen, and comes in.
+    pub(in crate::net) fn send_over_loopback(
+        self: &Arc<NetNs>,
+        kernel: &Arc<Kernel>,
+        frame: &[u8],
+        sender: Sender<'_>,
+    ) {
+        self.tap(LOOPBACK, frame, Direction::Out, Some(sender));
+        self.tap(LOOPBACK, frame, Direction::In, None);
+        let to_us = frame.get(..6) == Some(&[0; 6]);
+        let is_ip = matches!(frame.get(12..14), Some([0x08, 0x00] | [0x86, 0xdd]));
+        let packet = frame.get(14..).unwrap_or_default();
+        if to_us && is_ip {
+            self.change(kernel, |stack, _| stack.take_from_loopback(packet));
+        }
+    }
+
+    /// Shows a frame to packet sockets, if it is sent not to its sender.
+    pub(in crate::net) fn tap(
+        &self,
+        index: u32,
+        frame: &[u8],
+        direction: Direction,
+        sender: Option<Sender<'_>>,
+    ) {
+        let link = self
+            .outside
+            .look(|stack| stack.topology.link(index).map(|l| (l.kind, l.mac)));
+        if let Some((kind, mac)) = link {
+            let link = (index, kind, mac);
+            self.taps.frame(link, frame, direction, sender);
         }
     }
 
@@ -141,15 +184,23 @@ impl NetNs {
         outside.dns.work(self);
         let links = outside.links.read().clone();
         let inbox = std::mem::take(&mut *outside.inbox.lock());
+        let taps = self.taps.is_on();
+        let mut seen = Vec::new();
         self.change(kernel, |stack, now| {
             for (link, frame) in &inbox {
                 stack.input(*link, frame, now);
+                if taps {
+                    seen.push((*link, frame.clone()));
+                }
             }
             for link in links.iter().filter(|l| l.take_ready()) {
                 let more = link.receive(BATCH, |frame| {
                     let ethernet = frame.get(netstack::wire::vnet::LEN..).unwrap_or_default();
                     outside.pcap.frame(kernel, ethernet);
                     stack.input(link.index, frame, now);
+                    if taps {
+                        seen.push((link.index, ethernet.to_vec()));
+                    }
                 });
                 if more {
                     link.set_ready();
@@ -157,6 +208,9 @@ impl NetNs {
                 }
             }
         });
+        for (link, frame) in &seen {
+            self.tap(*link, frame, Direction::In, None);
+        }
         for link in links.iter().filter(|l| !l.is_ready()) {
             link.arm();
         }

@@ -84,6 +84,8 @@ pub struct Outside {
     /// Whether no address was ever there: Linux takes any for its own then.
     fresh: AtomicBool,
     next_index: AtomicU32,
+    /// Whether a packet socket was ever made here.
+    seen: AtomicBool,
     /// Links that guests have made.
     pub(crate) devices: Devices,
     /// Frames that came from other namespaces, by link.
@@ -115,6 +117,7 @@ impl Default for Outside {
             loopback: [AtomicBool::new(true), AtomicBool::new(true)],
             fresh: AtomicBool::new(false),
             next_index: AtomicU32::new(FIRST_INDEX),
+            seen: AtomicBool::new(false),
             devices: Devices::default(),
             inbox: Mutex::default(),
             sockets: Mutex::default(),
@@ -158,7 +161,8 @@ impl Outside {
             noted.store(has(default.ip), Ordering::Release);
         }
         let more = lo.is_some_and(|lo| lo.addresses.iter().any(|a| !defaults.contains(a)));
-        let attached = more || links.len() > 1;
+        let seen = self.seen.load(Ordering::Acquire);
+        let attached = more || seen || links.len() > 1;
         self.attached.store(attached, Ordering::Release);
     }
 
@@ -201,9 +205,21 @@ impl Outside {
         noted.load(Ordering::Acquire)
     }
 
-    /// Whether there are links: without any nothing here costs anything.
+    /// Whether there are links, or somebody looks at the loopback: without any nothing here
+    /// costs anything.
     pub fn is_attached(&self) -> bool {
         self.attached.load(Ordering::Acquire)
+    }
+
+    /// From now on connections over the loopback are made by the stack, so that there are
+    /// packets to be seen; or no more.
+    pub(super) fn tap_loopback(&self, on: bool) {
+        let mut stack = self.stack.lock();
+        stack.tap_loopback = on;
+        if on {
+            self.seen.store(true, Ordering::Release);
+        }
+        self.note(&stack);
     }
 
     /// Records all frames in a file from now on.
