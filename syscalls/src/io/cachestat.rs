@@ -27,9 +27,13 @@ pub fn cachestat(
     if flags != 0 {
         return Err(Errno::EINVAL.into());
     }
+    // The last page is computed as Linux does it, wrapping.
     let end = match len {
         0 => u64::MAX,
-        _ => offset.saturating_add(len),
+        _ => {
+            let last = offset.wrapping_add(len).wrapping_sub(1) / PAGE_SIZE;
+            (last + 1).saturating_mul(PAGE_SIZE)
+        }
     };
     let cached = match file.inode() {
         Some(inode) if inode.kind() == FileType::Regular => {

@@ -9,8 +9,6 @@
 //! serialises changes of that directory.
 
 pub mod acl;
-#[cfg(test)]
-mod acl_tests;
 pub mod anon;
 pub mod attr;
 pub mod change;

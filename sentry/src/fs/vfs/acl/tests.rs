@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use abi::Errno;
 
-use super::acl::{self, Acl, AclKind};
-use super::attr::SetAttr;
-use super::{Access, FileType, MountFlags, MountNamespace, Path, WalkCx, WalkFlags};
-use super::{change, lookup, perm};
+use super::{Acl, AclKind, set};
 use crate::creds::{CapSet, Creds};
 use crate::fs::tmpfs::tests::{create, small_fs};
+use crate::fs::vfs::{Access, FileType, MountFlags, MountNamespace, Path, SetAttr};
+use crate::fs::vfs::{WalkCx, WalkFlags, change, lookup, perm};
 use crate::userns::UserNs;
 
 /// The attribute with these entries: tag, permissions, id.
@@ -59,7 +58,7 @@ fn a_named_user_has_what_the_mask_leaves() {
         (16, 6, !0),
         (32, 0, !0),
     ]);
-    acl::set(&cx.creds, &path, AclKind::Access, &list).unwrap();
+    set(&cx.creds, &path, AclKind::Access, &list).unwrap();
     let inode = path.inode().unwrap();
     assert_eq!(inode.attr().unwrap().perm, 0o660);
     let may = |uid, want| perm::check(&user(uid), &*inode, want);
@@ -83,10 +82,10 @@ fn new_files_start_with_the_default_list_and_no_umask() {
     let list = value(&[(1, 7, !0), (8, 5, 70), (4, 5, !0), (16, 7, !0), (32, 4, !0)]);
     let dir = at(&cx, b"d");
     // The entry of a group stands after that of the file's group.
-    let wrong = acl::set(&cx.creds, &dir, AclKind::Default, &list);
+    let wrong = set(&cx.creds, &dir, AclKind::Default, &list);
     assert_eq!(wrong, Err(Errno::EINVAL));
     let list = value(&[(1, 7, !0), (4, 5, !0), (8, 5, 70), (16, 7, !0), (32, 4, !0)]);
-    acl::set(&cx.creds, &dir, AclKind::Default, &list).unwrap();
+    set(&cx.creds, &dir, AclKind::Default, &list).unwrap();
     change::mknod(&cx, &cx.cwd, b"d/f", FileType::Regular, 0o666, 0).unwrap();
     let made = at(&cx, b"d/f").inode().unwrap();
     assert_eq!(made.attr().unwrap().perm, 0o664);
