@@ -425,6 +425,7 @@ fn creds(p: &GuestProcess) -> Creds {
         securebits: 0,
         no_new_privs: p.no_new_privs,
         user_ns: sentry::userns::UserNs::INITIAL,
+        landlock: sentry::landlock::Domain::default(),
     }
 }
 

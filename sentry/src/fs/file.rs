@@ -19,6 +19,7 @@ use super::vfs::mount::Writer;
 use super::vfs::{Attr, DirSink, Inode, Path, SetAttr};
 use super::write_access::{OpenAccess, OpenCounts};
 use crate::io::{IoDst, IoSrc};
+use crate::landlock::FsRights;
 use crate::mm::Mappable;
 use crate::sync::Mutex;
 use crate::task::group::ThreadGroup;
@@ -240,6 +241,8 @@ pub struct File {
     pub(super) urgent_place: Mutex<Option<Registration>>,
     /// Locks of a file without an inode.
     own_locks: OnceLock<Arc<FileLocks>>,
+    /// Rights its opener's domain did not give it ([`FsRights`]).
+    denied: AtomicU32,
     access: Option<OpenAccess>,
     _writer: Option<Writer>,
 }
@@ -317,6 +320,7 @@ impl File {
             async_place: Mutex::new(None),
             urgent_place: Mutex::new(None),
             own_locks: OnceLock::new(),
+            denied: AtomicU32::new(0),
             access,
             _writer: writer,
         })
@@ -339,6 +343,23 @@ impl File {
     /// The inode, if it was opened by path.
     pub fn inode(&self) -> Option<Arc<dyn Inode>> {
         self.path.as_ref().and_then(|p| p.dentry.inode())
+    }
+
+    /// Notes what it may not be used for.
+    pub(super) fn deny(&self, rights: FsRights) {
+        if !rights.is_empty() {
+            let bits = u32::try_from(rights.bits()).unwrap_or(u32::MAX);
+            self.denied.store(bits, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether its opener's domain allowed this; `EACCES`.
+    pub fn check_right(&self, right: FsRights) -> Result<()> {
+        let denied = u64::from(self.denied.load(Ordering::Relaxed));
+        if FsRights::from_bits_retain(denied).intersects(right) {
+            return Err(Errno::EACCES);
+        }
+        Ok(())
     }
 
     /// Who has its inode open.

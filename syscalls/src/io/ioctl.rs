@@ -5,6 +5,7 @@ use std::sync::Arc;
 use abi::Errno;
 use sentry::fs::vfs::FileType;
 use sentry::fs::{File, OpenFlags};
+use sentry::landlock::FsRights;
 use sentry::{Result, SysResult, Task};
 
 use super::file;
@@ -60,6 +61,9 @@ pub fn ioctl(t: &Arc<Task>, fd: Fd, request: u32, arg: u64) -> SysResult<i64> {
             (FIGETBSZ, _) => {
                 UserPtr::<u32, Out>::at(arg).write(t, &attr.blksize)?;
                 return Ok(0);
+            }
+            (_, FileType::CharDevice | FileType::BlockDevice) => {
+                file.check_right(FsRights::IOCTL_DEV)?;
             }
             _ => {}
         }

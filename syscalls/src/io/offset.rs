@@ -9,6 +9,7 @@ use sentry::fs::lease;
 use sentry::fs::vfs::change::killed_perm;
 use sentry::fs::vfs::{FileType, SetAttr, setattr};
 use sentry::fs::write_access::OpenAccess;
+use sentry::landlock::FsRights;
 use sentry::{Result, SysResult, Task};
 
 use super::{file, transfer};
@@ -69,6 +70,7 @@ pub fn ftruncate(t: &Arc<Task>, fd: Fd, len: i64) -> SysResult<()> {
         return Err(Errno::EINVAL.into());
     }
     transfer::check_size(t, len)?;
+    file.check_right(FsRights::TRUNCATE)?;
     file.ops.truncate(&file.cx(Some(t)), len)?;
     transfer::tell(&file, Mask::MODIFY);
     if let Some(perm) = killed_perm(&t.creds(), &inode.attr()?) {

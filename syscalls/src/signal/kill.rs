@@ -5,6 +5,7 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::signal::{SigInfo, Signal};
 use sentry::creds::Cap;
+use sentry::landlock::Scopes;
 use sentry::signal::{info, send};
 use sentry::task::ThreadGroup;
 use sentry::{Result, SysResult, Task};
@@ -18,6 +19,13 @@ pub fn may_signal(t: &Arc<Task>, target: &Arc<ThreadGroup>, signal: Option<Signa
         return Ok(());
     }
     let me = t.creds();
+    if let Some(other) = target.main_task()
+        && me
+            .landlock
+            .scoped_from(&other.creds().landlock, Scopes::SIGNAL)
+    {
+        return Err(Errno::EPERM);
+    }
     let (uid, suid) = match target.main_task() {
         Some(other) => {
             let c = other.creds();

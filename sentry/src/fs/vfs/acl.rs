@@ -4,6 +4,9 @@
 //! An [`Acl`] is a value in the kernel's ids. File systems keep them ([`Inode::acl`]); the
 //! rules are here. Neighbours: [`super::perm`] asks them, [`super::change`] hands them down.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use abi::Errno;

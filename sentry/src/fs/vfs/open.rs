@@ -18,6 +18,7 @@ use crate::fs::dev;
 use crate::fs::file::{File, FileOps, OpenFlags};
 use crate::fs::inotify::{self, Mask};
 use crate::fs::write_access::{OpenAccess, OpenCounts};
+use crate::landlock::{FsRights, files};
 use crate::task::device_rules::DeviceAccess;
 
 /// How to open.
@@ -103,6 +104,7 @@ pub fn open_at(cx: &WalkCx<'_>, path: &Path, flags: OpenFlags) -> Result<Opened>
     if flags.contains(OpenFlags::NOATIME) && !perm::owns(&cx.creds, &inode.attr()?) {
         return Err(Errno::EPERM);
     }
+    files::check(&cx.creds, path, rights(kind, flags))?;
     if kind == FileType::Fifo && anon::file_of(path).is_none() {
         return Ok(Opened::Fifo(path.clone()));
     }
@@ -135,6 +137,7 @@ impl Leased {
 fn opened(cx: &WalkCx<'_>, path: &Path, inode: &Arc<dyn Inode>, flags: OpenFlags) -> Result<()> {
     inotify::event(path, Mask::OPEN);
     if flags.contains(OpenFlags::TRUNC) && inode.kind() == FileType::Regular {
+        files::check(&cx.creds, path, FsRights::TRUNCATE)?;
         let _access = OpenAccess::write(inode)?;
         inode.set_attr(&SetAttr {
             size: Some(0),
@@ -145,6 +148,17 @@ fn opened(cx: &WalkCx<'_>, path: &Path, inode: &Arc<dyn Inode>, flags: OpenFlags
         inotify::event(path, Mask::MODIFY);
     }
     Ok(())
+}
+
+/// The rights that an open needs of a domain.
+fn rights(kind: FileType, flags: OpenFlags) -> FsRights {
+    let mut rights = FsRights::empty();
+    if kind == FileType::Directory {
+        return FsRights::READ_DIR;
+    }
+    rights.set(FsRights::READ_FILE, flags.readable());
+    rights.set(FsRights::WRITE_FILE, flags.writable());
+    rights
 }
 
 /// Opens without checks: the operations come from the inode or a device.
@@ -183,8 +197,11 @@ fn open_inode(
             }
         }
     };
+    let denied = files::denied_later(&cx.creds, path);
     let path = Some(path.clone());
-    Ok(File::with_access(ops, flags, path, access, writer))
+    let file = File::with_access(ops, flags, path, access, writer);
+    file.deny(denied);
+    Ok(file)
 }
 
 fn open_create(cx: &WalkCx<'_>, start: &Path, name: &[u8], how: &OpenHow) -> Result<Opened> {
@@ -243,6 +260,7 @@ fn create(cx: &WalkCx<'_>, dir: &Path, name: &[u8], how: &OpenHow) -> Result<Opt
     if walk::child_locked(dir, &parent, name)?.inode().is_some() {
         return Ok(None);
     }
+    files::check(&cx.creds, dir, FsRights::MAKE_REG)?;
     let new = NewFile::check(cx, dir, &parent, how.perm & 0o7777, false)?;
     let inode = parent.create(name, new.perm, new.owner)?;
     new.inherit(&inode);
@@ -253,6 +271,7 @@ fn create(cx: &WalkCx<'_>, dir: &Path, name: &[u8], how: &OpenHow) -> Result<Opt
         mount: dir.mount.clone(),
         dentry,
     };
+    files::check(&cx.creds, &path, rights(FileType::Regular, how.flags))?;
     let file = open_inode(cx, &path, &inode, how.flags)?;
     inotify::event(&path, Mask::OPEN);
     Ok(Some(file))
@@ -275,6 +294,7 @@ fn open_tmpfile(cx: &WalkCx<'_>, dir: &Path, how: &OpenHow) -> Result<Arc<File>>
         mount: dir.mount.clone(),
         dentry: dir.dentry.unnamed(name.as_bytes(), inode.clone()),
     };
+    files::check(&cx.creds, &path, rights(FileType::Regular, how.flags))?;
     open_inode(cx, &path, &inode, how.flags)
 }
 

@@ -14,6 +14,7 @@ use super::walk::{self, Last, WalkCx, WalkFlags, Walker};
 use crate::Result;
 use crate::fs::dnotify;
 use crate::fs::inotify::{self, Mask};
+use crate::landlock::files::Refer;
 
 /// One side of a rename.
 struct Side {
@@ -120,6 +121,15 @@ fn locked(cx: &WalkCx<'_>, old: &Side, new: &Side, flags: RenameFlags) -> Result
             Errno::ENOTEMPTY
         });
     }
+    let refer = Refer {
+        old_dir: &old.dir,
+        old: &source,
+        new_dir: &new.dir,
+        new: Some(&target),
+        moves: true,
+        exchange,
+    };
+    refer.check(&cx.creds)?;
     if let Some(other) = &target_inode
         && same_file(&source_inode, other)?
     {

@@ -11,6 +11,7 @@ use crate::Result;
 use crate::creds::Cap;
 use crate::fs::inotify::{self, Mask};
 use crate::fs::write_access::OpenAccess;
+use crate::landlock::{FsRights, files};
 
 /// Largest file size there is.
 pub const MAX_SIZE: u64 = i64::MAX as u64;
@@ -125,6 +126,7 @@ pub fn may_truncate(cx: &WalkCx<'_>, path: &Path) -> Result<Option<OpenAccess>> 
     }
     writable(path)?;
     perm::check(&cx.creds, &*inode, Access::W)?;
+    files::check(&cx.creds, path, FsRights::TRUNCATE)?;
     OpenAccess::write(&inode)
 }
 

@@ -29,6 +29,7 @@ use super::{
     SockAddr, SockType, Socket, WRITABLE,
 };
 use crate::io::{IoDst, IoSrc};
+use crate::landlock::Domain;
 use crate::sync::Mutex;
 use crate::task::Task;
 use crate::{Kernel, Result};
@@ -53,6 +54,8 @@ pub struct UnixSocket {
 
 struct State {
     local: UnixAddr,
+    /// The domain of who gave it its name.
+    domain: Domain,
     peer: Option<Weak<UnixSocket>>,
     /// Name and credentials of the peer when the connection was made.
     peer_name: UnixAddr,
@@ -92,6 +95,7 @@ impl UnixSocket {
             common: Common::new(kernel, net, AF_UNIX, kind, 0),
             state: Mutex::new(State {
                 local: UnixAddr::Unnamed,
+                domain: Domain::default(),
                 peer: None,
                 peer_name: UnixAddr::Unnamed,
                 peer_creds: PeerCreds::NOBODY,

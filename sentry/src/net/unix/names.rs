@@ -10,6 +10,7 @@ use super::UnixSocket;
 use super::list::All;
 use crate::Result;
 use crate::fs::vfs::{Access, FileType, Inode, WalkCx, WalkFlags, change, perm, walk};
+use crate::landlock::Scopes;
 use crate::net::addr::UnixAddr;
 use crate::sync::Mutex;
 use crate::task::Task;
@@ -68,7 +69,9 @@ impl UnixSocket {
                 name.clone()
             }
         };
-        self.state.lock().local = name;
+        let mut state = self.state.lock();
+        state.local = name;
+        state.domain = t.creds().landlock.clone();
         Ok(())
     }
 
@@ -89,7 +92,15 @@ impl UnixSocket {
     pub(super) fn find(&self, t: &Arc<Task>, name: &UnixAddr) -> Result<Arc<UnixSocket>> {
         match name {
             UnixAddr::Unnamed => Err(Errno::EINVAL),
-            UnixAddr::Abstract(n) => self.common.net.unix.find(n),
+            UnixAddr::Abstract(n) => {
+                let found = self.common.net.unix.find(n)?;
+                let domain = found.state.lock().domain.clone();
+                let mine = t.creds().landlock.clone();
+                if mine.scoped_from(&domain, Scopes::ABSTRACT_UNIX_SOCKET) {
+                    return Err(Errno::EPERM);
+                }
+                Ok(found)
+            }
             UnixAddr::Path(p) => {
                 let inode = find_socket_inode(t, p)?;
                 let bound = inode.extra().get::<Bound>().ok_or(Errno::ECONNREFUSED)?;
