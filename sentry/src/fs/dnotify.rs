@@ -84,12 +84,12 @@ pub fn notify(t: &Arc<Task>, fd: i32, file: &Arc<File>, arg: u64) -> Result<()> 
     match list.iter_mut().find(own) {
         Some(there) => {
             there.events |= events;
-            there.teller = Teller::new(file, t, fd);
+            there.teller = Teller::new(file, fd);
         }
         None => list.push(DirWatch {
             file: Arc::downgrade(file),
             table,
-            teller: Teller::new(file, t, fd),
+            teller: Teller::new(file, fd),
             events,
         }),
     }

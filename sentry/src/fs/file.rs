@@ -8,7 +8,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use abi::Errno;
 use abi::fs::PollEvents;
@@ -21,7 +21,9 @@ use super::write_access::{OpenAccess, OpenCounts};
 use crate::io::{IoDst, IoSrc};
 use crate::mm::Mappable;
 use crate::sync::Mutex;
-use crate::task::Task;
+use crate::task::group::ThreadGroup;
+use crate::task::session::ProcessGroup;
+use crate::task::{PidNamespace, Task};
 use crate::wait::{Pollee, Registration};
 use crate::{Result, SysResult};
 
@@ -215,8 +217,8 @@ pub trait FileOps: Send + Sync + 'static {
     fn fcntl(&self, _cx: &IoCx<'_>, _cmd: u32, _arg: u64) -> SysResult<i64> {
         Err(Errno::EINVAL.into())
     }
-    /// Extra lines for `/proc/PID/fdinfo/N`.
-    fn fdinfo(&self) -> String {
+    /// Extra lines for `/proc/PID/fdinfo/N`, with numbers as a namespace has them.
+    fn fdinfo(&self, _pids: &PidNamespace) -> String {
         String::new()
     }
 }
@@ -243,16 +245,43 @@ pub struct File {
 }
 
 /// Receiver of signal-driven I/O (`fcntl(2)`, "Managing signals").
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct SignalOwner {
     /// `F_OWNER_TID` 0, `F_OWNER_PID` 1, `F_OWNER_PGRP` 2.
     pub kind: i32,
-    /// Number in the setter's namespace; 0 for nobody.
-    pub id: i32,
+    /// Who.
+    pub who: Owner,
     /// Signal instead of `SIGIO`, or 0.
     pub signal: i32,
     /// Real and effective user id of who set the owner.
     pub set_by: (u32, u32),
+}
+
+/// Who is told.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "named as in fcntl(2)")]
+pub enum Owner {
+    #[default]
+    Nobody,
+    Thread(Weak<Task>),
+    Process(Weak<ThreadGroup>),
+    Group(Weak<ProcessGroup>),
+}
+
+impl Owner {
+    /// The number a namespace knows it by; 0 for nobody, and for who is gone.
+    pub fn nr_in(&self, ns: &PidNamespace) -> i32 {
+        let number = match self {
+            Owner::Nobody => None,
+            Owner::Thread(t) => t
+                .upgrade()
+                .filter(|t| t.state() != 'X')
+                .map(|t| t.tid_in(ns)),
+            Owner::Process(g) => g.upgrade().filter(|g| !g.is_gone()).map(|g| g.pid_in(ns)),
+            Owner::Group(p) => p.upgrade().map(|p| p.id.nr_in(ns)),
+        };
+        number.unwrap_or(0)
+    }
 }
 
 impl File {

@@ -304,7 +304,7 @@ impl FileOps for InotifyFile {
     fn description(&self) -> String {
         "anon_inode:inotify".to_owned()
     }
-    fn fdinfo(&self) -> String {
+    fn fdinfo(&self, _pids: &crate::task::PidNamespace) -> String {
         let watches = self.0.watches.lock();
         let mut list: Vec<_> = watches.inodes.iter().collect();
         list.sort_by_key(|(wd, _)| **wd);

@@ -12,7 +12,7 @@ use abi::Errno;
 use abi::fs::PollEvents;
 
 use super::async_io::Teller;
-use super::file::{File, SignalOwner};
+use super::file::{File, Owner, SignalOwner};
 use super::vfs::FileType;
 use super::write_access::{self, OpenCounts};
 use crate::Result;
@@ -149,7 +149,7 @@ impl Leases {
             self.any.store(true, Ordering::SeqCst);
             list.push(Lease {
                 file: Arc::downgrade(file),
-                teller: Teller::new(file, t, fd),
+                teller: Teller::new(file, fd),
                 exclusive,
                 goes: None,
                 yields: None,
@@ -166,9 +166,9 @@ impl Leases {
 pub(super) fn own_by_default(t: &Arc<Task>, file: &File) {
     let creds = t.creds();
     let mut owner = file.signal_owner.lock();
-    if owner.id == 0 {
+    if matches!(owner.who, Owner::Nobody) {
         owner.kind = 1;
-        owner.id = t.pid();
+        owner.who = Owner::Process(Arc::downgrade(t.thread_group()));
         owner.set_by = (creds.uid, creds.euid);
     }
 }

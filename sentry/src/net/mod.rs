@@ -31,7 +31,7 @@ use abi::fs::PollEvents;
 
 pub use addr::SockAddr;
 pub use file::SocketFile;
-pub use msg::{Control, MsgFlags, Received, Ucred};
+pub use msg::{Control, MsgFlags, PeerCreds, Received, Ucred};
 pub use ns::{NetNamespaces, NetNs};
 pub use options::{Common, OptValue};
 

@@ -52,7 +52,7 @@ impl Data {
 /// What a program sees: what its own loads bring, and how long it is.
 pub trait Loads {
     /// Length in bytes.
-    fn len(&self) -> u32;
+    fn size(&self) -> u32;
     /// What an instruction that is none of the common ones loads; `Err` ends the program with
     /// that value, or unknown.
     fn load(&self, i: &Insn, x: u32) -> std::result::Result<Loaded, Option<u32>>;
@@ -74,7 +74,7 @@ struct Call<'a> {
 }
 
 impl Loads for Call<'_> {
-    fn len(&self) -> u32 {
+    fn size(&self) -> u32 {
         DATA_LEN
     }
     fn load(&self, i: &Insn, _x: u32) -> std::result::Result<Loaded, Option<u32>> {
@@ -184,8 +184,8 @@ impl Program {
             match i.code {
                 RET_K => return Some(i.k),
                 RET_A => return Some(a),
-                LD_W_LEN => a = data.len(),
-                LDX_W_LEN => x = data.len(),
+                LD_W_LEN => a = data.size(),
+                LDX_W_LEN => x = data.size(),
                 LD_IMM => a = i.k,
                 LDX_IMM => x = i.k,
                 LD_MEM => a = mem.get(slot).copied()?,

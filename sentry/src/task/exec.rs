@@ -8,8 +8,8 @@ use abi::fs::PollEvents;
 use abi::signal::{Signal, StackT};
 use platform::{Context, Registers};
 
-use super::Task;
 use super::limits::{Limits, Resource};
+use super::{PidNamespace, Task};
 use crate::Result;
 use crate::creds::{Cap, Creds};
 use crate::filecap::{self, FileCaps};
@@ -191,7 +191,7 @@ impl Operation for ExecOp {
         let Some(loaded) = self.loaded.take() else {
             return Err(Stop::Gone);
         };
-        let old = t.tid();
+        let old = t.tracer().map_or(0, |by| t.tid_in(by.pid_ns()));
         t.become_program(loaded, self.ctx.clone(), self.cookie);
         t.after_exec(old)
     }
@@ -226,7 +226,8 @@ impl Task {
         self.exec_loaded(loaded)
     }
 
-    /// A tracer learns that the program is another; `old`: the thread's number before.
+    /// A tracer learns that the program is another; `old`: the thread's number before, as the
+    /// tracer knows it.
     fn after_exec(self: &Arc<Task>, old: i32) -> SysResult<i64> {
         if !self.hooked(Hooks::TRACED) {
             return Err(Stop::Regs);
@@ -299,8 +300,8 @@ impl Task {
             let _tree = group.ns.tree();
             group.threads.lock().execing = None;
             if !self.is_leader() {
-                group.ns.rename_task(self.tid(), group.pid());
-                self.set_tid(group.pid());
+                PidNamespace::rename_task(&self.id(), &group.id);
+                self.become_leader();
             }
         }
         let old_cookie = self.cookie();

@@ -37,7 +37,7 @@ pub fn dir(subject: &Subject, node: Node) -> Arc<dyn Inode> {
             .proc
             .node(&format!("{}/net/{name}", subject.pid), 0o444);
         let (source, subject) = (*source, subject.clone());
-        let text = move |_: Option<&Arc<Task>>| Ok(source(&*subject.task()?.net()).into_bytes());
+        let text = move |_: Option<&Arc<Task>>| Ok(source(&subject.task()?.net()).into_bytes());
         (name, Text::new(node, text))
     };
     Dir::new(node, Static::new(FILES.iter().map(file).collect()))

@@ -8,11 +8,13 @@ use abi::Errno;
 
 use super::{Proc, View};
 use crate::Result;
+use crate::creds::Cap;
 use crate::fs::pseudo::{Dir, Text, Tree, Write};
 use crate::fs::vfs::{FileType, Inode};
 use crate::kernel::Kernel;
 use crate::net::NetNs;
 use crate::task::Task;
+use crate::task::pid::PID_MAX;
 
 /// Where a value comes from.
 #[derive(Clone, Copy)]
@@ -23,18 +25,21 @@ enum Value {
     Of(fn(&View) -> String),
     /// Kept in the kernel's sysctl store, with this default; writable by root.
     Stored(&'static str),
+    /// The number given last in the namespace of who looks; written by who may restore
+    /// processes.
+    LastPid,
 }
 
-use Value::{Fixed, Of, Stored};
+use Value::{Fixed, LastPid, Of, Stored};
 
 /// Every setting, by path under `/proc/sys`, sorted.
-const SETTINGS: [(&str, Value); 67] = [
+const SETTINGS: [(&str, Value); 68] = [
     ("fs/aio-max-nr", Fixed("65536")),
     ("fs/aio-nr", Fixed("0")),
     ("fs/file-max", Fixed("9223372036854775807")),
     (
         "fs/file-nr",
-        Of(|k| format!("{}\t0\t9223372036854775807", k.pids.count())),
+        Of(|k| format!("{}\t0\t9223372036854775807", k.pids.first().count())),
     ),
     ("fs/inotify/max_queued_events", Fixed("16384")),
     ("fs/inotify/max_user_instances", Fixed("128")),
@@ -75,6 +80,7 @@ const SETTINGS: [(&str, Value); 67] = [
     ("kernel/msgmnb", Stored("16384")),
     ("kernel/msgmni", Stored("32000")),
     ("kernel/ngroups_max", Fixed("65536")),
+    ("kernel/ns_last_pid", LastPid),
     ("kernel/osrelease", Of(|k| k.kernel.release.clone())),
     ("kernel/ostype", Fixed("Linux")),
     ("kernel/overflowgid", Fixed("65534")),
@@ -175,6 +181,7 @@ fn get(k: &View, net: &NetNs, path: &str) -> Option<String> {
         Fixed(text) => (*text).to_owned(),
         Of(make) => make(k),
         Stored(default) => stored(&k.kernel, net, path).unwrap_or_else(|| (*default).to_owned()),
+        LastPid => k.pids.last_pid().to_string(),
     })
 }
 
@@ -245,12 +252,15 @@ fn net_of(k: &View, t: Option<&Arc<Task>>) -> Arc<NetNs> {
 }
 
 fn file(proc: &Proc, path: &'static str, value: Value) -> Arc<dyn Inode> {
-    let perm = if matches!(value, Stored(_)) {
-        0o644
-    } else {
-        0o444
+    let perm = match value {
+        LastPid => 0o666,
+        Stored(_) => 0o644,
+        _ => 0o444,
     };
     let node = proc.node(&format!("sys/{path}"), perm);
+    if matches!(value, LastPid) {
+        return Text::new(node, Write(last_pid, set_last_pid));
+    }
     let (reader, writer) = (proc.clone(), proc.clone());
     let read = move |t: Option<&Arc<Task>>| {
         let view = reader.view()?;
@@ -264,4 +274,27 @@ fn file(proc: &Proc, path: &'static str, value: Value) -> Arc<dyn Inode> {
         set(&view, &net_of(&view, t), path, text.trim_end())
     };
     Text::new(node, Write(read, write))
+}
+
+/// Reads `ns_last_pid`: of the reader's own namespace, whatever this instance shows.
+fn last_pid(t: Option<&Arc<Task>>) -> Result<Vec<u8>> {
+    let ns = t.ok_or(Errno::ENOENT)?.pid_ns();
+    Ok(format!("{}\n", ns.last_pid()).into_bytes())
+}
+
+/// Writes it; `EPERM`, `EINVAL`.
+fn set_last_pid(t: Option<&Arc<Task>>, text: &[u8]) -> Result<()> {
+    let t = t.ok_or(Errno::EPERM)?;
+    let (ns, creds) = (t.pid_ns(), t.creds());
+    let may = |cap| creds.ns_capable(&ns.owner, cap);
+    if !may(Cap::SysAdmin) && !may(Cap::CheckpointRestore) {
+        return Err(Errno::EPERM);
+    }
+    let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
+    let nr: i32 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+    if !(0..=PID_MAX).contains(&nr) {
+        return Err(Errno::EINVAL);
+    }
+    ns.set_last_pid(nr);
+    Ok(())
 }

@@ -107,6 +107,18 @@ pub(super) fn set(
     }
 }
 
+/// An address with the mask of its class.
+fn of_class(index: u32, given: Ipv4Addr) -> Address {
+    let prefix = class_prefix(given);
+    let broadcast = Ipv4Addr::from_bits(given.to_bits() | wild_of(prefix));
+    Address {
+        ip: IpAddr::V4(given),
+        prefix,
+        broadcast: (index != LOOPBACK).then_some(broadcast),
+        scope: if given.is_loopback() { 254 } else { 0 },
+    }
+}
+
 /// The first IPv4 address, its mask, its broadcast address.
 fn set_address(
     kernel: &Arc<Kernel>,
@@ -121,16 +133,7 @@ fn set_address(
     });
     let new = match (request, old) {
         (SIOCSIFADDR, _) if given.is_unspecified() => None,
-        (SIOCSIFADDR, _) => {
-            let prefix = class_prefix(given);
-            let wild = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
-            Some(Address {
-                ip: IpAddr::V4(given),
-                prefix,
-                broadcast: (index != LOOPBACK).then(|| Ipv4Addr::from_bits(given.to_bits() | wild)),
-                scope: if given.is_loopback() { 254 } else { 0 },
-            })
-        }
+        (SIOCSIFADDR, _) => Some(of_class(index, given)),
         (_, None) => return Err(Errno::EADDRNOTAVAIL),
         (SIOCSIFNETMASK, Some(old)) => {
             let prefix = prefix_of(given)?;

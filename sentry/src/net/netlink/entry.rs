@@ -51,6 +51,20 @@ fn check(cx: &Cx<'_>, len: usize) -> Result<()> {
     }
 }
 
+fn delete_address(cx: &Cx<'_>, index: u32, ip: IpAddr, prefix: Option<u8>) -> Result<()> {
+    let there = cx.net.outside.look(|stack| {
+        let link = stack.topology.link(index)?;
+        link.addresses.iter().find(|a| a.ip == ip).copied()
+    });
+    cx.net.reconfigure(cx.kernel(), |stack| {
+        config::remove_address(stack, index, ip, prefix)
+    })?;
+    if let Some(a) = there {
+        cx.net.tell_address(cx.req, index, &a, true);
+    }
+    Ok(())
+}
+
 /// `RTM_NEWADDR`, `RTM_DELADDR`.
 pub(super) fn address(cx: &Cx<'_>, gone: bool) -> Result<()> {
     const IFA_ADDRESS: u16 = 1;
@@ -69,17 +83,7 @@ pub(super) fn address(cx: &Cx<'_>, gone: bool) -> Result<()> {
     };
     if gone {
         let prefix = Some(prefix).filter(|_| peer.is_some());
-        let there = cx.net.outside.look(|stack| {
-            let link = stack.topology.link(index)?;
-            link.addresses.iter().find(|a| a.ip == ip).copied()
-        });
-        cx.net.reconfigure(cx.kernel(), |stack| {
-            config::remove_address(stack, index, ip, prefix)
-        })?;
-        if let Some(a) = there {
-            cx.net.tell_address(cx.req, index, &a, true);
-        }
-        return Ok(());
+        return delete_address(cx, index, ip, prefix);
     }
     let broadcast = match ip_attr(cx, IFADDR, IFA_BROADCAST)? {
         Some(IpAddr::V4(ip)) => Some(ip),
@@ -114,15 +118,26 @@ pub(super) fn address(cx: &Cx<'_>, gone: bool) -> Result<()> {
     Ok(())
 }
 
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RTA_PRIORITY: u16 = 6;
+const RTA_PREFSRC: u16 = 7;
+const RTA_TABLE: u16 = 15;
+const RTPROT_UNSPEC: u8 = 0;
+
+/// What every request about a route names.
+struct RouteAsked {
+    network: IpAddr,
+    prefix: u8,
+    gateway: Option<IpAddr>,
+    link: Option<u32>,
+    metric: Option<u32>,
+    protocol: u8,
+}
+
 /// `RTM_NEWROUTE`, `RTM_DELROUTE`: unicast routes of the main table.
 pub(super) fn route(cx: &Cx<'_>, gone: bool) -> Result<()> {
-    const RTA_DST: u16 = 1;
-    const RTA_OIF: u16 = 4;
-    const RTA_GATEWAY: u16 = 5;
-    const RTA_PRIORITY: u16 = 6;
-    const RTA_PREFSRC: u16 = 7;
-    const RTA_TABLE: u16 = 15;
-    const RTPROT_UNSPEC: u8 = 0;
     check(cx, RTMSG)?;
     let v4 = family(cx.body) == AF_INET;
     let word = |kind| find(cx.body, RTMSG, kind).map(|raw| u32_at(raw, 0));
@@ -140,42 +155,53 @@ pub(super) fn route(cx: &Cx<'_>, gone: bool) -> Result<()> {
         });
     }
     let any = ip_of(family(cx.body), &[0; 16])?;
-    let network = ip_attr(cx, RTMSG, RTA_DST)?.unwrap_or(any);
-    let gateway = ip_attr(cx, RTMSG, RTA_GATEWAY)?;
-    let oif = word(RTA_OIF);
-    let metric = word(RTA_PRIORITY);
-    if gone {
-        let protocol = byte(cx.body, 5);
-        let which = WhichRoute {
-            network,
-            prefix,
-            gateway,
-            link: oif,
-            metric: metric.filter(|m| *m != 0),
-            protocol: Some(protocol).filter(|p| *p != RTPROT_UNSPEC),
-        };
-        let route = cx
-            .net
-            .reconfigure(cx.kernel(), |stack| config::remove_route(stack, which))?;
-        cx.net.tell_route(cx.req, &route, true);
-        return Ok(());
+    let asked = RouteAsked {
+        network: ip_attr(cx, RTMSG, RTA_DST)?.unwrap_or(any),
+        prefix,
+        gateway: ip_attr(cx, RTMSG, RTA_GATEWAY)?,
+        link: word(RTA_OIF),
+        metric: word(RTA_PRIORITY),
+        protocol: byte(cx.body, 5),
+    };
+    match gone {
+        true => delete_route(cx, &asked),
+        false => new_route(cx, &asked, v4),
     }
-    if gateway.is_none() && oif.is_none() {
-        return Err(if v4 { Errno::ENODEV } else { Errno::ENODEV });
+}
+
+fn delete_route(cx: &Cx<'_>, asked: &RouteAsked) -> Result<()> {
+    let which = WhichRoute {
+        network: asked.network,
+        prefix: asked.prefix,
+        gateway: asked.gateway,
+        link: asked.link,
+        metric: asked.metric.filter(|m| *m != 0),
+        protocol: Some(asked.protocol).filter(|p| *p != RTPROT_UNSPEC),
+    };
+    let route = cx
+        .net
+        .reconfigure(cx.kernel(), |stack| config::remove_route(stack, which))?;
+    cx.net.tell_route(cx.req, &route, true);
+    Ok(())
+}
+
+fn new_route(cx: &Cx<'_>, asked: &RouteAsked, v4: bool) -> Result<()> {
+    if asked.gateway.is_none() && asked.link.is_none() {
+        return Err(Errno::ENODEV);
     }
-    let metric = metric.unwrap_or(0);
+    let metric = asked.metric.unwrap_or(0);
     let scope = byte(cx.body, 6);
     if v4 && scope == SCOPE_NOWHERE {
         return Err(Errno::EINVAL);
     }
     let route = Route {
-        network,
-        prefix,
-        gateway,
-        link: oif.unwrap_or(0),
+        network: asked.network,
+        prefix: asked.prefix,
+        gateway: asked.gateway,
+        link: asked.link.unwrap_or(0),
         source: ip_attr(cx, RTMSG, RTA_PREFSRC)?,
         metric: if v4 || metric != 0 { metric } else { METRIC_V6 },
-        protocol: byte(cx.body, 5),
+        protocol: asked.protocol,
         scope: if v4 { scope } else { 0 },
     };
     let how = How {

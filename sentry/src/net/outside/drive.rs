@@ -276,20 +276,7 @@ impl NetNs {
                 links.push(LinkFd::new(kernel, self, s.index, fd));
             }
         }
-        // Routes over links of the guest's own making are none of the host's.
-        let own = |r: &&netstack::Route| {
-            let link = stack.topology.link(r.link);
-            link.is_some_and(|l| l.kind != Kind::Ethernet)
-        };
-        let mut routes: Vec<_> = stack
-            .topology
-            .routes()
-            .iter()
-            .filter(own)
-            .copied()
-            .collect();
-        routes.extend(spec.routes);
-        stack.set_routes(routes);
+        take_routes(&mut stack, spec.routes);
         outside.note(&stack);
         drop(stack);
         for link in links.iter() {
@@ -299,4 +286,16 @@ impl NetNs {
         // Whatever waits to be sent may have found a way.
         self.change(kernel, |_, _| ());
     }
+}
+
+/// Replaces the host's routes; those over links of the guest's own making are none of its.
+fn take_routes(stack: &mut Stack, routes: Vec<netstack::Route>) {
+    let topology = &stack.topology;
+    let own = |r: &&netstack::Route| {
+        let link = topology.link(r.link);
+        link.is_some_and(|l| l.kind != Kind::Ethernet)
+    };
+    let mut all: Vec<_> = topology.routes().iter().filter(own).copied().collect();
+    all.extend(routes);
+    stack.set_routes(all);
 }

@@ -70,7 +70,7 @@ impl View<'_> {
 }
 
 impl Loads for View<'_> {
-    fn len(&self) -> u32 {
+    fn size(&self) -> u32 {
         u32::try_from(self.data.len()).unwrap_or(u32::MAX)
     }
 

@@ -148,9 +148,14 @@ impl PacketSocket {
             network: seen.header - start,
             data: kept.to_vec(),
         };
+        self.queue(frame);
+    }
+
+    /// Puts a frame where a reader finds it, if there is room.
+    fn queue(&self, frame: Frame) {
         {
             let mut rx = self.rx.lock();
-            let charge = kept.len() + OVERHEAD;
+            let charge = frame.data.len() + OVERHEAD;
             if rx.used.saturating_add(charge) > self.common.rcvbuf() && rx.used > 0 {
                 self.drops.fetch_add(1, Ordering::Relaxed);
                 return;

@@ -6,7 +6,7 @@ use abi::Errno;
 
 use super::{State, UnixSocket};
 use crate::net::addr::UnixAddr;
-use crate::net::{READABLE, SockAddr, SockType, Ucred};
+use crate::net::{PeerCreds, READABLE, SockAddr, SockType};
 use crate::task::Task;
 use crate::{Kernel, Result};
 
@@ -19,15 +19,15 @@ pub fn pair(
     let net = &t.net();
     let a = UnixSocket::create(&t.kernel, net, kind, protocol)?;
     let b = UnixSocket::create(&t.kernel, net, kind, protocol)?;
-    let creds = Ucred::of(t);
-    a.state.lock().join(&b, UnixAddr::Unnamed, creds);
+    let creds = PeerCreds::of(t);
+    a.state.lock().join(&b, UnixAddr::Unnamed, creds.clone());
     b.state.lock().join(&a, UnixAddr::Unnamed, creds);
     Ok((a, b))
 }
 
 impl State {
     /// Records the other side of a connection.
-    fn join(&mut self, peer: &Arc<UnixSocket>, name: UnixAddr, creds: Ucred) {
+    fn join(&mut self, peer: &Arc<UnixSocket>, name: UnixAddr, creds: PeerCreds) {
         self.peer = Some(Arc::downgrade(peer));
         self.peer_name = name;
         self.peer_creds = creds;
@@ -104,11 +104,11 @@ impl UnixSocket {
             }
             {
                 let mut srv = server.state.lock();
-                srv.join(&me, my_name, Ucred::of(t));
+                srv.join(&me, my_name, PeerCreds::of(t));
                 srv.local = name.clone();
             }
             listener.queue.push_back(server.clone());
-            (name, listener.creds)
+            (name, listener.creds.clone())
         };
         self.state.lock().join(&server, name, creds);
         target.common.pollee.notify(READABLE);

@@ -25,8 +25,8 @@ use zerocopy::IntoBytes;
 
 use super::addr::UnixAddr;
 use super::{
-    AF_UNIX, Common, MsgFlags, NetNs, OptValue, READABLE, Received, SendArgs, Shut, SockAddr,
-    SockType, Socket, Ucred, WRITABLE,
+    AF_UNIX, Common, MsgFlags, NetNs, OptValue, PeerCreds, READABLE, Received, SendArgs, Shut,
+    SockAddr, SockType, Socket, WRITABLE,
 };
 use crate::io::{IoDst, IoSrc};
 use crate::sync::Mutex;
@@ -56,7 +56,7 @@ struct State {
     peer: Option<Weak<UnixSocket>>,
     /// Name and credentials of the peer when the connection was made.
     peer_name: UnixAddr,
-    peer_creds: Ucred,
+    peer_creds: PeerCreds,
     /// Whether it ever was connected.
     connected: bool,
     listener: Option<Listener>,
@@ -66,12 +66,7 @@ struct State {
 struct Listener {
     queue: VecDeque<Arc<UnixSocket>>,
     max: usize,
-    creds: Ucred,
-}
-
-/// The process id a task shows to peers.
-pub fn process_id(t: &Arc<Task>) -> i32 {
-    t.pid()
+    creds: PeerCreds,
 }
 
 impl UnixSocket {
@@ -99,7 +94,7 @@ impl UnixSocket {
                 local: UnixAddr::Unnamed,
                 peer: None,
                 peer_name: UnixAddr::Unnamed,
-                peer_creds: Ucred::NOBODY,
+                peer_creds: PeerCreds::NOBODY,
                 connected: false,
                 listener: None,
                 shut: Shut {
@@ -195,7 +190,7 @@ impl Socket for UnixSocket {
                 s.listener = Some(Listener {
                     queue: VecDeque::new(),
                     max,
-                    creds: Ucred::of(t),
+                    creds: PeerCreds::of(t),
                 });
             }
         }
@@ -337,7 +332,7 @@ impl Socket for UnixSocket {
                 Ok(OptValue::Int(i32::from(listening)))
             }
             (super::options::SOL_SOCKET, SO_PEERGROUPS) => {
-                if self.state.lock().peer_creds == Ucred::NOBODY {
+                if self.state.lock().peer_creds == PeerCreds::NOBODY {
                     return Err(Errno::ENODATA);
                 }
                 let groups = t.creds().groups.clone();
