@@ -23,7 +23,8 @@ pub const IFF_UP: u32 = 1;
 const IFF_BROADCAST: u32 = 2;
 const IFF_LOOPBACK: u32 = 8;
 const IFF_POINTOPOINT: u32 = 0x10;
-const IFF_RUNNING: u32 = 0x40;
+/// `IFF_RUNNING`.
+pub const IFF_RUNNING: u32 = 0x40;
 const IFF_NOARP: u32 = 0x80;
 const IFF_MULTICAST: u32 = 0x1000;
 /// `IFF_DEBUG`, `IFF_NOTRAILERS`, `IFF_NOARP`, `IFF_MULTICAST`, `IFF_PORTSEL`,
@@ -90,6 +91,8 @@ pub struct NeighbourView {
     pub ip: IpAddr,
     /// Its hardware address, if it has answered.
     pub mac: Option<[u8; 6]>,
+    /// Entered by hand.
+    pub permanent: bool,
 }
 
 /// All of it.
@@ -159,6 +162,7 @@ impl View {
                     link: signed(link),
                     ip,
                     mac: e.mac,
+                    permanent: e.is_permanent(),
                 }));
         });
         view
