@@ -194,6 +194,7 @@ impl Kernel {
         });
         crate::fs::devpts::register(&kernel);
         crate::fs::dev::kmsg::register(&kernel);
+        crate::net::tun::register(&kernel);
         let banner = format!("Linux version {} {}", kernel.release, kernel.version);
         kernel.log.add(5, Duration::ZERO, banner.as_bytes());
         kernel

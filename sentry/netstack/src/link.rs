@@ -74,6 +74,9 @@ pub struct Link {
     pub offload: bool,
     /// Takes and brings frames.
     pub up: bool,
+    /// Flags that users may change and that change nothing here (`IFF_NOARP`,
+    /// `IFF_MULTICAST`).
+    pub soft: u32,
     /// Addresses.
     pub addresses: Vec<Address>,
     /// Counters.
@@ -95,6 +98,7 @@ impl Link {
             mtu: 65_536,
             offload: false,
             up: true,
+            soft: 0,
             addresses: Link::loopback_addresses().to_vec(),
             counters: Counters::default(),
         }

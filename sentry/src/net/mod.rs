@@ -6,7 +6,7 @@
 //! the waiting forms of accept, connect, send and receive. [`NetNs`] is a network
 //! namespace ([`ns`]): the names sockets are found by.
 //!
-//! Families: [`unix`], [`inet`], [`netlink`], [`packet`]. [`outside`] is the network beyond the sandbox.
+//! [`tun`] has links that end in a file. Families: [`unix`], [`inet`], [`netlink`], [`packet`]. [`outside`] is the network beyond the sandbox.
 
 pub mod addr;
 mod config;
@@ -19,6 +19,7 @@ pub mod options;
 pub mod outside;
 pub mod packet;
 pub mod tables;
+pub mod tun;
 pub mod unix;
 pub mod view;
 pub mod wait;

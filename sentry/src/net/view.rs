@@ -23,9 +23,13 @@ pub const IFF_UP: u32 = 1;
 const IFF_BROADCAST: u32 = 2;
 const IFF_LOOPBACK: u32 = 8;
 const IFF_POINTOPOINT: u32 = 0x10;
-const IFF_RUNNING: u32 = 0x40;
+/// `IFF_RUNNING`.
+pub const IFF_RUNNING: u32 = 0x40;
 const IFF_NOARP: u32 = 0x80;
 const IFF_MULTICAST: u32 = 0x1000;
+/// `IFF_DEBUG`, `IFF_NOTRAILERS`, `IFF_NOARP`, `IFF_MULTICAST`, `IFF_PORTSEL`,
+/// `IFF_AUTOMEDIA`, `IFF_DYNAMIC`: what users may set besides.
+pub const SOFT_FLAGS: u32 = 0xf0a4;
 const IFF_LOWER_UP: u32 = 0x1_0000;
 /// `RT_SCOPE_HOST`.
 pub const SCOPE_HOST: u8 = 254;
@@ -87,6 +91,8 @@ pub struct NeighbourView {
     pub ip: IpAddr,
     /// Its hardware address, if it has answered.
     pub mac: Option<[u8; 6]>,
+    /// Entered by hand.
+    pub permanent: bool,
 }
 
 /// All of it.
@@ -110,12 +116,11 @@ pub fn hardware(kind: Kind) -> u16 {
 }
 
 /// `IFF_*` of a link.
-fn flags(l: &Link) -> u32 {
+pub fn flags(l: &Link) -> u32 {
     let base = match l.kind {
         Kind::Loopback => IFF_LOOPBACK,
-        Kind::Tun => IFF_POINTOPOINT | IFF_NOARP | IFF_MULTICAST,
-        Kind::Dummy => IFF_BROADCAST | IFF_NOARP,
-        _ => IFF_BROADCAST | IFF_MULTICAST,
+        Kind::Tun => IFF_POINTOPOINT,
+        _ => IFF_BROADCAST,
     };
     let up = if l.up { IFF_UP } else { 0 };
     let runs = if l.up && l.carrier {
@@ -123,7 +128,17 @@ fn flags(l: &Link) -> u32 {
     } else {
         0
     };
-    base | up | runs
+    base | up | runs | l.soft
+}
+
+/// The flags a new link has of those that users may change.
+pub fn soft_flags(kind: Kind) -> u32 {
+    match kind {
+        Kind::Loopback => 0,
+        Kind::Tun => IFF_NOARP | IFF_MULTICAST,
+        Kind::Dummy => IFF_NOARP,
+        _ => IFF_MULTICAST,
+    }
 }
 
 fn signed(n: u32) -> i32 {
@@ -147,6 +162,7 @@ impl View {
                     link: signed(link),
                     ip,
                     mac: e.mac,
+                    permanent: e.is_permanent(),
                 }));
         });
         view

@@ -54,6 +54,7 @@ pub fn stack(host: u8, offload: bool, mtu: u16) -> Stack {
     s.set_link(Link {
         kind: netstack::Kind::Ethernet,
         carrier: true,
+        soft: 0,
         index: 2,
         name: "eth0".into(),
         mac: [2, 0, 0, 0, 0, host],

@@ -11,7 +11,6 @@ use netstack::{Address, Route};
 use super::device::mask;
 use crate::creds::Cap;
 use crate::net::config::{self, How, WhichRoute};
-use crate::net::view::IFF_UP;
 use crate::net::{AF_INET, NetNs};
 use crate::task::Task;
 use crate::{Kernel, Result};
@@ -79,7 +78,7 @@ pub(super) fn set(
     match request {
         SIOCSIFFLAGS => {
             let flags = u32::from(u16::from_ne_bytes([b0, b1]));
-            net.set_link_up(kernel, index, flags & IFF_UP != 0)
+            net.set_link_flags(kernel, index, flags, u32::MAX)
         }
         SIOCSIFADDR | SIOCSIFNETMASK | SIOCSIFBRDADDR => {
             set_address(kernel, net, request, index, v4(body)?)

@@ -10,7 +10,6 @@ use super::message::{HEADER, Request, find, u16_at, u32_at};
 use super::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, entry};
 use crate::creds::Cap;
 use crate::net::outside::device::Plan;
-use crate::net::view::IFF_UP;
 use crate::net::{NetNs, config};
 use crate::task::Task;
 use crate::task::namespace::{Namespace, NsFile, NsKind};
@@ -195,10 +194,12 @@ fn new_pair(cx: &Cx<'_>, home: &Arc<NetNs>, plan_here: &Plan, info: &[u8]) -> Re
 /// Sets a link up or down as the flags of a request say.
 fn set_flags(cx: &Cx<'_>, net: &Arc<NetNs>, index: u32) -> Result<()> {
     let (flags, mask) = (u32_at(cx.body, 8), u32_at(cx.body, 12));
-    if flags == 0 && mask == 0 || mask != 0 && mask & IFF_UP == 0 {
-        return Ok(());
-    }
-    net.set_link_up(cx.kernel(), index, flags & IFF_UP != 0)
+    let mask = match (flags, mask) {
+        (0, 0) => return Ok(()),
+        (_, 0) => u32::MAX,
+        (_, mask) => mask,
+    };
+    net.set_link_flags(cx.kernel(), index, flags, mask)
 }
 
 fn set_link(cx: &Cx<'_>, mut index: u32) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Links that guests have made (`ip-link(8)`, `veth(4)`): what becomes of the frames sent
+//! Links that guests have made (`ip-link(8)`, `veth(4)`, `/dev/net/tun`): what becomes of the frames sent
 //! over them, and how they are made, moved to another namespace and deleted.
 //!
 //! Lock rank: a namespace's stack, then its devices, then a veth end's place.
@@ -9,8 +9,8 @@ use std::sync::{Arc, Weak};
 use abi::Errno;
 use netstack::{Kind, Link, Stack};
 
-use crate::net::NetNs;
-use crate::net::config;
+use crate::net::tun::Tun;
+use crate::net::{NetNs, config, view};
 use crate::sync::{Mutex, RwLock};
 use crate::{Kernel, Result};
 
@@ -19,7 +19,13 @@ use crate::{Kernel, Result};
 pub(crate) struct End(Mutex<(Weak<NetNs>, u32)>);
 
 impl End {
-    fn place(&self) -> Option<(Arc<NetNs>, u32)> {
+    /// Nowhere yet.
+    pub(in crate::net) fn new() -> Arc<End> {
+        Arc::new(End(Mutex::new((Weak::new(), 0))))
+    }
+
+    /// Its namespace and number, while there is one.
+    pub(in crate::net) fn place(&self) -> Option<(Arc<NetNs>, u32)> {
         let (ns, index) = &*self.0.lock();
         Some((ns.upgrade()?, *index))
     }
@@ -30,6 +36,17 @@ impl End {
 pub(crate) enum Device {
     /// An end of a pair, and the other one.
     Veth(Arc<End>, Arc<End>),
+    /// A file.
+    Tun(Arc<Tun>),
+}
+
+impl Device {
+    fn end(&self) -> &End {
+        match self {
+            Device::Veth(own, _) => own,
+            Device::Tun(tun) => &tun.end,
+        }
+    }
 }
 
 /// The links a namespace's guests have made, by number.
@@ -46,6 +63,7 @@ impl Devices {
                     ns.hand_in(kernel, index, frame.to_vec());
                 }
             }
+            Some(Device::Tun(tun)) => tun.push(frame),
             None => {}
         }
     }
@@ -54,6 +72,15 @@ impl Devices {
     pub(crate) fn peer(&self, link: u32) -> Option<(Arc<NetNs>, u32)> {
         match self.0.read().get(&link)? {
             Device::Veth(_, peer) => peer.place(),
+            Device::Tun(_) => None,
+        }
+    }
+
+    /// The link with a file at its other end.
+    pub(in crate::net) fn tun(&self, link: u32) -> Option<Arc<Tun>> {
+        match self.0.read().get(&link)? {
+            Device::Tun(tun) => Some(tun.clone()),
+            Device::Veth(..) => None,
         }
     }
 }
@@ -97,11 +124,12 @@ fn enter(stack: &mut Stack, ns: &NetNs, plan: &Plan) -> Result<u32> {
         index,
         name,
         kind: plan.kind,
-        carrier: matches!(plan.kind, Kind::Dummy),
+        carrier: plan.kind != Kind::Veth,
         mac: if ethernet { mac } else { [0; 6] },
         mtu: 1500,
         offload: false,
         up: false,
+        soft: view::soft_flags(plan.kind),
         addresses: Vec::new(),
         counters: Default::default(),
     };
@@ -121,6 +149,33 @@ impl NetNs {
         let index = self.reconfigure(kernel, |stack| enter(stack, self, plan))?;
         self.tell_link(index);
         Ok(index)
+    }
+
+    /// Makes a link with a file at its other end; its number.
+    pub(in crate::net) fn make_tun(
+        self: &Arc<NetNs>,
+        kernel: &Arc<Kernel>,
+        plan: &Plan,
+        tun: &Arc<Tun>,
+    ) -> Result<u32> {
+        let index = self.reconfigure(kernel, |stack| enter(stack, self, plan))?;
+        *tun.end.0.lock() = (Arc::downgrade(self), index);
+        let device = Device::Tun(tun.clone());
+        self.outside.devices.0.write().insert(index, device);
+        self.tell_link(index);
+        Ok(index)
+    }
+
+    /// Somebody comes to the other end of a link, or goes.
+    pub(in crate::net) fn set_carrier(
+        self: &Arc<NetNs>,
+        kernel: &Arc<Kernel>,
+        index: u32,
+        carrier: bool,
+    ) {
+        if self.reconfigure(kernel, |stack| config::set_carrier(stack, index, carrier)) {
+            self.tell_link(index);
+        }
     }
 
     /// Makes a pair, the other end in `far`; the numbers.
@@ -149,6 +204,26 @@ impl NetNs {
         far.tell_link(there);
         self.tell_link(here);
         Ok((here, there))
+    }
+
+    /// Sets the flags of a link that `mask` names; `ENODEV`.
+    pub(crate) fn set_link_flags(
+        self: &Arc<NetNs>,
+        kernel: &Arc<Kernel>,
+        index: u32,
+        flags: u32,
+        mask: u32,
+    ) -> Result<()> {
+        self.change(kernel, |stack, _| {
+            let link = stack.topology.link_mut(index).ok_or(Errno::ENODEV)?;
+            let mask = mask & view::SOFT_FLAGS;
+            link.soft = link.soft & !mask | flags & mask;
+            Ok::<(), Errno>(())
+        })?;
+        match mask & view::IFF_UP != 0 {
+            true => self.set_link_up(kernel, index, flags & view::IFF_UP != 0),
+            false => Ok(()),
+        }
     }
 
     /// Sets a link up or down, and with it the carrier of the other end of a pair; `ENODEV`.
@@ -203,7 +278,7 @@ impl NetNs {
                     ns.take_out(kernel, other);
                 }
             }
-            None => {}
+            Some(Device::Tun(_)) | None => {}
         }
         Ok(())
     }
@@ -247,8 +322,7 @@ impl NetNs {
         })?;
         let device = self.outside.devices.0.write().remove(&index);
         if let Some(device) = device {
-            let Device::Veth(own, _) = &device;
-            *own.0.lock() = (Arc::downgrade(to), new);
+            *device.end().0.lock() = (Arc::downgrade(to), new);
             to.outside.devices.0.write().insert(new, device);
         }
         self.take_out(kernel, index);
@@ -261,7 +335,9 @@ impl Drop for Devices {
     fn drop(&mut self) {
         // The namespace is gone: the other ends of its pairs go with it.
         for (_, device) in self.0.get_mut().drain() {
-            let Device::Veth(_, peer) = device;
+            let Device::Veth(_, peer) = device else {
+                continue;
+            };
             if let Some((ns, other)) = peer.place() {
                 ns.outside.devices.0.write().remove(&other);
                 ns.lose_link(other);

@@ -12,10 +12,10 @@ use platform::WorkerId;
 use super::link::{LinkFd, Mark};
 use super::{MAX_OUTBOX, NetSpec};
 use crate::Kernel;
-use crate::net::NetNs;
 use crate::net::inet::raw::RawSocket;
 use crate::net::inet::udp::UdpSocket;
 use crate::net::packet::{Direction, Sender};
+use crate::net::{NetNs, view};
 use crate::wait::Waker;
 
 /// Frames read in one go before others have their turn.
@@ -268,6 +268,7 @@ impl NetNs {
                 mtu: s.mtu,
                 offload: true,
                 up: s.up,
+                soft: view::soft_flags(Kind::Ethernet),
                 addresses: s.addresses,
                 counters: Default::default(),
             });
