@@ -281,6 +281,11 @@ pub trait Platform: Send + Sync {
     fn next(&self, worker: WorkerId, timeout: Option<Duration>) -> Event;
     /// The calling thread serves `worker` from now on, in another's place.
     fn take_over(&self, _worker: WorkerId) {}
+    /// Whether guest threads dealt to `worker` wait for the calling thread even while another
+    /// serves it, so that it should serve again as soon as it can.
+    fn is_bound(&self, _worker: WorkerId) -> bool {
+        false
+    }
     /// Makes `next` of `worker` return [`Event::Kick`] soon. From any thread; merged.
     fn kick(&self, worker: WorkerId);
     /// Adds a host descriptor to `worker`'s wait set; when it becomes readable (or hung

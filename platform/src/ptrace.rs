@@ -6,20 +6,24 @@
 //! notifications nor signal frames, and is slower. Calls are not posted, `rseq(2)` is not
 //! passed.
 //!
-//! Files: `tracer` (the thread that acts on stops), `thread` (guest threads), `raw` (host
-//! calls). Make it where [`crate::systrap::Systrap::new`] says.
+//! Files: `tracer` (who acts on stops), `wait` (how it waits), `thread` (guest threads), `raw`
+//! (host calls). Make it where [`crate::systrap::Systrap::new`] says.
 
 mod raw;
 mod thread;
 mod tracer;
+mod wait;
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{SigSet, Signal};
+
 use self::thread::{Handle, Thread};
 use self::tracer::{Request, Tracer};
+use self::wait::Bell;
 use crate::systrap::core::{Core, Source};
 use crate::systrap::space::{Space as StubSpace, Stub};
 use crate::systrap::{Config, raw as host, setup};
@@ -30,7 +34,12 @@ use crate::{
 /// The host system calls the platform makes besides [`crate::systrap::HOST_SYSCALLS`].
 pub const HOST_SYSCALLS: &[(i64, &str)] = &[
     (libc::SYS_ptrace, "run guest threads"),
-    (libc::SYS_rt_sigtimedwait, "wait for guest threads"),
+    (
+        libc::SYS_timerfd_settime,
+        "end a wait for guest threads in time",
+    ),
+    (libc::SYS_rt_sigreturn, "be woken from one"),
+    (libc::SYS_wait4, "wait for guest threads"),
 ];
 
 /// How long the end of a stub is waited for when the platform is dropped.
@@ -40,7 +49,8 @@ const END_LIMIT: Duration = Duration::from_secs(2);
 pub struct Ptrace {
     core: Arc<Core>,
     zygote: Arc<Stub>,
-    tracer: Arc<Tracer>,
+    tracers: Arc<[Arc<Tracer>]>,
+    bell: Arc<Bell>,
 }
 
 /// Whether it can work here, and why not.
@@ -58,29 +68,47 @@ pub fn probe() -> Result<(), String> {
 }
 
 impl Ptrace {
-    /// Makes the platform, its first stub and its tracer.
+    /// Makes the platform, its first stub and its tracers, which its workers will be.
     pub fn new(config: Config) -> Result<Arc<Self>, PlatformError> {
         probe().map_err(PlatformError::Unsupported)?;
         host::raise_nofile();
-        let (core, zygote) = setup::start(&config)?;
         let failed = |error: std::io::Error| PlatformError::Exhausted {
-            what: "starting the tracer",
+            what: "making a tracer",
             errno: error.raw_os_error().unwrap_or(libc::EAGAIN),
         };
-        let tracer = Tracer::start(core.clone(), config.trap).map_err(failed)?;
+        // Before any thread is made: all receive it.
+        raw::catch_wake().map_err(failed)?;
+        let wake: SigSet = [Signal::SIGUSR2].into_iter().collect();
+        wake.thread_unblock()
+            .map_err(|errno| failed(errno.into()))?;
+        let (core, zygote) = setup::start(&config)?;
+        let tracer = |n| Tracer::new(core.clone(), WorkerId(n), config.trap).map(Arc::new);
+        let tracers = (0..core.workers.len()).map(tracer);
+        let tracers = tracers.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let bell = Bell::start(tracers.clone())?;
         Ok(Arc::new(Self {
             core,
             zygote,
-            tracer,
+            tracers: tracers.into(),
+            bell,
         }))
     }
 
     fn space(&self, stub: Arc<Stub>) -> Arc<dyn AddressSpace> {
         Arc::new(Space {
             stub: StubSpace(stub),
-            tracer: self.tracer.clone(),
+            tracers: self.tracers.clone(),
         })
     }
+
+    fn tracer(&self, worker: WorkerId) -> Option<&Arc<Tracer>> {
+        tracer(&self.tracers, worker)
+    }
+}
+
+/// That of a worker; those out of range share the last.
+fn tracer(tracers: &[Arc<Tracer>], worker: WorkerId) -> Option<&Arc<Tracer>> {
+    tracers.get(worker.0).or_else(|| tracers.last())
 }
 
 impl Platform for Ptrace {
@@ -101,36 +129,11 @@ impl Platform for Ptrace {
     }
 
     fn next(&self, worker: WorkerId, timeout: Option<Duration>) -> Event {
-        let Ok(worker) = self.core.worker(worker) else {
+        let (Ok(state), Some(tracer)) = (self.core.worker(worker), self.tracer(worker)) else {
             return Event::Timeout;
         };
-        worker.pin_once();
-        let until = timeout.and_then(|time| Instant::now().checked_add(time));
-        loop {
-            if let Some(event) = worker.take_queued() {
-                return event;
-            }
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            match host::epoll_wait(worker.epoll(), left) {
-                Ok(Some((_, data))) => match Source::from_data(data) {
-                    Source::Stub(key) => {
-                        let stub = self.core.stubs.read().get(key);
-                        stub.map(|stub| stub.reap());
-                    }
-                    Source::Kick if worker.take_kick() => return Event::Kick,
-                    Source::Watch(number) => {
-                        if let Some(token) = worker.watched(number) {
-                            return Event::Ready(token);
-                        }
-                    }
-                    Source::Kick | Source::Thread(_) => {}
-                },
-                Ok(None) if until.is_some_and(|until| Instant::now() >= until) => {
-                    return Event::Timeout;
-                }
-                Ok(None) | Err(_) => {}
-            }
-        }
+        state.pin_once();
+        tracer.next(timeout.and_then(|time| Instant::now().checked_add(time)))
     }
 
     fn take_over(&self, worker: WorkerId) {
@@ -139,9 +142,13 @@ impl Platform for Ptrace {
         }
     }
 
+    fn is_bound(&self, worker: WorkerId) -> bool {
+        self.tracer(worker).is_some_and(|tracer| tracer.is_mine())
+    }
+
     fn kick(&self, worker: WorkerId) {
-        if let Ok(worker) = self.core.worker(worker) {
-            worker.kick();
+        if let Some(tracer) = self.tracer(worker) {
+            tracer.kick();
         }
     }
 
@@ -190,17 +197,26 @@ impl Drop for Ptrace {
         for stub in &stubs {
             stub.kill();
         }
+        // Those of the calling thread end when it looks.
+        let until = Instant::now() + END_LIMIT;
+        let mine = |t: &Arc<Tracer>| t.is_mine() && !t.threads.lock().is_empty();
+        while self.tracers.iter().any(mine) && Instant::now() < until {
+            match raw::changed() {
+                Some((tid, status)) => self.tracers.iter().for_each(|t| t.changed(tid, status)),
+                None => std::thread::yield_now(),
+            }
+        }
         for stub in &stubs {
             stub.reap_within(END_LIMIT);
         }
-        self.tracer.push(Request::Stop);
+        self.bell.stop();
     }
 }
 
 /// A stub whose guest threads are traced.
 struct Space {
     stub: StubSpace,
-    tracer: Arc<Tracer>,
+    tracers: Arc<[Arc<Tracer>]>,
 }
 
 impl AddressSpace for Space {
@@ -211,7 +227,7 @@ impl AddressSpace for Space {
     fn fork(&self) -> Result<Arc<dyn AddressSpace>, PlatformError> {
         Ok(Arc::new(Self {
             stub: StubSpace(self.stub.0.fork()?),
-            tracer: self.tracer.clone(),
+            tracers: self.tracers.clone(),
         }))
     }
 
@@ -223,9 +239,10 @@ impl AddressSpace for Space {
     ) -> Result<Arc<dyn Context>, PlatformError> {
         let stub = self.stub.0.clone();
         let tid = stub.birth_traced()?;
-        let who = (tid, cookie, worker);
-        let thread = Thread::new(stub, self.tracer.clone(), regs, who);
-        self.tracer.push(Request::Attach(thread.clone()));
+        let none = || PlatformError::Unsupported("no such worker".into());
+        let tracer = tracer(&self.tracers, worker).ok_or_else(none)?;
+        let thread = Thread::new(stub, tracer.clone(), regs, (tid, cookie));
+        tracer.push(Request::Attach(thread.clone()));
         Ok(Arc::new(Handle(thread)))
     }
 

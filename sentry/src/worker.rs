@@ -78,7 +78,11 @@ impl Kernel {
             }
             // What was queued and armed since the successor looked is not its to find.
             self.platform.kick(holder.worker);
-            next = self.workers.seats.next_offer();
+            next = if self.platform.is_bound(holder.worker) {
+                self.workers.seats.reclaim(holder.worker)
+            } else {
+                self.workers.seats.next_offer()
+            };
         }
     }
 

@@ -12,10 +12,20 @@ fn ptrace_runs_guests() {
         "hello",
         "mm_fork",
         "mm_mmap",
+        "mm_busy",
         "futex_requeue",
+        "futex_pi",
         "sig_stack",
         "sig_fpu",
+        "sig_fault",
+        "sig_restart",
         "proc_threads",
+        "proc_exec",
+        "ipc_pipe",
+        "time_timer",
+        "fs_rw@shm",
+        "sock_stream",
+        "rseq",
     ];
     let args = [&["-p", "ptrace"][..], &cases[..]].concat();
     let _ = passes("tests/diff/run.sh", &args, Duration::from_secs(150));

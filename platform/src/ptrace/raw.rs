@@ -3,7 +3,13 @@
 //! Thin: each function is one request with its errno, see ptrace(2). All are for the thread
 //! that traces. Neighbour: `tracer`.
 
+use std::arch::global_asm;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
 use crate::regs::GpRegs;
+use crate::systrap::raw as host;
 
 const SEIZE: u32 = 0x4206;
 const INTERRUPT: u32 = 0x4207;
@@ -129,9 +135,9 @@ pub fn set_regs(tid: i32, regs: &GpRegs) -> Result<(), i32> {
     unsafe { request(SET_REGSET, tid, NT_PRSTATUS, &raw mut iov as usize) }.map(drop)
 }
 
-/// Extended state, of at most 16 KiB.
-pub fn xstate(tid: i32) -> Result<Vec<u8>, i32> {
-    let mut state = vec![0u8; 16 << 10];
+/// Extended state, of at most `size` bytes.
+pub fn xstate(tid: i32, size: usize) -> Result<Vec<u8>, i32> {
+    let mut state = vec![0u8; size];
     let mut iov = libc::iovec {
         iov_base: state.as_mut_ptr().cast(),
         iov_len: state.len(),
@@ -200,9 +206,111 @@ fn wait(tid: i32, flags: i32) -> Option<(i32, Status)> {
     (found > 0).then(|| (found, decode(status)))
 }
 
+global_asm!(
+    ".globl ptrace_wait_begin",
+    "ptrace_wait_begin:",
+    "cmp dword ptr [rcx], 0",
+    "je ptrace_wait_out",
+    "xor r10d, r10d",
+    "mov eax, 61",
+    ".globl ptrace_wait_call",
+    "ptrace_wait_call:",
+    "syscall",
+    "ret",
+    ".globl ptrace_wait_out",
+    "ptrace_wait_out:",
+    "mov rax, -4",
+    "ret",
+);
+
+unsafe extern "C" {
+    /// `wait4(2)` without a usage, unless the word is 0 or `wake` came since it was looked at.
+    fn ptrace_wait_begin(tid: i64, status: *mut i32, flags: i64, word: *const AtomicU32) -> i64;
+    fn ptrace_wait_call();
+    fn ptrace_wait_out();
+}
+
+/// Handler of [`WAKE`]: has a wait that is about to begin not begin, and one that would be
+/// begun again neither.
+unsafe extern "C" fn on_wake(_: i32, _: *const libc::siginfo_t, context: *mut libc::c_void) {
+    let begin = ptrace_wait_begin as *const () as i64;
+    let call = ptrace_wait_call as *const () as i64;
+    // SAFETY: the host passes a ucontext of the thread that it has stopped, for us to change.
+    let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
+    let [.., rip, _, _, _, _, _, _] = &mut context.uc_mcontext.gregs;
+    if (begin..=call).contains(rip) {
+        *rip = ptrace_wait_out as *const () as i64;
+    }
+}
+
+/// The signal that ends a wait.
+pub const WAKE: i32 = libc::SIGUSR2;
+
+/// Installs the handler of [`WAKE`] and lets the caller, and threads it makes, receive it.
+pub fn catch_wake() -> std::io::Result<()> {
+    // SAFETY: an all-zero sigaction is valid, and the handler touches its context only.
+    let done = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = on_wake as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+        libc::sigaction(WAKE, &raw const action, std::ptr::null_mut())
+    };
+    if done != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Waits for a change of any thread that the caller traces, while `word` is not 0. One who
+/// sets it to 0 sends [`WAKE`] then.
+pub fn wait_any(word: &AtomicU32) -> Result<(i32, Status), i32> {
+    let mut status = 0;
+    let flags = i64::from(libc::__WALL | WAIT_NOTHREAD);
+    // SAFETY: room for a status and a word are passed.
+    let found = unsafe { ptrace_wait_begin(-1, &raw mut status, flags, word) };
+    match i32::try_from(found).unwrap_or(-libc::EINTR) {
+        found if found > 0 => Ok((found, decode(status))),
+        error => Err(error.saturating_neg()),
+    }
+}
+
 /// The next change of a thread that the caller traces, if there is one.
 pub fn changed() -> Option<(i32, Status)> {
     wait(-1, libc::WNOHANG)
+}
+
+/// A clock's timer as a descriptor.
+pub fn timer() -> std::io::Result<OwnedFd> {
+    // SAFETY: no memory is passed.
+    let fd = unsafe {
+        libc::timerfd_create(
+            libc::CLOCK_MONOTONIC,
+            libc::TFD_NONBLOCK | libc::TFD_CLOEXEC,
+        )
+    };
+    if fd < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(host::adopt(fd))
+}
+
+/// Has a timer expire after this time, once.
+pub fn set_timer(timer: BorrowedFd<'_>, after: Duration) {
+    let after = after.max(Duration::from_nanos(1));
+    let value = libc::itimerspec {
+        it_interval: libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        },
+        it_value: libc::timespec {
+            tv_sec: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(after.subsec_nanos()),
+        },
+    };
+    // SAFETY: the value is read only.
+    let _ = unsafe {
+        libc::timerfd_settime(timer.as_raw_fd(), 0, &raw const value, std::ptr::null_mut())
+    };
 }
 
 /// Waits for a change of this thread.

@@ -1,6 +1,6 @@
 //! A guest thread: a traced thread in a stub, and its state.
 //!
-//! Only the tracer acts on the host thread; others change the state and leave a request. An
+//! Only its tracer acts on the host thread; others change the state and leave a request. An
 //! interrupt sets `irq` before it is requested; every event that is reported answers it.
 //! Lock rank: the state's lock is taken before the tracer's queue, which is a leaf.
 //! Neighbours: `tracer`, `systrap::space` (the stub).
@@ -13,7 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::tracer::{Request, Tracer};
 use crate::regs::{GpRegs, XState};
 use crate::systrap::frame::{dress, sanitize, user_base};
-use crate::systrap::raw::{XLayout, cpu_set, cpus_of, set_affinity};
+use crate::systrap::raw::XLayout;
 use crate::systrap::space::Stub;
 use crate::{Context, Cookie, PlatformError, Registers, Resume, WorkerId};
 
@@ -37,8 +37,14 @@ pub enum Phase {
 pub struct State {
     /// Who may act.
     pub phase: Phase,
-    /// Where its events go.
-    pub worker: WorkerId,
+    /// It runs, for all that the tracer knows.
+    pub runs: bool,
+    /// It is not bound to the tracer's CPU.
+    pub wide: bool,
+    /// How often it has gone on since another ran at the same time.
+    pub alone: u32,
+    /// Those of [`crate::Platform::cpus`] that it may use.
+    pub cpus: u64,
     /// General registers as the guest has them.
     pub gp: GpRegs,
     /// Extended state, as the host takes it.
@@ -95,11 +101,14 @@ impl Thread {
         stub: Arc<Stub>,
         tracer: Arc<Tracer>,
         regs: &Registers,
-        (tid, cookie, worker): (i32, Cookie, WorkerId),
+        (tid, cookie): (i32, Cookie),
     ) -> Arc<Self> {
         let mut state = State {
             phase: Phase::Held { full: true },
-            worker,
+            runs: false,
+            wide: true,
+            alone: 0,
+            cpus: u64::MAX,
             gp: GpRegs::default(),
             xstate: Vec::new(),
             gp_changed: false,
@@ -215,17 +224,15 @@ impl Context for Handle {
     }
 
     fn set_affinity(&self, cpus: u64) {
-        let state = self.0.state();
+        let mut state = self.0.state();
+        state.cpus = cpus;
         if state.phase != Phase::Gone {
-            let known = cpus_of(&self.0.tracer.core.cpus).into_iter();
-            let wanted = known.filter(|n| *n < 64 && cpus >> n & 1 == 1);
-            let numbers: Vec<usize> = wanted.collect();
-            // One that has died needs none.
-            let _ = set_affinity(self.0.tid, &cpu_set(&numbers));
+            let wide = state.wide;
+            self.0.tracer.bind(&self.0, &mut state, wide);
         }
     }
 
-    fn set_worker(&self, worker: WorkerId) {
-        self.0.state().worker = worker;
+    fn set_worker(&self, _worker: WorkerId) {
+        // Its tracer cannot be changed.
     }
 }

@@ -1,38 +1,41 @@
-//! The thread that traces all guest threads.
+//! The threads that trace: one for each worker, which is the worker's own.
 //!
-//! A ptrace stop can be acted on by the thread that attached only, so that one thread does
-//! it for all: it sleeps in sigwait(3), woken by SIGCHLD when a tracee stops or ends and by
-//! a signal of its own for requests; both stay pending, so that neither is lost. Both are
-//! blocked in every thread made after the platform. A stop becomes an event in its worker's
-//! queue.
+//! A ptrace stop can be acted on by the thread that attached only. So the guest threads dealt
+//! to a worker belong to the first thread that serves it: it acts on their stops itself, and
+//! is the one to serve the worker whenever it can (`wait`). Others leave requests.
+//!
+//! A tracer and what it traces run on one CPU, since handing over there costs a fraction of
+//! what another costs; guest threads that run at the same time may use all CPUs.
 //!
 //! The host tells of a fault its address but not whether it was a store. It is reported as a
 //! load first; the same instruction that faults again at the same address with nothing
-//! reported in between has tried to store. Neighbours: `thread`, `raw`.
+//! reported in between has tried to store. Neighbours: `wait`, `thread`, `raw`.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, ThreadId};
+use std::time::Instant;
 
-use nix::sys::signal::{SigSet, Signal};
 use parking_lot::Mutex;
 
 use super::raw::{self, Go, Status};
 use super::thread::{Phase, State, Thread};
 use crate::systrap::core::Core;
-use crate::systrap::raw::tgkill;
-use crate::{Access, Event, Exit, FaultKind};
+use crate::systrap::raw::{cpu_set, cpus_of, set_affinity, tgkill};
+use crate::{Access, Event, Exit, FaultKind, WorkerId};
 
-/// The signal that tells the tracer of requests.
-const WAKE: Signal = Signal::SIGUSR2;
 const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
 const X32_BIT: u64 = 0x4000_0000;
 /// Bit of protection keys in a header of extended state.
 const PKRU: u8 = 2;
 const SI_KERNEL: i32 = 0x80;
 const FPE_INTDIV: i32 = 1;
+/// How often a thread must have gone on alone to be bound to the tracer's CPU again.
+const ALONE: u32 = 64;
 
-/// What the tracer is to do.
+/// What a tracer is to do.
 pub enum Request {
     /// Attach to a new thread.
     Attach(Arc<Thread>),
@@ -42,80 +45,114 @@ pub enum Request {
     Interrupt(Arc<Thread>),
     /// Have a thread exit.
     End(Arc<Thread>),
-    /// Return.
-    Stop,
 }
 
-/// The tracer, as others see it.
+/// A tracer, as others see it.
 pub struct Tracer {
     /// What it shares with the stubs.
     pub core: Arc<Core>,
-    trap: &'static [u32],
-    queue: Mutex<VecDeque<Request>>,
-    asleep: AtomicBool,
-    pid: i32,
+    /// The worker it is.
+    pub worker: WorkerId,
+    /// Calls that come with full registers.
+    pub trap: &'static [u32],
+    /// The thread, once there is one.
+    owner: OnceLock<ThreadId>,
+    /// Its id on the host.
     tid: AtomicI32,
-}
-
-fn signals() -> SigSet {
-    [Signal::SIGCHLD, WAKE].into_iter().collect()
+    /// It waits, or is about to.
+    pub asleep: AtomicU32,
+    /// Another thread serves the worker.
+    pub away: AtomicBool,
+    /// There is something to find in the worker's wait set.
+    pub rang: AtomicBool,
+    /// In that set: ends a wait in time.
+    pub timer: OwnedFd,
+    /// When it will.
+    pub armed: Mutex<Option<Instant>>,
+    /// Events to report.
+    pub ready: Mutex<VecDeque<Event>>,
+    /// What it traces; its own alone.
+    pub threads: Mutex<HashMap<i32, Arc<Thread>>>,
+    queue: Mutex<VecDeque<Request>>,
+    running: AtomicUsize,
+    pid: i32,
 }
 
 impl Tracer {
-    /// Starts the thread; `trap` are the calls that come with full registers.
-    pub fn start(core: Arc<Core>, trap: &'static [u32]) -> std::io::Result<Arc<Self>> {
-        signals().thread_block()?;
-        let tracer = Arc::new(Self {
+    /// The tracer of a worker, that no thread is yet.
+    pub fn new(core: Arc<Core>, worker: WorkerId, trap: &'static [u32]) -> std::io::Result<Self> {
+        Ok(Self {
             core,
+            worker,
             trap,
-            queue: Mutex::default(),
-            asleep: AtomicBool::new(false),
-            pid: i32::try_from(std::process::id()).unwrap_or(0),
+            owner: OnceLock::new(),
             tid: AtomicI32::new(0),
+            asleep: AtomicU32::new(0),
+            away: AtomicBool::new(true),
+            rang: AtomicBool::new(true),
+            timer: raw::timer()?,
+            armed: Mutex::default(),
+            ready: Mutex::default(),
+            threads: Mutex::default(),
+            queue: Mutex::default(),
+            running: AtomicUsize::new(0),
+            pid: i32::try_from(std::process::id()).unwrap_or(0),
+        })
+    }
+
+    /// Whether it is the calling thread.
+    pub fn is_mine(&self) -> bool {
+        self.owner.get() == Some(&thread::current().id())
+    }
+
+    /// The calling thread serves the worker; whether it is the tracer, as the first is.
+    pub fn serves(&self) -> bool {
+        let own = thread::current().id();
+        let owner = self.owner.get_or_init(|| {
+            self.tid.store(raw::own_tid(), Ordering::Relaxed);
+            own
         });
-        let own = tracer.clone();
-        let thread = std::thread::Builder::new().name("tracer".into());
-        thread.spawn(move || own.run())?;
-        Ok(tracer)
+        *owner == own
     }
 
     /// Leaves a request.
     pub fn push(&self, request: Request) {
         self.queue.lock().push_back(request);
-        if self.asleep.swap(false, Ordering::SeqCst) {
+        self.wake();
+    }
+
+    /// Ends its wait, or that of whoever serves the worker in its place.
+    pub fn wake(&self) {
+        if self.away.load(Ordering::SeqCst)
+            && let Ok(worker) = self.core.worker(self.worker)
+        {
+            worker.wake();
+        }
+        if self.asleep.load(Ordering::SeqCst) != 0 && self.asleep.swap(0, Ordering::SeqCst) != 0 {
             // It lives as long as the platform.
-            let _ = tgkill(self.pid, self.tid.load(Ordering::Relaxed), WAKE as i32);
+            let _ = tgkill(self.pid, self.tid.load(Ordering::Relaxed), raw::WAKE);
         }
     }
 
-    fn run(&self) {
-        self.tid.store(raw::own_tid(), Ordering::Relaxed);
-        let mut threads = HashMap::new();
+    /// Whether there are requests.
+    pub fn is_asked(&self) -> bool {
+        !self.queue.lock().is_empty()
+    }
+
+    /// Does what was requested.
+    pub fn serve(&self) {
         loop {
-            loop {
-                let request = self.queue.lock().pop_front();
-                match request {
-                    Some(Request::Stop) => return,
-                    Some(request) => self.serve(request, &mut threads),
-                    None => break,
-                }
+            let request = self.queue.lock().pop_front();
+            match request {
+                Some(request) => self.act(request),
+                None => return,
             }
-            if let Some((tid, status)) = raw::changed() {
-                self.changed(tid, status, &mut threads);
-                continue;
-            }
-            self.asleep.store(true, Ordering::SeqCst);
-            if self.queue.lock().is_empty() {
-                // Whatever it says, what there is to do is looked for.
-                let _ = signals().wait();
-            }
-            self.asleep.store(false, Ordering::SeqCst);
         }
     }
 
-    fn serve(&self, request: Request, threads: &mut HashMap<i32, Arc<Thread>>) {
+    fn act(&self, request: Request) {
         match request {
-            Request::Attach(thread) => self.attach(thread, threads),
+            Request::Attach(thread) => self.attach(thread),
             Request::Go(thread) => {
                 let mut state = thread.state();
                 if state.phase == Phase::Run {
@@ -137,18 +174,57 @@ impl Tracer {
                     Phase::Leaving | Phase::Gone => {}
                 }
             }
-            Request::Stop => {}
         }
     }
 
-    fn attach(&self, thread: Arc<Thread>, threads: &mut HashMap<i32, Arc<Thread>>) {
+    /// Binds a thread to the tracer's CPU, or to all it may use.
+    pub fn bind(&self, thread: &Thread, state: &mut State, wide: bool) {
+        state.wide = wide;
+        state.alone = 0;
+        let may = |n: &usize| *n >= 64 || state.cpus >> n & 1 == 1;
+        let mut cpus: Vec<usize> = cpus_of(&self.core.cpus).into_iter().filter(may).collect();
+        let worker = self.core.worker(self.worker).ok();
+        if let Some(own) = worker.and_then(|w| w.cpu())
+            && !wide
+            && cpus.contains(&own)
+        {
+            cpus = vec![own];
+        }
+        // One that has died needs none.
+        let _ = set_affinity(thread.tid, &cpu_set(&cpus));
+    }
+
+    /// Binds a thread that goes on as the others that run make it best.
+    fn settle(&self, thread: &Thread, state: &mut State) {
+        let alone = self.running.fetch_add(1, Ordering::Relaxed) == 0;
+        state.runs = true;
+        state.alone = if alone {
+            state.alone.saturating_add(1)
+        } else {
+            0
+        };
+        if !alone && !state.wide {
+            self.bind(thread, state, true);
+        } else if state.wide && state.alone > ALONE {
+            self.bind(thread, state, false);
+        }
+    }
+
+    /// A thread has stopped or ended.
+    fn unsettle(&self, state: &mut State) {
+        if std::mem::take(&mut state.runs) {
+            self.running.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn attach(&self, thread: Arc<Thread>) {
         let tid = thread.tid;
         let stopped = raw::seize(tid)
             .and_then(|()| raw::interrupt(tid))
             .map(|()| raw::wait_for(tid));
         let initial = match stopped {
             Ok(Some(Status::Ended(_)) | None) | Err(_) => Err(libc::ESRCH),
-            Ok(Some(_)) => raw::xstate(tid),
+            Ok(Some(_)) => raw::xstate(tid, self.core.xstate.size),
         };
         match initial {
             Ok(mut state) => {
@@ -163,8 +239,11 @@ impl Tracer {
                     header.fill(0);
                     header[1] = keys;
                 }
-                thread.state().initial = state;
-                threads.insert(tid, thread);
+                let mut held = thread.state();
+                held.initial = state;
+                self.bind(&thread, &mut held, false);
+                drop(held);
+                self.threads.lock().insert(tid, thread);
             }
             Err(_) => {
                 thread.stub.kill();
@@ -176,7 +255,7 @@ impl Tracer {
     /// Reports an event of a thread.
     fn report(&self, thread: &Thread, state: &mut State, exit: Exit, full: bool) {
         if full && !state.xstate_changed {
-            state.xstate = raw::xstate(thread.tid).unwrap_or_default();
+            state.xstate = raw::xstate(thread.tid, self.core.xstate.size).unwrap_or_default();
         }
         if !matches!(exit, Exit::Fault { .. }) {
             state.fault = None;
@@ -184,16 +263,17 @@ impl Tracer {
         state.irq = false;
         state.phase = Phase::Held { full };
         let cookie = thread.cookie;
-        self.core.post(state.worker, Event::Guest { cookie, exit });
+        self.ready.lock().push_back(Event::Guest { cookie, exit });
     }
 
     fn gone(&self, thread: &Thread, signo: u8) {
         let mut state = thread.state();
+        self.unsettle(&mut state);
         if state.phase != Phase::Gone {
             state.phase = Phase::Gone;
             let signo = if state.exiting { 0 } else { signo };
             let (cookie, exit) = (thread.cookie, Exit::Gone { signo });
-            self.core.post(state.worker, Event::Guest { cookie, exit });
+            self.ready.lock().push_back(Event::Guest { cookie, exit });
         }
     }
 
@@ -251,20 +331,28 @@ impl Tracer {
         if std::mem::take(&mut state.gp_changed) {
             let _ = raw::set_regs(tid, &state.gp);
         }
+        self.settle(thread, state);
         let _ = raw::go(tid, Go::Sysemu);
     }
 
-    fn changed(&self, tid: i32, status: Status, threads: &mut HashMap<i32, Arc<Thread>>) {
+    /// A thread has stopped or ended.
+    pub fn changed(&self, tid: i32, status: Status) {
+        let mut threads = self.threads.lock();
         if let Status::Ended(signo) = status {
-            if let Some(thread) = threads.remove(&tid) {
+            let ended = threads.remove(&tid);
+            drop(threads);
+            if let Some(thread) = ended {
                 self.gone(&thread, signo);
             }
             return;
         }
-        let Some(thread) = threads.get(&tid) else {
+        let Some(thread) = threads.get(&tid).cloned() else {
             return;
         };
+        drop(threads);
+        let thread = &*thread;
         let mut state = thread.state();
+        self.unsettle(&mut state);
         if state.exiting {
             return self.leave(thread, &mut state);
         }
@@ -304,6 +392,12 @@ impl Tracer {
         self.go_on(thread, state);
     }
 
+    /// Lets a thread go on whose stop is nobody's business.
+    fn again(&self, thread: &Thread, state: &mut State) -> Result<(), i32> {
+        self.settle(thread, state);
+        raw::go(thread.tid, Go::Sysemu)
+    }
+
     fn called(&self, thread: &Thread, state: &mut State) -> Result<(), i32> {
         let call = raw::call(thread.tid)?;
         state.gp = raw::regs(thread.tid)?;
@@ -330,7 +424,7 @@ impl Tracer {
 
     fn stopped(&self, thread: &Thread, state: &mut State) -> Result<(), i32> {
         if !state.irq {
-            return raw::go(thread.tid, Go::Sysemu);
+            return self.again(thread, state);
         }
         state.gp = raw::regs(thread.tid)?;
         self.report(thread, state, Exit::Interrupted, true);
@@ -341,7 +435,7 @@ impl Tracer {
         let info = raw::siginfo(thread.tid)?;
         if info.code <= 0 {
             // Sent by somebody on the host.
-            return raw::go(thread.tid, Go::Sysemu);
+            return self.again(thread, state);
         }
         state.gp = raw::regs(thread.tid)?;
         let page_fault = match signo {
@@ -367,9 +461,9 @@ impl Tracer {
             }
         } else {
             let floating = signo == libc::SIGFPE && info.code != FPE_INTDIV;
-            let x87 = floating && x87_raises(&raw::xstate(thread.tid)?);
+            let x87 = floating && x87_raises(&raw::xstate(thread.tid, self.core.xstate.size)?);
             let Some(vector) = vector(signo, info.code, x87) else {
-                return raw::go(thread.tid, Go::Sysemu);
+                return self.again(thread, state);
             };
             Exit::Exception {
                 vector,

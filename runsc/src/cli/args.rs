@@ -81,9 +81,9 @@ pub struct Global {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PlatformKind {
-    /// Seccomp user notification and traps; works everywhere.
+    /// Seccomp user notification and traps; the fastest.
     Systrap,
-    /// Traced processes: slower, for hosts without seccomp notifications.
+    /// Traced processes: slower, for hosts without seccomp user notification.
     Ptrace,
 }
 

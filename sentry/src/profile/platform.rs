@@ -78,6 +78,9 @@ impl Platform for TimedPlatform {
     fn take_over(&self, worker: WorkerId) {
         self.inner.take_over(worker);
     }
+    fn is_bound(&self, worker: WorkerId) -> bool {
+        self.inner.is_bound(worker)
+    }
     fn kick(&self, worker: WorkerId) {
         self.inner.kick(worker);
     }
