@@ -1,4 +1,5 @@
-//! Classic BPF as `seccomp(2)` takes it: checking a program, running it.
+//! Classic BPF as `seccomp(2)` takes it: checking a program, running it. Filters of sockets
+//! ([`crate::net::filter`]) share its arithmetic.
 
 use abi::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -8,7 +9,7 @@ use crate::Result;
 /// Most instructions of one program (`BPF_MAXINSNS`).
 pub const MAX_INSNS: usize = 4096;
 /// Words of scratch memory (`BPF_MEMWORDS`).
-const MEM_WORDS: usize = 16;
+pub(crate) const MEM_WORDS: usize = 16;
 /// Size of [`Data`] in bytes.
 const DATA_LEN: u32 = 64;
 
@@ -49,26 +50,26 @@ impl Data {
 }
 
 const LD_W_ABS: u16 = 0x20;
-const LD_W_LEN: u16 = 0x80;
-const LDX_W_LEN: u16 = 0x81;
-const LD_IMM: u16 = 0x00;
-const LDX_IMM: u16 = 0x01;
-const LD_MEM: u16 = 0x60;
-const LDX_MEM: u16 = 0x61;
-const ST: u16 = 0x02;
-const STX: u16 = 0x03;
-const RET_K: u16 = 0x06;
-const RET_A: u16 = 0x16;
-const TAX: u16 = 0x07;
-const TXA: u16 = 0x87;
-const JA: u16 = 0x05;
-const NEG: u16 = 0x84;
-const CLASS: u16 = 0x07;
-const ALU: u16 = 0x04;
-const JMP: u16 = 0x05;
+pub(crate) const LD_W_LEN: u16 = 0x80;
+pub(crate) const LDX_W_LEN: u16 = 0x81;
+pub(crate) const LD_IMM: u16 = 0x00;
+pub(crate) const LDX_IMM: u16 = 0x01;
+pub(crate) const LD_MEM: u16 = 0x60;
+pub(crate) const LDX_MEM: u16 = 0x61;
+pub(crate) const ST: u16 = 0x02;
+pub(crate) const STX: u16 = 0x03;
+pub(crate) const RET_K: u16 = 0x06;
+pub(crate) const RET_A: u16 = 0x16;
+pub(crate) const TAX: u16 = 0x07;
+pub(crate) const TXA: u16 = 0x87;
+pub(crate) const JA: u16 = 0x05;
+pub(crate) const NEG: u16 = 0x84;
+pub(crate) const CLASS: u16 = 0x07;
+pub(crate) const ALU: u16 = 0x04;
+pub(crate) const JMP: u16 = 0x05;
 /// The second operand is the index register.
-const SRC_X: u16 = 0x08;
-const OP: u16 = 0xf0;
+pub(crate) const SRC_X: u16 = 0x08;
+pub(crate) const OP: u16 = 0xf0;
 
 /// A program that was checked.
 #[derive(Debug)]
@@ -166,7 +167,8 @@ impl Program {
     }
 }
 
-fn compute(op: u16, a: u32, b: u32) -> Option<u32> {
+/// An arithmetic instruction; `None` for a division by zero.
+pub(crate) fn compute(op: u16, a: u32, b: u32) -> Option<u32> {
     Some(match op {
         0x00 => a.wrapping_add(b),
         0x10 => a.wrapping_sub(b),
@@ -174,6 +176,7 @@ fn compute(op: u16, a: u32, b: u32) -> Option<u32> {
         0x30 => a.checked_div(b)?,
         0x40 => a | b,
         0x50 => a & b,
+        0x90 => a.checked_rem(b)?,
         // A shift by a register counts modulo 32, as the interpreter's 32-bit shift does.
         0x60 => a.wrapping_shl(b),
         0x70 => a.wrapping_shr(b),
@@ -182,7 +185,8 @@ fn compute(op: u16, a: u32, b: u32) -> Option<u32> {
     })
 }
 
-fn holds(op: u16, a: u32, b: u32) -> bool {
+/// Whether a jump's condition holds.
+pub(crate) fn holds(op: u16, a: u32, b: u32) -> bool {
     match op {
         0x10 => a == b,
         0x20 => a > b,
@@ -213,7 +217,7 @@ fn is_valid(i: &Insn, left: usize) -> bool {
 }
 
 /// Whether every word of scratch memory is stored before it is loaded, on every way.
-fn loads_are_stored(insns: &[Insn]) -> bool {
+pub(crate) fn loads_are_stored(insns: &[Insn]) -> bool {
     let mut known = vec![u16::MAX; insns.len()];
     let mut valid = 0u16;
     for (pc, i) in insns.iter().enumerate() {

@@ -13,15 +13,16 @@ use std::sync::{Arc, Weak};
 use abi::Errno;
 use abi::fs::PollEvents;
 
-use super::option::{IPV6_V6ONLY, IpOptions, SOL_IPV6, SOL_TCP};
+use super::option::{IPV6_V6ONLY, IpOptions, Owner, SOL_IPV6, SOL_TCP, What};
 use super::ports::{Binding, Rules};
 use super::rows::SocketRow;
 use super::stream::Stream;
 use super::{Target, canonical, check_bindable, check_port, destination, of_family, shown, source};
 use crate::io::{IoDst, IoSrc};
+use crate::net::options::SOL_SOCKET;
 use crate::net::{
-    Common, MsgFlags, OptValue, READABLE, Received, SendArgs, Shut, SockAddr, SockType, Socket,
-    WRITABLE,
+    Common, MsgFlags, OptCall, OptValue, READABLE, Received, SendArgs, Shut, SockAddr, SockType,
+    Socket, WRITABLE,
 };
 use crate::sync::Mutex;
 use crate::task::Task;
@@ -131,6 +132,7 @@ impl TcpSocket {
             reuseport: o.reuseport,
             listening: false,
             peer: None,
+            link: o.link,
             socket: self.me.clone(),
         }
     }
@@ -179,7 +181,9 @@ impl TcpSocket {
             }
         };
         let ports = &kernel.net.inet.tcp;
-        let listener = ports.find(to, local, true).ok_or(Errno::ECONNREFUSED)?;
+        let listener = ports
+            .find(to, local, super::LO_INDEX, true)
+            .ok_or(Errno::ECONNREFUSED)?;
         let server = TcpSocket::create(kernel, listener.common.domain);
         *server.common.options.lock() = listener.common.options.lock().clone();
         {
@@ -309,7 +313,7 @@ impl Socket for TcpSocket {
             }
             _ => canonical(of_family(self.common.domain, addr)?),
         };
-        check_bindable(&t.kernel, addr.ip())?;
+        check_bindable(&t.kernel, addr.ip(), &self.ip)?;
         check_port(t, addr.port())?;
         {
             let s = self.state.lock();
@@ -393,7 +397,7 @@ impl Socket for TcpSocket {
                 Phase::Closed => {}
             }
         }
-        let target = destination(&t.kernel, to)?;
+        let target = destination(&t.kernel, to, self.common.options.lock().link)?;
         let to = target.addr();
         self.local_towards(&t.kernel, target)?;
         {
@@ -539,32 +543,25 @@ impl Socket for TcpSocket {
         self.rx.lock().is_at_mark()
     }
 
-    fn get_option(&self, _t: &Arc<Task>, level: i32, name: i32) -> Result<OptValue> {
+    fn get_option(&self, c: &OptCall<'_>) -> Option<Result<OptValue>> {
         const TCP_INFO: i32 = 11;
         const SO_ACCEPTCONN: i32 = 30;
-        match (level, name) {
-            (SOL_TCP, TCP_INFO) => match self.info_outside() {
-                Some(info) => Ok(OptValue::Bytes(info)),
-                None => Ok(OptValue::Bytes(self.info())),
-            },
-            (1, SO_ACCEPTCONN) => {
+        Some(match (c.level, c.name) {
+            (SOL_TCP, TCP_INFO) => c.room().map(|_| {
+                let info = self.info_outside();
+                OptValue::Bytes(info.unwrap_or_else(|| self.info()))
+            }),
+            (SOL_SOCKET, SO_ACCEPTCONN) => {
                 let listening = self.state.lock().phase == Phase::Listening;
-                Ok(OptValue::Int(i32::from(listening)))
+                Ok(OptValue::flag(listening))
             }
-            (1, _) => Err(Errno::ENOPROTOOPT),
-            _ => self.ip.get(self.common.domain, SOL_TCP, level, name),
-        }
+            (SOL_SOCKET, _) => return None,
+            _ => self.ip.get(c, self.owner()),
+        })
     }
 
-    fn set_option(&self, _t: &Arc<Task>, level: i32, name: i32, value: &[u8]) -> Result<()> {
-        if level == 1 {
-            return Err(Errno::ENOPROTOOPT);
-        }
-        if (level, name) == (SOL_IPV6, IPV6_V6ONLY) && self.state.lock().local.is_some() {
-            return Err(Errno::EINVAL);
-        }
-        self.ip
-            .set(self.common.domain, SOL_TCP, level, name, value)?;
+    fn set_option(&self, c: &OptCall<'_>) -> Result<()> {
+        self.ip.set(c, self.owner())?;
         self.apply_outside();
         Ok(())
     }
@@ -575,6 +572,21 @@ impl Socket for TcpSocket {
 }
 
 impl TcpSocket {
+    /// What options may depend on.
+    fn owner(&self) -> Owner {
+        let s = self.state.lock();
+        let connected = s.phase == Phase::Connected;
+        Owner {
+            what: What::Tcp,
+            domain: self.common.domain,
+            number: s.local.map_or(0, |a| a.port()),
+            peer: s.peer_addr.filter(|_| connected).map(|a| a.ip()),
+            open: matches!(s.phase, Phase::Connected | Phase::Connecting),
+            listening: s.phase == Phase::Listening,
+            lite: false,
+        }
+    }
+
     /// Its row in the socket tables.
     pub(super) fn row(&self) -> SocketRow {
         let state = self.outside_state().unwrap_or_else(|| self.state_number());

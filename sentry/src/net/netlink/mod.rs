@@ -16,10 +16,11 @@ use abi::fs::PollEvents;
 use std::net::IpAddr;
 
 use self::message::{HEADER, Request, align, find, message, u16_at, u32_at};
+use super::options::SOL_SOCKET;
 use super::view::View;
 use super::{
-    AF_NETLINK, Common, MsgFlags, READABLE, Received, SendArgs, SockAddr, SockType, Socket, Ucred,
-    WRITABLE,
+    AF_NETLINK, Common, MsgFlags, OptCall, OptValue, READABLE, Received, SendArgs, SockAddr,
+    SockType, Socket, Ucred, WRITABLE,
 };
 use crate::creds::Cap;
 use crate::io::{IoDst, IoSrc};
@@ -46,6 +47,13 @@ const NLM_F_DUMP: u16 = 0x300;
 const MAX_REQUEST: usize = 32 * 1024;
 const MAX_QUEUE: usize = 256;
 
+/// `SOL_NETLINK`.
+const SOL_NETLINK: i32 = 270;
+/// `NETLINK_PKTINFO`.
+const NETLINK_PKTINFO: i32 = 3;
+/// Highest group of changes (`RTNLGRP_MAX`).
+const GROUPS: i32 = 38;
+
 /// A route socket.
 struct Netlink {
     common: Common,
@@ -55,7 +63,10 @@ struct Netlink {
 #[derive(Default)]
 struct State {
     port: u32,
-    groups: u32,
+    /// Groups of changes joined, a bit each.
+    groups: u64,
+    /// Options that are on, a bit each.
+    flags: u16,
     queue: VecDeque<Vec<u8>>,
 }
 
@@ -216,6 +227,45 @@ fn answer(kernel: &Kernel, admin: bool, req: Request, whole: &[u8]) -> Vec<Vec<u
 }
 
 impl Netlink {
+    /// Keeps an option that is on or off. Extended acknowledgements, strictness and the
+    /// errors of broadcasts change nothing of what is sent here.
+    fn keep(&self, name: i32, on: bool) {
+        let bit = 1u16.checked_shl(name.cast_unsigned()).unwrap_or(0);
+        let mut s = self.state.lock();
+        s.flags = if on { s.flags | bit } else { s.flags & !bit };
+    }
+
+    fn is_on(&self, name: i32) -> bool {
+        let bit = 1u16.checked_shl(name.cast_unsigned()).unwrap_or(0);
+        self.state.lock().flags & bit != 0
+    }
+
+    /// An option of level NETLINK.
+    fn own_option(&self, c: &OptCall<'_>) -> Result<OptValue> {
+        const NETLINK_LIST_MEMBERSHIPS: i32 = 9;
+        if c.level != SOL_NETLINK {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        let room = c.room()?;
+        match c.name {
+            3..=5 | 8 | 10..=12 => {
+                c.fits(4)?;
+                Ok(OptValue::flag(self.is_on(c.name)))
+            }
+            NETLINK_LIST_MEMBERSHIPS => {
+                let groups = self.state.lock().groups;
+                let raw = match groups {
+                    0 => Vec::new(),
+                    _ => groups.to_ne_bytes().to_vec(),
+                };
+                let n = raw.len();
+                let whole = raw.get(..n.min(room & !3)).unwrap_or_default();
+                Ok(OptValue::Whole(whole.to_vec(), n))
+            }
+            _ => Err(Errno::ENOPROTOOPT),
+        }
+    }
+
     /// The port id, taking the process's if it has none yet.
     fn port(&self, t: &Arc<Task>) -> u32 {
         let mut s = self.state.lock();
@@ -244,7 +294,7 @@ impl Socket for Netlink {
             if s.port != 0 && *port != 0 && s.port != *port {
                 return Err(Errno::EINVAL);
             }
-            s.groups = *groups;
+            s.groups = s.groups & !u64::from(u32::MAX) | u64::from(*groups);
             if *port != 0 {
                 s.port = *port;
             }
@@ -328,12 +378,18 @@ impl Socket for Netlink {
         if bytes < full {
             got.flags |= MsgFlags::TRUNC;
         }
+        drop(s);
+        if self.is_on(NETLINK_PKTINFO) {
+            // The group it was sent to: none.
+            got.cmsgs.push((SOL_NETLINK, NETLINK_PKTINFO, vec![0; 4]));
+        }
         Ok(got)
     }
 
     fn local_addr(&self) -> Result<SockAddr> {
         let s = self.state.lock();
-        Ok(SockAddr::Netlink(s.port, s.groups))
+        let groups = u32::try_from(s.groups & u64::from(u32::MAX)).unwrap_or(0);
+        Ok(SockAddr::Netlink(s.port, groups))
     }
 
     fn peer_addr(&self) -> Result<SockAddr> {
@@ -348,12 +404,41 @@ impl Socket for Netlink {
         }
     }
 
-    fn set_option(&self, _t: &Arc<Task>, level: i32, name: i32, _value: &[u8]) -> Result<()> {
-        const SOL_NETLINK: i32 = 270;
-        match (level, name) {
-            // Strictness and extended acknowledgements: no reply here differs by them.
-            (SOL_NETLINK, 10..=12) => Ok(()),
-            _ => Err(Errno::ENOPROTOOPT),
+    fn get_option(&self, c: &OptCall<'_>) -> Option<Result<OptValue>> {
+        match c.level {
+            SOL_SOCKET => None,
+            _ => Some(self.own_option(c)),
         }
+    }
+
+    fn set_option(&self, c: &OptCall<'_>) -> Result<()> {
+        if c.level != SOL_NETLINK {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        let n = match c.len {
+            4.. => c.int()?,
+            _ => 0,
+        };
+        match c.name {
+            // Membership of a group, by its number.
+            1 | 2 => {
+                if !(1..=GROUPS).contains(&n) {
+                    return Err(Errno::EINVAL);
+                }
+                let bit = 1u64.checked_shl(n.cast_unsigned() - 1).unwrap_or(0);
+                let mut s = self.state.lock();
+                match c.name {
+                    1 => s.groups |= bit,
+                    _ => s.groups &= !bit,
+                }
+            }
+            8 => {
+                c.need(&[Cap::NetBroadcast, Cap::NetAdmin])?;
+                self.keep(c.name, n != 0);
+            }
+            3..=5 | 10..=12 => self.keep(c.name, n != 0),
+            _ => return Err(Errno::ENOPROTOOPT),
+        }
+        Ok(())
     }
 }
