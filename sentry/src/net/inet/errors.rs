@@ -21,7 +21,7 @@ const ORIGIN_ZEROCOPY: u8 = 5;
 
 struct Entry {
     to: SocketAddr,
-    errno: Errno,
+    errno: i32,
     origin: u8,
     kind: (u8, u8),
     info: u32,
@@ -61,7 +61,7 @@ impl ErrorQueue {
     pub(super) fn push_icmp(&self, e: &IcmpError) {
         self.push(Entry {
             to: e.peer,
-            errno: errno(e).0,
+            errno: errno(e).0.raw(),
             origin: if e.peer.is_ipv4() {
                 ORIGIN_ICMP
             } else {
@@ -89,7 +89,7 @@ impl ErrorQueue {
         }
         self.push(Entry {
             to: SocketAddr::new(super::unspecified(domain), 0),
-            errno: Errno::from_raw(0),
+            errno: 0,
             origin: ORIGIN_ZEROCOPY,
             // SO_EE_CODE_ZEROCOPY_COPIED.
             kind: (0, 1),
@@ -104,7 +104,7 @@ impl ErrorQueue {
     pub(super) fn push_too_big(&self, to: SocketAddr, mtu: u32) {
         self.push(Entry {
             to,
-            errno: Errno::EMSGSIZE,
+            errno: Errno::EMSGSIZE.raw(),
             origin: ORIGIN_LOCAL,
             kind: (0, 0),
             info: mtu,
@@ -124,7 +124,7 @@ impl ErrorQueue {
         let full = e.payload.len();
         let want = full.min(dst.remaining());
         let bytes = dst.put(e.payload.get(..want).unwrap_or_default())?;
-        let mut raw = e.errno.raw().to_ne_bytes().to_vec();
+        let mut raw = e.errno.to_ne_bytes().to_vec();
         raw.extend_from_slice(&[e.origin, e.kind.0, e.kind.1, 0]);
         raw.extend_from_slice(&e.info.to_ne_bytes());
         raw.extend_from_slice(&e.data.to_ne_bytes());

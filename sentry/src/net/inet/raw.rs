@@ -63,7 +63,7 @@ struct State {
     /// ICMP types not wanted (`ICMP_FILTER`, inverted for ICMPv6).
     filter: [u32; 8],
     /// `IPV6_CHECKSUM`: where the kernel puts a checksum, if it does.
-    checksum: Option<u16>,
+    checksum: Option<i32>,
     /// How multicast packets leave.
     via: Via,
     /// Groups joined.
@@ -132,6 +132,8 @@ impl RawSocket {
             rx: Mutex::default(),
             errors: ErrorQueue::default(),
         });
+        // As bind(2) has it for sockets whose number is not a port.
+        socket.common.options.lock().reuseaddr = kind == SockType::Raw;
         let outside = &kernel.net.outside;
         let mut raw = outside.raw.lock();
         raw.retain(|s| s.strong_count() > 0);
@@ -386,12 +388,21 @@ impl Socket for RawSocket {
         if self.ping {
             self.stamp(outside, &mut data)?;
         }
-        let (local, hdrincl) = {
+        let (local, hdrincl, checksum) = {
             let s = self.state.lock();
-            (s.local, s.hdrincl)
+            (s.local, s.hdrincl, s.checksum)
         };
         let manner = self.manner(to.is_ipv6());
         let any = super::unspecified(self.common.domain);
+        if to.is_ipv6() && hdrincl {
+            return self.send_headed(kernel, to, &data);
+        }
+        let own = checksum.filter(|_| to.is_ipv6() && self.proto != ICMPV6);
+        if let Some(at) = own {
+            let own = outside.look(|s| s.source_for(to, None));
+            let from = local.or(own).ok_or(Errno::ENETUNREACH)?;
+            self.sum(from, to, at, &mut data)?;
+        }
         let sent = outside.with(kernel, |stack, _| {
             if hdrincl && to.is_ipv4() {
                 return stack.send_with_header(to, data);
@@ -500,7 +511,11 @@ impl Socket for RawSocket {
                 c.room().map(|_| OptValue::Byte(i32::from(on)))
             }
             _ => {
-                let kept = match c.level == SOL_IP || self.common.domain == AF_INET6 {
+                let own = match self.common.domain {
+                    AF_INET6 => c.level == SOL_IPV6 || self.ping,
+                    _ => c.level == SOL_IP,
+                };
+                let kept = match own {
                     true => self.group_option(c),
                     false => None,
                 };
@@ -551,6 +566,42 @@ impl RawSocket {
             return Some(c.checked(value));
         }
         s.groups.get(c)
+    }
+
+    /// Puts the checksum where `IPV6_CHECKSUM` says; `EINVAL` beyond the message's end.
+    fn sum(&self, from: IpAddr, to: IpAddr, at: i32, data: &mut [u8]) -> Result<()> {
+        let at = usize::try_from(at).map_err(|_| Errno::EINVAL)?;
+        if at + 2 > data.len() {
+            return Err(Errno::EINVAL);
+        }
+        netstack::wire::put(data, at, &[0; 2]);
+        let sum = netstack::wire::sum::Sum::default();
+        let sum = sum.pseudo(from, to, self.proto, data.len()).with(data);
+        netstack::wire::put(data, at, &sum.finish());
+        Ok(())
+    }
+
+    /// Sends a packet that brings its own IPv6 header (`IPV6_HDRINCL`).
+    fn send_headed(&self, kernel: &Arc<Kernel>, to: IpAddr, data: &[u8]) -> Result<usize> {
+        const HEADER: usize = 40;
+        let (head, message) = data.split_at_checked(HEADER).ok_or(Errno::EINVAL)?;
+        let byte = |at: usize| head.get(at).copied().unwrap_or(0);
+        let from = head.get(8..).and_then(|b| b.first_chunk::<16>());
+        let from = from.map_or(super::unspecified(AF_INET6), |b| IpAddr::from(*b));
+        let manner = Manner {
+            ttl: byte(7),
+            tos: byte(0) << 4 | byte(1) >> 4,
+            ..self.manner(true)
+        };
+        let outside = &kernel.net.outside;
+        let sent = outside.with(kernel, |stack, _| {
+            stack.send_raw(from, to, byte(6), message, manner)
+        });
+        match sent {
+            Ok(()) => Ok(data.len()),
+            Err(SendError::NoRoute) => Err(Errno::ENETUNREACH),
+            Err(SendError::TooBig) => Err(Errno::EMSGSIZE),
+        }
     }
 
     /// What options may depend on.
@@ -636,7 +687,7 @@ impl RawSocket {
         c.raw_room()?;
         let s = self.state.lock();
         match c.name {
-            IPV6_CHECKSUM => Ok(OptValue::Int(s.checksum.map_or(-1, i32::from))),
+            IPV6_CHECKSUM => Ok(OptValue::Int(s.checksum.unwrap_or(-1))),
             IPV6_HDRINCL => Ok(OptValue::flag(s.hdrincl)),
             _ => Err(Errno::ENOPROTOOPT),
         }
@@ -649,7 +700,7 @@ impl RawSocket {
             IPV6_CHECKSUM if self.proto == ICMPV6 && c.level == SOL_IPV6 => Err(Errno::EINVAL),
             IPV6_CHECKSUM if n > 0 && n & 1 != 0 => Err(Errno::EINVAL),
             IPV6_CHECKSUM => {
-                self.state.lock().checksum = u16::try_from(n).ok();
+                self.state.lock().checksum = Some(n).filter(|n| *n >= 0);
                 Ok(())
             }
             IPV6_HDRINCL => {

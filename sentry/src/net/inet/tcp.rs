@@ -7,12 +7,13 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
 
 use abi::Errno;
 use abi::fs::PollEvents;
 
+use super::errors::ErrorQueue;
 use super::option::{IPV6_V6ONLY, IpOptions, Owner, SOL_IPV6, SOL_TCP, What};
 use super::ports::{Binding, Rules};
 use super::rows::SocketRow;
@@ -46,6 +47,10 @@ pub struct TcpSocket {
     pub(super) owner: u64,
     /// Its connection in our stack, 0 for none.
     pub(super) conn: AtomicU64,
+    /// What became of sends without a copy.
+    pub(super) errors: ErrorQueue,
+    /// How many of them there were.
+    pub(super) copied: AtomicU32,
     /// Bytes read that the stack has not been told of.
     pub(super) unreported_reads: AtomicUsize,
 }
@@ -115,6 +120,8 @@ impl TcpSocket {
             rx: Mutex::default(),
             owner: kernel.net.outside.new_owner(),
             conn: AtomicU64::new(0),
+            errors: ErrorQueue::default(),
+            copied: AtomicU32::new(0),
             unreported_reads: AtomicUsize::new(0),
         })
     }
@@ -321,7 +328,12 @@ impl Socket for TcpSocket {
                 return Err(Errno::EINVAL);
             }
         }
-        self.bind_to(&t.kernel, addr).map(drop)
+        self.bind_to(&t.kernel, addr)?;
+        // An address of IPv6 alone keeps it to that family.
+        if addr.is_ipv6() && !addr.ip().is_unspecified() {
+            self.ip.put(SOL_IPV6, IPV6_V6ONLY, 1);
+        }
+        Ok(())
     }
 
     fn listen(&self, t: &Arc<Task>, backlog: i32) -> Result<()> {
@@ -437,7 +449,11 @@ impl Socket for TcpSocket {
     }
 
     fn send(&self, src: &mut dyn IoSrc, args: SendArgs<'_>) -> Result<usize> {
-        self.send_bytes(src, args.flags)
+        let n = self.send_bytes(src, args.flags)?;
+        if args.flags.contains(MsgFlags::ZEROCOPY) && n > 0 {
+            self.tell_copied();
+        }
+        Ok(n)
     }
 
     fn recv(&self, dst: &mut dyn IoDst, flags: MsgFlags) -> Result<Received> {
@@ -497,7 +513,7 @@ impl Socket for TcpSocket {
             };
         }
         let mut ready = PollEvents::empty();
-        if self.common.has_error() {
+        if self.common.has_error() || !self.errors.is_empty() {
             ready |= PollEvents::ERR;
         }
         if phase == Phase::Connecting {
@@ -515,7 +531,7 @@ impl Socket for TcpSocket {
         let inline = self.inline();
         {
             let rx = self.rx.lock();
-            if rx.is_readable(inline) {
+            if rx.is_readable(inline) && self.reaches_low(rx.len()) {
                 ready |= READABLE;
             }
             if rx.has_urgent() {
@@ -567,6 +583,12 @@ impl Socket for TcpSocket {
     }
 
     fn options_changed(&self) {
+        let local = self.state.lock().local;
+        if let (Some(local), Some(kernel)) = (local, self.kernel.upgrade()) {
+            let link = self.common.options.lock().link;
+            let ports = &kernel.net.inet.tcp;
+            ports.change(local.port(), &self.me, |b| b.link = link);
+        }
         self.apply_outside();
     }
 }

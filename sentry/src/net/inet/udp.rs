@@ -73,6 +73,23 @@ pub(super) struct Rx {
     drops: u32,
 }
 
+impl Rx {
+    /// The datagram that is next, and where in it: a peek may look further on.
+    fn place(&self, common: &Common, flags: MsgFlags) -> (usize, usize) {
+        if !flags.contains(MsgFlags::PEEK) {
+            return (0, 0);
+        }
+        let mut left = common.peek_start(flags, usize::MAX);
+        for (at, d) in self.queue.iter().enumerate() {
+            if left < d.data.len() || left == 0 {
+                return (at, left);
+            }
+            left -= d.data.len();
+        }
+        (self.queue.len(), 0)
+    }
+}
+
 impl UdpSocket {
     /// A new socket.
     pub fn create(kernel: &Arc<Kernel>, domain: u16, protocol: i32) -> Arc<UdpSocket> {
@@ -334,7 +351,12 @@ impl Socket for UdpSocket {
         if self.state.lock().local.is_some() {
             return Err(Errno::EINVAL);
         }
-        self.bind_to(&t.kernel, addr).map(drop)
+        self.bind_to(&t.kernel, addr)?;
+        // An address of IPv6 alone keeps it to that family.
+        if addr.is_ipv6() && !addr.ip().is_unspecified() {
+            self.ip.put(SOL_IPV6, IPV6_V6ONLY, 1);
+        }
+        Ok(())
     }
 
     fn connect(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
@@ -382,7 +404,8 @@ impl Socket for UdpSocket {
             return Err(Errno::EAGAIN);
         }
         let mut rx = self.rx.lock();
-        let Some(first) = rx.queue.front() else {
+        let (at, start) = rx.place(&self.common, flags);
+        let Some(first) = rx.queue.get(at) else {
             drop(rx);
             return if self.state.lock().shut_read {
                 Ok(Received::default())
@@ -391,7 +414,6 @@ impl Socket for UdpSocket {
             };
         };
         let whole = first.data.len();
-        let start = self.common.peek_start(flags, whole);
         let rest = first.data.get(start..).unwrap_or_default();
         let full = rest.len();
         let want = full.min(dst.remaining());
@@ -403,6 +425,7 @@ impl Socket for UdpSocket {
             ..Received::default()
         };
         let arrival = first.arrival;
+        self.common.peek_moved(flags, bytes);
         if bytes < full {
             got.flags |= MsgFlags::TRUNC;
         }

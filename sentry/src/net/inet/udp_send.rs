@@ -260,7 +260,7 @@ impl UdpSocket {
         let to = d.target.addr();
         let own = match (d.said.own, to.ip()) {
             (Some(own), _) => {
-                super::check_bindable(kernel, own, &self.ip).map_err(|_| Errno::EINVAL)?;
+                super::check_bindable(kernel, own, &self.ip).map_err(|_| Errno::ENETUNREACH)?;
                 own
             }
             _ if !local.ip().is_unspecified() => local.ip(),

@@ -185,6 +185,24 @@ impl Common {
         }
     }
 
+    /// `n` bytes were received: where the next peek starts.
+    pub fn peek_moved(&self, flags: MsgFlags, n: usize) {
+        let mut o = self.options.lock();
+        if o.peek_off < 0 {
+            return;
+        }
+        let n = i32::try_from(n).unwrap_or(i32::MAX);
+        o.peek_off = match flags.contains(MsgFlags::PEEK) {
+            true => o.peek_off.saturating_add(n),
+            false => o.peek_off.saturating_sub(n).max(0),
+        };
+    }
+
+    /// Whether a message may be peeked at past its start; what is taken starts there.
+    pub fn peeks_on(&self) -> bool {
+        self.options.lock().peek_off >= 0
+    }
+
     /// Whether it is a TCP socket.
     pub fn is_tcp(&self) -> bool {
         self.is_inet() && self.kind == SockType::Stream

@@ -264,13 +264,14 @@ fn permitted(common: &Common, c: &OptCall<'_>, n: i32) -> Result<()> {
         SO_PREFER_BUSY_POLL if n != 0 => c.need(&[Cap::NetAdmin]),
         // SO_BUSY_POLL_BUDGET.
         70 if n > 0 => c.need(&[Cap::NetAdmin]),
-        60 if common.is_tcp() || is_udp(common) => Ok(()),
+        60 if common.is_tcp() || (is_udp(common) && common.protocol == 17) => Ok(()),
         60 => Err(Errno::EOPNOTSUPP),
         62 => may_bind_link(common, c),
         73 if n < 0 => Err(Errno::EINVAL),
         73 => Err(Errno::EOPNOTSUPP),
         // SO_INQ: of streams alone.
         84 if !(common.is_unix() && common.kind == SockType::Stream) => Err(Errno::ENOPROTOOPT),
+        84 if c.len != 4 => Err(Errno::EINVAL),
         _ => Ok(()),
     }
 }

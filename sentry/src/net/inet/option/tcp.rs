@@ -74,6 +74,7 @@ pub(super) fn get(all: &IpOptions, c: &OptCall<'_>, o: Owner) -> Result<OptValue
         TCP_REPAIR | TCP_THIN_DUPACK => Ok(OptValue::Int(0)),
         20 | 21 | 29 | TCP_ZEROCOPY_RECEIVE => Err(Errno::EINVAL),
         // TCP_AO_REPAIR: there are no keys.
+        42 if o.listening => Err(Errno::EPERM),
         42 => match c.need(&[Cap::NetAdmin]) {
             Ok(()) => Err(Errno::ENOPROTOOPT),
             e => e.map(|()| OptValue::Int(0)),
@@ -119,6 +120,7 @@ pub(super) fn set(all: &IpOptions, c: &OptCall<'_>, o: Owner) -> Result<()> {
         TCP_REPAIR | 20 | 21 | 29 | TCP_TIMESTAMP => return repair(c, o),
         TCP_THIN_DUPACK if (0..=1).contains(&n) => return Ok(()),
         TCP_THIN_DUPACK => return Err(Errno::EINVAL),
+        42 if o.listening => return Err(Errno::EPERM),
         42 => return c.need(&[Cap::NetAdmin]).and(Err(Errno::ENOPROTOOPT)),
         _ => {}
     }
