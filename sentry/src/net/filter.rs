@@ -1,7 +1,7 @@
 //! Filters of what a socket receives (`SO_ATTACH_FILTER`, `socket(7)`): classic BPF over a
 //! packet from its transport header on.
 //!
-//! The arithmetic is that of [`crate::seccomp::bpf`]; what differs is where loads look.
+//! Programs are run by [`crate::seccomp::bpf`]; here is where their loads look.
 
 use std::sync::Arc;
 
@@ -10,25 +10,24 @@ use zerocopy::IntoBytes;
 
 use super::options::{OptCall, OptValue};
 use crate::Result;
-use crate::seccomp::bpf::{
-    ALU, CLASS, Insn, JA, JMP, LD_IMM, LD_MEM, LD_W_LEN, LDX_IMM, LDX_MEM, LDX_W_LEN, MAX_INSNS,
-    MEM_WORDS, NEG, OP, RET_A, RET_K, SRC_X, ST, STX, TAX, TXA, compute, holds, loads_are_stored,
-};
+use crate::seccomp::bpf::{Insn, Loaded, Loads, MAX_INSNS, Program};
 
-/// Loads from an absolute place, and four times
+/// Loads from an absolute place, from one relative to the index register, and four times
 /// the low half of a byte.
 const ABS: u16 = 0x20;
+const IND: u16 = 0x40;
 const LDX_MSH: u16 = 0xb1;
-/// Bits of a load that say where it looks.
+/// Bits of a load that say where it looks, and how much it takes.
 const MODE: u16 = 0xe0;
+const SIZE: u16 = 0x18;
+/// The remainder of a division by a constant, and by the index register.
+const MOD: [u16; 2] = [0x94, 0x9c];
 /// Places from here on are facts about the packet (`SKF_AD_OFF`).
 const ANCILLARY: u32 = 0xffff_f000;
 /// The last of them.
 const ANCILLARY_END: u32 = ANCILLARY + 60;
-/// The place that means "exclusive or with the index register".
+/// The one that no load can bring: an exclusive or with the index register.
 const ANCILLARY_XOR: u32 = ANCILLARY + 40;
-/// Longest filters of one socket in bytes (`optmem_max`).
-const OPTMEM_MAX: usize = 128 * 1024;
 
 /// What a packet is beyond its bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,11 +42,14 @@ pub struct Facts {
 
 /// A program that was checked.
 #[derive(Debug)]
-pub struct Filter(Vec<Insn>);
+pub struct Filter {
+    program: Program,
+    /// As it was given.
+    insns: Vec<Insn>,
+}
 
 impl Filter {
-    /// Reads and checks the program a `struct sock_fprog` names. `EINVAL`, `EFAULT`,
-    /// `ENOMEM`.
+    /// Reads and checks the program a `struct sock_fprog` names. `EINVAL`, `EFAULT`.
     pub fn read(c: &OptCall<'_>) -> Result<Arc<Filter>> {
         if c.len != 16 {
             return Err(Errno::EINVAL);
@@ -59,10 +61,6 @@ impl Filter {
         if at == 0 || len == 0 || len > MAX_INSNS {
             return Err(Errno::EINVAL);
         }
-        let size = len * size_of::<Insn>();
-        if size > OPTMEM_MAX {
-            return Err(Errno::ENOMEM);
-        }
         let mut insns = vec![Insn::default(); len];
         c.t.mm().copy_in(at, insns.as_mut_bytes())?;
         Filter::new(insns).map(Arc::new)
@@ -70,87 +68,61 @@ impl Filter {
 
     /// Checks a program; `EINVAL`.
     pub fn new(insns: Vec<Insn>) -> Result<Filter> {
-        let len = insns.len();
-        let valid = |(pc, i): (usize, &Insn)| is_valid(i, len - pc - 1);
-        let ends = insns
-            .last()
-            .is_some_and(|i| matches!(i.code, RET_K | RET_A));
-        if !insns.iter().enumerate().all(valid) || !ends || !loads_are_stored(&insns) {
-            return Err(Errno::EINVAL);
-        }
-        Ok(Filter(insns))
+        let program = Program::with_loads(insns.clone(), is_own)?;
+        Ok(Filter { program, insns })
     }
 
     /// `SO_GET_FILTER`: lengths count instructions. `EINVAL` when there are more than asked
     /// for.
     pub fn value(&self, c: &OptCall<'_>) -> Result<OptValue> {
         match c.room()? {
-            0 => Ok(OptValue::Whole(Vec::new(), self.0.len())),
-            n if n < self.0.len() => Err(Errno::EINVAL),
+            0 => Ok(OptValue::Whole(Vec::new(), self.insns.len())),
+            n if n < self.insns.len() => Err(Errno::EINVAL),
             n => Ok(OptValue::Whole(
-                self.0.as_bytes().to_vec(),
-                n.min(self.0.len()),
+                self.insns.as_bytes().to_vec(),
+                n.min(self.insns.len()),
             )),
         }
     }
 
     /// How many bytes of a packet are let through, 0 for none.
     pub fn run(&self, packet: &[u8], facts: Facts) -> usize {
-        let n = self.interpret(packet, facts).unwrap_or(0);
+        let seen = Seen { packet, facts };
+        let n = self.program.interpret(&seen).unwrap_or(0);
         usize::try_from(n).unwrap_or(usize::MAX).min(packet.len())
     }
+}
 
-    /// `None` where the program looks beyond the packet's end.
-    fn interpret(&self, packet: &[u8], facts: Facts) -> Option<u32> {
-        let (mut a, mut x, mut pc) = (0u32, 0u32, 0usize);
-        let mut mem = [0u32; MEM_WORDS];
-        let len = u32::try_from(packet.len()).unwrap_or(u32::MAX);
-        // Jumps only go forward, so this ends.
-        loop {
-            let i = self.0.get(pc)?;
-            pc += 1;
-            let slot = usize::try_from(i.k).unwrap_or(usize::MAX);
-            match i.code {
-                RET_K => return Some(i.k),
-                RET_A => return Some(a),
-                LD_W_LEN => a = len,
-                LDX_W_LEN => x = len,
-                LD_IMM => a = i.k,
-                LDX_IMM => x = i.k,
-                LD_MEM => a = mem.get(slot).copied()?,
-                LDX_MEM => x = mem.get(slot).copied()?,
-                ST => *mem.get_mut(slot)? = a,
-                STX => *mem.get_mut(slot)? = x,
-                TAX => x = a,
-                TXA => a = x,
-                LDX_MSH => x = (load(packet, i.k, 1)? & 15) << 2,
-                JA => pc = pc.checked_add(slot)?,
-                NEG => a = a.wrapping_neg(),
-                code if code & CLASS == 0 && code & MODE == ABS && i.k == ANCILLARY_XOR => a ^= x,
-                code if code & CLASS == 0 && code & MODE == ABS && i.k >= ANCILLARY => {
-                    a = ancillary(i.k, facts);
-                }
-                code if code & CLASS == 0 && code & MODE == ABS => {
-                    a = load(packet, i.k, size(code))?;
-                }
-                code if code & CLASS == 0 => a = load(packet, x.wrapping_add(i.k), size(code))?,
-                code => {
-                    let b = if code & SRC_X != 0 { x } else { i.k };
-                    if code & CLASS == ALU {
-                        a = compute(code & OP, a, b)?;
-                    } else {
-                        let to = if holds(code & OP, a, b) { i.jt } else { i.jf };
-                        pc = pc.checked_add(usize::from(to))?;
-                    }
-                }
-            }
+/// A packet as a program sees it.
+struct Seen<'a> {
+    packet: &'a [u8],
+    facts: Facts,
+}
+
+impl Loads for Seen<'_> {
+    fn size(&self) -> u32 {
+        u32::try_from(self.packet.len()).unwrap_or(u32::MAX)
+    }
+
+    fn load(&self, i: &Insn, x: u32) -> std::result::Result<Loaded, Option<u32>> {
+        // A load beyond the end drops the packet.
+        let dropped = Err(Some(0));
+        if i.code == LDX_MSH {
+            let byte = load(self.packet, i.k, 1);
+            return byte.map_or(dropped, |b| Ok(Loaded::X((b & 15) << 2)));
         }
+        let word = match i.code & MODE {
+            ABS if i.k >= ANCILLARY => Some(ancillary(i.k, self.facts)),
+            ABS => load(self.packet, i.k, size(i.code)),
+            _ => load(self.packet, x.wrapping_add(i.k), size(i.code)),
+        };
+        word.map_or(dropped, |w| Ok(Loaded::A(w)))
     }
 }
 
 /// How many bytes a load takes.
 fn size(code: u16) -> usize {
-    match code & 0x18 {
+    match code & SIZE {
         0x08 => 2,
         0x10 => 1,
         _ => 4,
@@ -183,25 +155,16 @@ fn ancillary(at: u32, facts: Facts) -> u32 {
     }
 }
 
-/// Whether a socket takes an instruction; `left` instructions follow it.
-fn is_valid(i: &Insn, left: usize) -> bool {
-    let within = |n: usize| n < left;
-    match i.code {
-        RET_K | RET_A | LD_W_LEN | LDX_W_LEN | LD_IMM | LDX_IMM | LDX_MSH => true,
-        TAX | TXA | NEG => true,
-        LD_MEM | LDX_MEM | ST | STX => i.k < MEM_WORDS as u32,
-        JA => usize::try_from(i.k).is_ok_and(within),
-        0x20 | 0x28 | 0x30 => i.k < ANCILLARY || (i.k <= ANCILLARY_END && i.k.is_multiple_of(4)),
-        0x40 | 0x48 | 0x50 => true,
-        code if code & !(OP | SRC_X) == JMP => {
-            matches!(code & OP, 0x10..=0x40) && within(i.jt.into()) && within(i.jf.into())
+/// Whether an instruction is one that sockets take besides the common ones.
+fn is_own(i: &Insn) -> bool {
+    let plain = i.code & !(SIZE | MODE) == 0 && i.code & SIZE != SIZE;
+    match i.code & MODE {
+        _ if i.code == LDX_MSH => true,
+        _ if MOD.contains(&i.code) => i.code != MOD[0] || i.k != 0,
+        ABS if plain && i.k >= ANCILLARY => {
+            i.k <= ANCILLARY_END && i.k.is_multiple_of(4) && i.k != ANCILLARY_XOR
         }
-        code if code & !(OP | SRC_X) == ALU => match code & OP {
-            0x30 | 0x90 if code & SRC_X == 0 => i.k != 0,
-            0x60 | 0x70 if code & SRC_X == 0 => i.k < 32,
-            0x00..=0x70 | 0x90 | 0xa0 => true,
-            _ => false,
-        },
+        ABS | IND => plain,
         _ => false,
     }
 }
@@ -221,8 +184,8 @@ mod tests {
             insn(0x30, 0, 0, 0),
             insn(0x15, 0, 2, 7),
             insn(0x30, 0, 0, 1),
-            insn(RET_A, 0, 0, 0),
-            insn(RET_K, 0, 0, 0),
+            insn(0x16, 0, 0, 0),
+            insn(0x06, 0, 0, 0),
         ];
         let filter = Filter::new(program).expect("valid");
         let facts = Facts::default();
@@ -234,11 +197,11 @@ mod tests {
 
     #[test]
     fn refuses_what_linux_refuses() {
-        let ret = insn(RET_K, 0, 0, 0);
+        let ret = insn(0x06, 0, 0, 0);
         for bad in [
             vec![insn(0x30, 0, 0, 0)],
             vec![insn(0x94, 0, 0, 0), ret],
-            vec![insn(JA, 0, 0, 1), ret],
+            vec![insn(0x05, 0, 0, 1), ret],
             vec![insn(0x20, 0, 0, ANCILLARY_END + 4), ret],
         ] {
             assert!(Filter::new(bad).is_err());

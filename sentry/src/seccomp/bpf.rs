@@ -1,5 +1,5 @@
-//! Classic BPF as `seccomp(2)` takes it: checking a program, running it. Filters of sockets
-//! ([`crate::net::filter`]) share its arithmetic.
+//! Classic BPF: checking a program, running it, as `seccomp(2)` takes it. What programs of
+//! sockets load besides is [`Loads`]' to say (`net/filter.rs`, `net/packet/filter.rs`).
 
 use abi::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -9,7 +9,7 @@ use crate::Result;
 /// Most instructions of one program (`BPF_MAXINSNS`).
 pub const MAX_INSNS: usize = 4096;
 /// Words of scratch memory (`BPF_MEMWORDS`).
-pub(crate) const MEM_WORDS: usize = 16;
+const MEM_WORDS: usize = 16;
 /// Size of [`Data`] in bytes.
 const DATA_LEN: u32 = 64;
 
@@ -49,27 +49,63 @@ impl Data {
     }
 }
 
+/// What a program sees: what its own loads bring, and how long it is.
+pub trait Loads {
+    /// Length in bytes.
+    fn size(&self) -> u32;
+    /// What an instruction that is none of the common ones loads; `Err` ends the program with
+    /// that value, or unknown.
+    fn load(&self, i: &Insn, x: u32) -> std::result::Result<Loaded, Option<u32>>;
+}
+
+/// Where a loaded word goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Loaded {
+    /// To the accumulator.
+    A(u32),
+    /// To the index register.
+    X(u32),
+}
+
+struct Call<'a> {
+    data: &'a Data,
+    /// Only number and architecture are known.
+    number_only: bool,
+}
+
+impl Loads for Call<'_> {
+    fn size(&self) -> u32 {
+        DATA_LEN
+    }
+    fn load(&self, i: &Insn, _x: u32) -> std::result::Result<Loaded, Option<u32>> {
+        match self.number_only && i.k >= 8 {
+            true => Err(None),
+            false => Ok(Loaded::A(self.data.word(i.k))),
+        }
+    }
+}
+
 const LD_W_ABS: u16 = 0x20;
-pub(crate) const LD_W_LEN: u16 = 0x80;
-pub(crate) const LDX_W_LEN: u16 = 0x81;
-pub(crate) const LD_IMM: u16 = 0x00;
-pub(crate) const LDX_IMM: u16 = 0x01;
-pub(crate) const LD_MEM: u16 = 0x60;
-pub(crate) const LDX_MEM: u16 = 0x61;
-pub(crate) const ST: u16 = 0x02;
-pub(crate) const STX: u16 = 0x03;
-pub(crate) const RET_K: u16 = 0x06;
-pub(crate) const RET_A: u16 = 0x16;
-pub(crate) const TAX: u16 = 0x07;
-pub(crate) const TXA: u16 = 0x87;
-pub(crate) const JA: u16 = 0x05;
-pub(crate) const NEG: u16 = 0x84;
-pub(crate) const CLASS: u16 = 0x07;
-pub(crate) const ALU: u16 = 0x04;
-pub(crate) const JMP: u16 = 0x05;
+const LD_W_LEN: u16 = 0x80;
+const LDX_W_LEN: u16 = 0x81;
+const LD_IMM: u16 = 0x00;
+const LDX_IMM: u16 = 0x01;
+const LD_MEM: u16 = 0x60;
+const LDX_MEM: u16 = 0x61;
+const ST: u16 = 0x02;
+const STX: u16 = 0x03;
+const RET_K: u16 = 0x06;
+const RET_A: u16 = 0x16;
+const TAX: u16 = 0x07;
+const TXA: u16 = 0x87;
+const JA: u16 = 0x05;
+const NEG: u16 = 0x84;
+const CLASS: u16 = 0x07;
+const ALU: u16 = 0x04;
+const JMP: u16 = 0x05;
 /// The second operand is the index register.
-pub(crate) const SRC_X: u16 = 0x08;
-pub(crate) const OP: u16 = 0xf0;
+const SRC_X: u16 = 0x08;
+const OP: u16 = 0xf0;
 
 /// A program that was checked.
 #[derive(Debug)]
@@ -78,6 +114,12 @@ pub struct Program(Vec<Insn>);
 impl Program {
     /// Checks a program: `EINVAL` for whatever Linux refuses.
     pub fn new(insns: Vec<Insn>) -> Result<Program> {
+        let own = |i: &Insn| i.code == LD_W_ABS && i.k.is_multiple_of(4) && i.k < DATA_LEN;
+        Program::with_loads(insns, own)
+    }
+
+    /// The same with loads that `own` says are allowed.
+    pub fn with_loads(insns: Vec<Insn>, own: impl Fn(&Insn) -> bool) -> Result<Program> {
         let len = insns.len();
         if len == 0 || len > MAX_INSNS {
             return Err(Errno::EINVAL);
@@ -85,7 +127,7 @@ impl Program {
         for (pc, i) in insns.iter().enumerate() {
             // Instructions after this one.
             let left = len - pc - 1;
-            if !is_valid(i, left) {
+            if !is_valid(i, left) && !own(i) {
                 return Err(Errno::EINVAL);
             }
         }
@@ -110,7 +152,11 @@ impl Program {
 
     /// Runs it.
     pub fn run(&self, data: &Data) -> u32 {
-        self.interpret(data, false).unwrap_or(0)
+        let call = Call {
+            data,
+            number_only: false,
+        };
+        self.interpret(&call).unwrap_or(0)
     }
 
     /// What it returns for a call whatever its arguments are, if that can be told.
@@ -120,11 +166,14 @@ impl Program {
             arch,
             ..Data::default()
         };
-        self.interpret(&data, true)
+        self.interpret(&Call {
+            data: &data,
+            number_only: true,
+        })
     }
 
-    /// `None` when only number and architecture are known and something else is asked for.
-    fn interpret(&self, data: &Data, number_only: bool) -> Option<u32> {
+    /// Runs it; `None` when it asks for what is not known.
+    pub fn interpret(&self, data: &impl Loads) -> Option<u32> {
         let (mut a, mut x, mut pc) = (0u32, 0u32, 0usize);
         let mut mem = [0u32; MEM_WORDS];
         // Jumps only go forward, so this ends.
@@ -135,10 +184,8 @@ impl Program {
             match i.code {
                 RET_K => return Some(i.k),
                 RET_A => return Some(a),
-                LD_W_ABS if number_only && i.k >= 8 => return None,
-                LD_W_ABS => a = data.word(i.k),
-                LD_W_LEN => a = DATA_LEN,
-                LDX_W_LEN => x = DATA_LEN,
+                LD_W_LEN => a = data.size(),
+                LDX_W_LEN => x = data.size(),
                 LD_IMM => a = i.k,
                 LDX_IMM => x = i.k,
                 LD_MEM => a = mem.get(slot).copied()?,
@@ -149,6 +196,11 @@ impl Program {
                 TXA => a = x,
                 JA => pc = pc.checked_add(slot)?,
                 NEG => a = a.wrapping_neg(),
+                code if code & CLASS < ST => match data.load(i, x) {
+                    Ok(Loaded::A(word)) => a = word,
+                    Ok(Loaded::X(word)) => x = word,
+                    Err(end) => return end,
+                },
                 code => {
                     let b = if code & SRC_X != 0 { x } else { i.k };
                     if code & CLASS == ALU {
@@ -167,8 +219,7 @@ impl Program {
     }
 }
 
-/// An arithmetic instruction; `None` for a division by zero.
-pub(crate) fn compute(op: u16, a: u32, b: u32) -> Option<u32> {
+fn compute(op: u16, a: u32, b: u32) -> Option<u32> {
     Some(match op {
         0x00 => a.wrapping_add(b),
         0x10 => a.wrapping_sub(b),
@@ -185,8 +236,7 @@ pub(crate) fn compute(op: u16, a: u32, b: u32) -> Option<u32> {
     })
 }
 
-/// Whether a jump's condition holds.
-pub(crate) fn holds(op: u16, a: u32, b: u32) -> bool {
+fn holds(op: u16, a: u32, b: u32) -> bool {
     match op {
         0x10 => a == b,
         0x20 => a > b,
@@ -195,12 +245,11 @@ pub(crate) fn holds(op: u16, a: u32, b: u32) -> bool {
     }
 }
 
-/// Whether an instruction is one `seccomp(2)` takes; `left` instructions follow it.
+/// Whether an instruction is one that any program may have; `left` instructions follow it.
 fn is_valid(i: &Insn, left: usize) -> bool {
     let within = |n: usize| n < left;
     match i.code {
         RET_K | RET_A | LD_W_LEN | LDX_W_LEN | LD_IMM | LDX_IMM | TAX | TXA | NEG => true,
-        LD_W_ABS => i.k.is_multiple_of(4) && i.k < DATA_LEN,
         LD_MEM | LDX_MEM | ST | STX => i.k < MEM_WORDS as u32,
         JA => usize::try_from(i.k).is_ok_and(within),
         code if code & !(OP | SRC_X) == JMP => {
@@ -217,7 +266,7 @@ fn is_valid(i: &Insn, left: usize) -> bool {
 }
 
 /// Whether every word of scratch memory is stored before it is loaded, on every way.
-pub(crate) fn loads_are_stored(insns: &[Insn]) -> bool {
+fn loads_are_stored(insns: &[Insn]) -> bool {
     let mut known = vec![u16::MAX; insns.len()];
     let mut valid = 0u16;
     for (pc, i) in insns.iter().enumerate() {

@@ -20,7 +20,7 @@ pub fn setsockopt(
 ) -> SysResult<()> {
     let (_file, socket) = SocketFile::of(t, fd.0)?;
     let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
-    let call = OptCall::set(t, (level, name), value.0, len);
+    let call = OptCall::set(t, &socket.common().net, (level, name), value.0, len);
     if level == SOL_SOCKET {
         options::set(&*socket, &call)?;
         socket.options_changed();
@@ -40,7 +40,7 @@ pub fn getsockopt(
     len_ptr: u64,
 ) -> SysResult<()> {
     let (_file, socket) = SocketFile::of(t, fd.0)?;
-    let call = OptCall::get(t, (level, name), value.0, len_ptr);
+    let call = OptCall::get(t, &socket.common().net, (level, name), value.0, len_ptr);
     let got = match level {
         SOL_SOCKET => options::get(&*socket, &call)?,
         _ => socket

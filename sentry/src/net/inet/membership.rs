@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use abi::Errno;
 
 use super::option::{SOL_IP, SOL_IPV6};
+use crate::Result;
 use crate::net::view::LO_INDEX;
-use crate::net::{AF_INET6, OptCall, OptValue, SockAddr};
-use crate::{Kernel, Result};
+use crate::net::{AF_INET6, NetNs, OptCall, OptValue, SockAddr};
 
 /// Most sources of one group (`igmp_max_msf`, `mld_max_msf`).
 const MAX_SOURCES_V4: usize = 10;
@@ -256,23 +256,23 @@ fn multicast(named: Named) -> Result<()> {
 }
 
 /// Joins a group for one socket more; which link it is on.
-fn join(kernel: &Kernel, named: Named) -> Option<u32> {
+fn join(net: &NetNs, named: Named) -> Option<u32> {
     const LO: u32 = LO_INDEX as u32;
     let own = named.own.filter(|ip| !ip.is_unspecified());
     if named.link == LO || named.link == 0 && own.is_some_and(|ip| ip.is_loopback()) {
-        kernel.net.inet.lo_groups.join(named.group);
+        net.inet.lo_groups.join(named.group);
         return Some(LO);
     }
-    let outside = &kernel.net.outside;
+    let outside = &net.outside;
     outside.look(|stack| stack.join(named.group, named.link, own))
 }
 
 /// A socket leaves a group on a link.
-fn leave(kernel: &Kernel, link: u32, group: IpAddr) {
+fn leave(net: &NetNs, link: u32, group: IpAddr) {
     if link == LO_INDEX as u32 {
-        return kernel.net.inet.lo_groups.leave(group);
+        return net.inet.lo_groups.leave(group);
     }
-    kernel.net.outside.look(|stack| stack.leave(group, link));
+    net.outside.look(|stack| stack.leave(group, link));
 }
 
 impl Groups {
@@ -281,30 +281,30 @@ impl Groups {
         let Some((named, change)) = parse(domain, c)? else {
             return Ok(false);
         };
-        let kernel = &c.t.kernel;
+        let net = &*c.net;
         match change {
-            Change::Join => self.join(kernel, named, Mode::Exclude)?,
+            Change::Join => self.join(net, named, Mode::Exclude)?,
             Change::Leave => {
                 if named.group.is_ipv6() {
                     multicast(named)?;
                 }
-                self.leave(kernel, named)?;
+                self.leave(net, named)?;
             }
             Change::Source(source, add, mode) => {
                 multicast(named)?;
                 if add && mode == Mode::Include {
-                    match self.join(kernel, named, mode) {
+                    match self.join(net, named, mode) {
                         Ok(()) | Err(Errno::EADDRINUSE) => {}
                         Err(e) => return Err(e),
                     }
                 }
-                self.change_source(kernel, named, source, add, mode)?;
+                self.change_source(net, named, source, add, mode)?;
             }
             Change::Filter(Mode::Include, sources) if sources.is_empty() => {
-                self.leave(kernel, named)?;
+                self.leave(net, named)?;
             }
             Change::Filter(mode, sources) => {
-                let at = self.find(kernel, named)?.ok_or(Errno::EINVAL)?;
+                let at = self.find(net, named)?.ok_or(Errno::EINVAL)?;
                 if let Some(m) = self.0.get_mut(at) {
                     (m.mode, m.sources) = (mode, sources);
                 }
@@ -314,13 +314,13 @@ impl Groups {
     }
 
     /// Where a group is in the list; `ENODEV` when its link is not.
-    fn find(&self, kernel: &Kernel, named: Named) -> Result<Option<usize>> {
+    fn find(&self, net: &NetNs, named: Named) -> Result<Option<usize>> {
         let own = named.own.filter(|ip| !ip.is_unspecified());
         let link = match (named.link, own) {
             (0, Some(own)) if own.is_loopback() => LO_INDEX as u32,
             (0, Some(_)) => {
                 // The link of an address: that of a join, which is taken back.
-                let outside = &kernel.net.outside;
+                let outside = &net.outside;
                 let link = outside.look(|stack| {
                     let link = stack.join(named.group, 0, own)?;
                     stack.leave(named.group, link);
@@ -335,12 +335,12 @@ impl Groups {
     }
 
     /// `ENODEV` without such a link, `EADDRINUSE` when it is in.
-    fn join(&mut self, kernel: &Kernel, named: Named, mode: Mode) -> Result<()> {
+    fn join(&mut self, net: &NetNs, named: Named, mode: Mode) -> Result<()> {
         multicast(named)?;
-        let link = join(kernel, named).ok_or(Errno::ENODEV)?;
+        let link = join(net, named).ok_or(Errno::ENODEV)?;
         let same = |m: &Member| (m.link, m.group) == (link, named.group);
         if self.0.iter().any(same) {
-            leave(kernel, link, named.group);
+            leave(net, link, named.group);
             return Err(Errno::EADDRINUSE);
         }
         self.0.push(Member {
@@ -353,11 +353,11 @@ impl Groups {
     }
 
     /// `EADDRNOTAVAIL` when it is not in, `ENODEV` when there is no way to it either.
-    fn leave(&mut self, kernel: &Kernel, named: Named) -> Result<()> {
-        let Some(at) = self.find(kernel, named)? else {
+    fn leave(&mut self, net: &NetNs, named: Named) -> Result<()> {
+        let Some(at) = self.find(net, named)? else {
             let vague = named.link == 0 && named.own.is_none_or(|ip| ip.is_unspecified());
             let to = std::net::SocketAddr::new(named.group, 0);
-            let lost = vague && named.group.is_ipv4() && super::destination(kernel, to, 0).is_err();
+            let lost = vague && named.group.is_ipv4() && super::destination(net, to, 0).is_err();
             return Err(if lost {
                 Errno::ENODEV
             } else {
@@ -365,7 +365,7 @@ impl Groups {
             });
         };
         let m = self.0.swap_remove(at);
-        leave(kernel, m.link, m.group);
+        leave(net, m.link, m.group);
         Ok(())
     }
 
@@ -373,13 +373,13 @@ impl Groups {
     /// kind, `EADDRNOTAVAIL` when it is there already, or not; `ENOBUFS` for too many.
     fn change_source(
         &mut self,
-        kernel: &Kernel,
+        net: &NetNs,
         named: Named,
         source: IpAddr,
         add: bool,
         mode: Mode,
     ) -> Result<()> {
-        let at = self.find(kernel, named)?.ok_or(Errno::EINVAL)?;
+        let at = self.find(net, named)?.ok_or(Errno::EINVAL)?;
         let m = self.0.get_mut(at).ok_or(Errno::EINVAL)?;
         if m.mode != mode && !m.sources.is_empty() {
             return Err(Errno::EINVAL);
@@ -401,7 +401,7 @@ impl Groups {
             }
             // The last of those wanted: the group itself is left.
             (false, Some(_)) if m.sources.len() == 1 && mode == Mode::Include => {
-                return self.leave(kernel, named);
+                return self.leave(net, named);
             }
             (false, Some(at)) => {
                 m.sources.remove(at);
@@ -419,15 +419,10 @@ impl Groups {
     }
 
     /// Leaves all.
-    pub(super) fn clear(&mut self, kernel: &Kernel) {
+    pub(super) fn clear(&mut self, net: &NetNs) {
         for m in self.0.drain(..) {
-            leave(kernel, m.link, m.group);
+            leave(net, m.link, m.group);
         }
-    }
-
-    /// Whether there is none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// `IP_MSFILTER` and `MCAST_MSFILTER` as got; `None` for any other option.
@@ -441,7 +436,7 @@ impl Groups {
 
     fn member(&self, c: &OptCall<'_>, named: Named) -> Result<&Member> {
         multicast(named)?;
-        let at = self.find(&c.t.kernel, named)?;
+        let at = self.find(&c.net, named)?;
         let m = at.and_then(|at| self.0.get(at));
         m.ok_or(Errno::EADDRNOTAVAIL)
     }

@@ -9,6 +9,7 @@
 
 mod ancillary;
 mod device;
+mod device_set;
 mod errors;
 mod membership;
 mod multicast;
@@ -35,10 +36,10 @@ use option::IpOptions;
 
 use super::view::{LO_INDEX, LO_MTU, View};
 
-use super::{AF_INET6, SockAddr, SockType, Socket};
+use super::{AF_INET6, NetNs, SockAddr, SockType, Socket};
+use crate::Result;
 use crate::creds::Cap;
 use crate::task::Task;
-use crate::{Kernel, Result};
 
 /// Ports in use.
 #[derive(Default)]
@@ -52,6 +53,7 @@ pub struct Ports {
 /// A new socket.
 pub fn create(
     t: &Arc<Task>,
+    net: &Arc<NetNs>,
     domain: u16,
     kind: SockType,
     protocol: i32,
@@ -62,9 +64,9 @@ pub fn create(
     const ICMP: i32 = 1;
     const ICMPV6: i32 = 58;
     match (kind, protocol) {
-        (SockType::Stream, 0 | TCP) => Ok(tcp::TcpSocket::create(&t.kernel, domain)),
-        (SockType::Dgram, 0 | UDP) => Ok(udp::UdpSocket::create(&t.kernel, domain, UDP)),
-        (SockType::Dgram, UDPLITE) => Ok(udp::UdpSocket::create(&t.kernel, domain, UDPLITE)),
+        (SockType::Stream, 0 | TCP) => Ok(tcp::TcpSocket::create(&t.kernel, net, domain)),
+        (SockType::Dgram, 0 | UDP) => Ok(udp::UdpSocket::create(&t.kernel, net, domain, UDP)),
+        (SockType::Dgram, UDPLITE) => Ok(udp::UdpSocket::create(&t.kernel, net, domain, UDPLITE)),
         (SockType::Dgram, ICMP) if domain != AF_INET6 => raw::RawSocket::ping(t, domain, protocol),
         (SockType::Dgram, ICMPV6) if domain == AF_INET6 => {
             raw::RawSocket::ping(t, domain, protocol)
@@ -80,8 +82,8 @@ pub fn create(
 const SOMAXCONN: i32 = 4096;
 
 /// The largest packet towards an address.
-fn mtu_towards(kernel: &Kernel, ip: IpAddr) -> i32 {
-    let outside = &kernel.net.outside;
+fn mtu_towards(net: &NetNs, ip: IpAddr) -> i32 {
+    let outside = &net.outside;
     let ip = ip.to_canonical();
     if !outside.is_attached() || ip.is_loopback() {
         return LO_MTU;
@@ -154,7 +156,7 @@ impl Target {
 
 /// What an address means to a socket bound to a link, or to none for 0: the unspecified one is
 /// the loopback. `ENETUNREACH` for anything there is no route to, `ENODEV` without the link.
-fn destination(kernel: &Kernel, addr: SocketAddr, link: i32) -> Result<Target> {
+fn destination(net: &NetNs, addr: SocketAddr, link: i32) -> Result<Target> {
     let addr = canonical(addr);
     let ip = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -162,17 +164,20 @@ fn destination(kernel: &Kernel, addr: SocketAddr, link: i32) -> Result<Target> {
         ip => ip,
     };
     let to = SocketAddr::new(ip, addr.port());
-    if link != 0 && View::of(kernel).by_index(link).is_none() {
+    if link != 0 && View::of(net).by_index(link).is_none() {
         return Err(Errno::ENODEV);
     }
     // What is for this host goes over its loopback.
     let here = link == 0 || link == LO_INDEX;
+    let outside = &net.outside;
     if ip.is_loopback() && here {
-        return Ok(Target::Here(to));
+        return match outside.has_loopback(ip) {
+            true => Ok(Target::Here(to)),
+            false => Err(outside.unreachable(ip)),
+        };
     }
-    let outside = &kernel.net.outside;
     if !outside.is_attached() {
-        return Err(Errno::ENETUNREACH);
+        return Err(outside.unreachable(ip));
     }
     outside.look(|stack| {
         let over = u32::try_from(link).ok().filter(|link| *link != 0);
@@ -187,14 +192,14 @@ fn destination(kernel: &Kernel, addr: SocketAddr, link: i32) -> Result<Target> {
 }
 
 /// The source address towards a destination.
-fn source(kernel: &Kernel, to: Target) -> IpAddr {
+fn source(net: &NetNs, to: Target) -> IpAddr {
     match to.addr().ip() {
         IpAddr::V4(ip) if ip.is_loopback() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_loopback() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => match to {
             Target::Here(_) => ip,
             Target::Outside(_) => {
-                let own = kernel.net.outside.look(|s| s.source_for(ip, None));
+                let own = net.outside.look(|s| s.source_for(ip, None));
                 own.unwrap_or(ip)
             }
         },
@@ -203,12 +208,8 @@ fn source(kernel: &Kernel, to: Target) -> IpAddr {
 
 /// Whether a socket may bind to an address: one that is here, or any where `IP_FREEBIND` or
 /// `IP_TRANSPARENT` is on. `EADDRNOTAVAIL`.
-fn check_bindable(kernel: &Kernel, ip: IpAddr, options: &IpOptions) -> Result<()> {
-    if options.is_foreign()
-        || ip.is_unspecified()
-        || ip.is_loopback()
-        || kernel.net.outside.is_local(ip)
-    {
+fn check_bindable(net: &NetNs, ip: IpAddr, options: &IpOptions) -> Result<()> {
+    if options.is_foreign() || ip.is_unspecified() || net.outside.is_local(ip) {
         Ok(())
     } else {
         Err(Errno::EADDRNOTAVAIL)
@@ -216,8 +217,8 @@ fn check_bindable(kernel: &Kernel, ip: IpAddr, options: &IpOptions) -> Result<()
 }
 
 /// Ports below 1024 need `CAP_NET_BIND_SERVICE`; `EACCES`.
-fn check_port(t: &Arc<Task>, port: u16) -> Result<()> {
-    if (1..1024).contains(&port) && !t.creds().capable(Cap::NetBindService) {
+fn check_port(net: &NetNs, t: &Arc<Task>, port: u16) -> Result<()> {
+    if (1..1024).contains(&port) && !net.allows(&t.creds(), Cap::NetBindService) {
         return Err(Errno::EACCES);
     }
     Ok(())

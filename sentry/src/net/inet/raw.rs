@@ -42,7 +42,6 @@ const MAX_PACKET: usize = 65_535;
 
 /// A raw or ping socket.
 pub struct RawSocket {
-    kernel: Weak<Kernel>,
     common: Common,
     ip: IpOptions,
     proto: u8,
@@ -88,7 +87,7 @@ struct Rx {
 impl RawSocket {
     /// A raw socket; `EPERM` without `CAP_NET_RAW`.
     pub fn raw(t: &Arc<Task>, domain: u16, protocol: i32) -> Result<Arc<dyn Socket>> {
-        if !t.creds().capable(Cap::NetRaw) {
+        if !t.net().allows(&t.creds(), Cap::NetRaw) {
             return Err(Errno::EPERM);
         }
         RawSocket::create(t, domain, protocol, SockType::Raw)
@@ -96,7 +95,7 @@ impl RawSocket {
 
     /// A ping socket; `EACCES` for groups outside `ping_group_range`.
     pub fn ping(t: &Arc<Task>, domain: u16, protocol: i32) -> Result<Arc<dyn Socket>> {
-        let range = t.kernel.sysctl("net/ipv4/ping_group_range");
+        let range = t.net().sysctl("net/ipv4/ping_group_range");
         let range = range.unwrap_or_default();
         let mut bounds = range
             .split_whitespace()
@@ -116,11 +115,10 @@ impl RawSocket {
         protocol: i32,
         kind: SockType,
     ) -> Result<Arc<dyn Socket>> {
-        let kernel = &t.kernel;
+        let (kernel, net) = (&t.kernel, &t.net());
         let proto = u8::try_from(protocol).map_err(|_| Errno::EPROTONOSUPPORT)?;
         let socket = Arc::new(RawSocket {
-            kernel: Arc::downgrade(kernel),
-            common: Common::new(kernel, domain, kind, protocol),
+            common: Common::new(kernel, net, domain, kind, protocol),
             ip: IpOptions::default(),
             proto,
             ping: kind == SockType::Dgram,
@@ -134,7 +132,7 @@ impl RawSocket {
         });
         // As bind(2) has it for sockets whose number is not a port.
         socket.common.options.lock().reuseaddr = kind == SockType::Raw;
-        let outside = &kernel.net.outside;
+        let outside = &net.outside;
         let mut raw = outside.raw.lock();
         raw.retain(|s| s.strong_count() > 0);
         raw.push(Arc::downgrade(&socket));
@@ -342,26 +340,30 @@ impl Socket for RawSocket {
         self
     }
 
-    fn bind(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
+    fn bind(&self, _t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
         let addr = canonical(of_family(self.common.domain, addr)?);
-        check_bindable(&t.kernel, addr.ip(), &self.ip)?;
+        check_bindable(&self.common.net, addr.ip(), &self.ip)?;
         if self.ping {
-            self.bind_id(&t.kernel.net.outside, addr.port())?;
+            self.bind_id(&self.common.net.outside, addr.port())?;
         }
         self.state.lock().local = Some(addr.ip()).filter(|ip| !ip.is_unspecified());
         Ok(())
     }
 
-    fn connect(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
+    fn connect(&self, _t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
         if *addr == SockAddr::Unspec {
             self.state.lock().peer = None;
             return Ok(());
         }
         let to = of_family(self.common.domain, addr)?;
-        let source = t.kernel.net.outside.look(|s| s.source_for(to.ip(), None));
+        let source = self
+            .common
+            .net
+            .outside
+            .look(|s| s.source_for(to.ip(), None));
         let source = source.ok_or(Errno::ENETUNREACH)?;
         if self.ping {
-            self.bind_id(&t.kernel.net.outside, 0)?;
+            self.bind_id(&self.common.net.outside, 0)?;
         }
         let mut s = self.state.lock();
         s.peer = Some(to.ip());
@@ -384,7 +386,7 @@ impl Socket for RawSocket {
             return Err(Errno::EFAULT);
         }
         let kernel = &args.task.kernel;
-        let outside = &kernel.net.outside;
+        let outside = &self.common.net.outside;
         if self.ping {
             self.stamp(outside, &mut data)?;
         }
@@ -403,7 +405,7 @@ impl Socket for RawSocket {
             let from = local.or(own).ok_or(Errno::ENETUNREACH)?;
             self.sum(from, to, at, &mut data)?;
         }
-        let sent = outside.with(kernel, |stack, _| {
+        let sent = self.common.net.change(kernel, |stack, _| {
             if hdrincl && to.is_ipv4() {
                 return stack.send_with_header(to, data);
             }
@@ -593,8 +595,7 @@ impl RawSocket {
             tos: byte(0) << 4 | byte(1) >> 4,
             ..self.manner(true)
         };
-        let outside = &kernel.net.outside;
-        let sent = outside.with(kernel, |stack, _| {
+        let sent = self.common.net.change(kernel, |stack, _| {
             stack.send_raw(from, to, byte(6), message, manner)
         });
         match sent {
@@ -750,13 +751,10 @@ impl RawSocket {
 
 impl Drop for RawSocket {
     fn drop(&mut self) {
-        let Some(kernel) = self.kernel.upgrade() else {
-            return;
-        };
-        let outside = &kernel.net.outside;
+        let outside = &self.common.net.outside;
         let left = RawSocket::all(outside);
         let state = self.state.get_mut();
-        state.groups.clear(&kernel);
+        state.groups.clear(&self.common.net);
         let wanted = left.iter().any(|s| !s.ping && s.proto == self.proto);
         if !self.ping && !wanted {
             outside.look(|s| s.raw.remove(&self.proto));

@@ -22,8 +22,8 @@ use super::{Target, canonical, check_bindable, check_port, destination, of_famil
 use crate::io::{IoDst, IoSrc};
 use crate::net::options::SOL_SOCKET;
 use crate::net::{
-    Common, MsgFlags, OptCall, OptValue, READABLE, Received, SendArgs, Shut, SockAddr, SockType,
-    Socket, WRITABLE,
+    Common, MsgFlags, NetNs, OptCall, OptValue, READABLE, Received, SendArgs, Shut, SockAddr,
+    SockType, Socket, WRITABLE,
 };
 use crate::sync::Mutex;
 use crate::task::Task;
@@ -90,8 +90,8 @@ pub(super) struct State {
 
 impl TcpSocket {
     /// A new socket.
-    pub fn create(kernel: &Arc<Kernel>, domain: u16) -> Arc<TcpSocket> {
-        let common = Common::new(kernel, domain, SockType::Stream, 6);
+    pub fn create(kernel: &Arc<Kernel>, net: &Arc<NetNs>, domain: u16) -> Arc<TcpSocket> {
+        let common = Common::new(kernel, net, domain, SockType::Stream, 6);
         {
             let mut o = common.options.lock();
             (o.sndbuf, o.rcvbuf) = (SNDBUF, RCVBUF);
@@ -118,7 +118,7 @@ impl TcpSocket {
                 blocked: Vec::new(),
             }),
             rx: Mutex::default(),
-            owner: kernel.net.outside.new_owner(),
+            owner: net.outside.new_owner(),
             conn: AtomicU64::new(0),
             errors: ErrorQueue::default(),
             copied: AtomicU32::new(0),
@@ -144,22 +144,27 @@ impl TcpSocket {
         }
     }
 
-    fn bind_to(&self, kernel: &Kernel, addr: SocketAddr) -> Result<SocketAddr> {
+    fn bind_to(&self, addr: SocketAddr) -> Result<SocketAddr> {
         let new = self.binding(addr.ip());
-        let port = kernel.net.inet.tcp.bind(Rules::Tcp, addr.port(), new)?;
+        let port = self
+            .common
+            .net
+            .inet
+            .tcp
+            .bind(Rules::Tcp, addr.port(), new)?;
         let bound = SocketAddr::new(addr.ip(), port);
         self.state.lock().local = Some(bound);
         Ok(bound)
     }
 
     /// The address it is bound to towards `to`, binding now if it is not.
-    fn local_towards(&self, kernel: &Kernel, to: Target) -> Result<SocketAddr> {
+    fn local_towards(&self, to: Target) -> Result<SocketAddr> {
         let local = self.state.lock().local;
         let local = match local {
             Some(l) if !l.ip().is_unspecified() => l,
-            Some(l) => SocketAddr::new(source(kernel, to), l.port()),
+            Some(l) => SocketAddr::new(source(&self.common.net, to), l.port()),
             None => {
-                let bound = self.bind_to(kernel, SocketAddr::new(source(kernel, to), 0))?;
+                let bound = self.bind_to(SocketAddr::new(source(&self.common.net, to), 0))?;
                 self.state.lock().auto = true;
                 bound
             }
@@ -169,10 +174,10 @@ impl TcpSocket {
     }
 
     /// Takes another ephemeral port instead of the one it has.
-    pub(super) fn rebind(&self, kernel: &Kernel) -> Result<()> {
+    pub(super) fn rebind(&self) -> Result<()> {
         let old = self.state.lock().local.take().ok_or(Errno::EINVAL)?;
-        kernel.net.inet.tcp.release(old.port(), &self.me);
-        self.bind_to(kernel, SocketAddr::new(old.ip(), 0))?;
+        self.common.net.inet.tcp.release(old.port(), &self.me);
+        self.bind_to(SocketAddr::new(old.ip(), 0))?;
         self.state.lock().auto = true;
         Ok(())
     }
@@ -187,11 +192,11 @@ impl TcpSocket {
                 _ => return Err(Errno::EINVAL),
             }
         };
-        let ports = &kernel.net.inet.tcp;
+        let ports = &self.common.net.inet.tcp;
         let listener = ports
             .find(to, local, super::LO_INDEX, true)
             .ok_or(Errno::ECONNREFUSED)?;
-        let server = TcpSocket::create(kernel, listener.common.domain);
+        let server = TcpSocket::create(kernel, &self.common.net, listener.common.domain);
         *server.common.options.lock() = listener.common.options.lock().clone();
         {
             let mut s = server.state.lock();
@@ -250,8 +255,8 @@ impl TcpSocket {
             let auto = std::mem::take(&mut s.auto);
             if auto { s.local.take() } else { None }
         };
-        if let (Some(kernel), Some(local)) = (self.kernel.upgrade(), given_back) {
-            kernel.net.inet.tcp.release(local.port(), &self.me);
+        if let Some(local) = given_back {
+            self.common.net.inet.tcp.release(local.port(), &self.me);
         }
         self.common.set_error(e);
         self.common.pollee.notify(PollEvents::all());
@@ -320,15 +325,15 @@ impl Socket for TcpSocket {
             }
             _ => canonical(of_family(self.common.domain, addr)?),
         };
-        check_bindable(&t.kernel, addr.ip(), &self.ip)?;
-        check_port(t, addr.port())?;
+        check_bindable(&self.common.net, addr.ip(), &self.ip)?;
+        check_port(&self.common.net, t, addr.port())?;
         {
             let s = self.state.lock();
             if s.local.is_some() || s.phase != Phase::Closed {
                 return Err(Errno::EINVAL);
             }
         }
-        self.bind_to(&t.kernel, addr)?;
+        self.bind_to(addr)?;
         // An address of IPv6 alone keeps it to that family.
         if addr.is_ipv6() && !addr.ip().is_unspecified() {
             self.ip.put(SOL_IPV6, IPV6_V6ONLY, 1);
@@ -336,7 +341,7 @@ impl Socket for TcpSocket {
         Ok(())
     }
 
-    fn listen(&self, t: &Arc<Task>, backlog: i32) -> Result<()> {
+    fn listen(&self, _t: &Arc<Task>, backlog: i32) -> Result<()> {
         let backlog = usize::try_from(backlog).unwrap_or(0);
         let (phase, local) = {
             let s = self.state.lock();
@@ -345,7 +350,7 @@ impl Socket for TcpSocket {
         match phase {
             Phase::Listening => {
                 self.state.lock().backlog = backlog;
-                self.listen_outside(&t.kernel, backlog);
+                self.listen_outside(backlog);
                 return Ok(());
             }
             Phase::Closed => {}
@@ -355,16 +360,16 @@ impl Socket for TcpSocket {
             Some(l) => l,
             None => {
                 let any = super::unspecified(self.common.domain);
-                self.bind_to(&t.kernel, SocketAddr::new(any, 0))?
+                self.bind_to(SocketAddr::new(any, 0))?
             }
         };
-        t.kernel.net.inet.tcp.listen(local.port(), &self.me)?;
+        self.common.net.inet.tcp.listen(local.port(), &self.me)?;
         let mut s = self.state.lock();
         s.phase = Phase::Listening;
         s.shut.read = false;
         s.backlog = backlog;
         drop(s);
-        self.listen_outside(&t.kernel, backlog);
+        self.listen_outside(backlog);
         Ok(())
     }
 
@@ -409,9 +414,9 @@ impl Socket for TcpSocket {
                 Phase::Closed => {}
             }
         }
-        let target = destination(&t.kernel, to, self.common.options.lock().link)?;
+        let target = destination(&self.common.net, to, self.common.options.lock().link)?;
         let to = target.addr();
-        self.local_towards(&t.kernel, target)?;
+        self.local_towards(target)?;
         {
             let mut s = self.state.lock();
             s.peer_addr = Some(to);
@@ -423,7 +428,8 @@ impl Socket for TcpSocket {
             };
         }
         let done = match target {
-            Target::Here(_) => self.establish(&t.kernel),
+            Target::Here(_) if !self.common.net.taps.is_on() => self.establish(&t.kernel),
+            Target::Here(_) => self.open_outside(&t.kernel),
             Target::Outside(_) => self.open_outside(&t.kernel),
         };
         match done {
@@ -584,9 +590,9 @@ impl Socket for TcpSocket {
 
     fn options_changed(&self) {
         let local = self.state.lock().local;
-        if let (Some(local), Some(kernel)) = (local, self.kernel.upgrade()) {
+        if let Some(local) = local {
             let link = self.common.options.lock().link;
-            let ports = &kernel.net.inet.tcp;
+            let ports = &self.common.net.inet.tcp;
             ports.change(local.port(), &self.me, |b| b.link = link);
         }
         self.apply_outside();
@@ -668,8 +674,8 @@ impl Drop for TcpSocket {
             let peer = std::mem::take(&mut s.peer).upgrade();
             (peer, s.embryo, s.local, s.phase == Phase::Listening)
         };
-        if let (Some(kernel), Some(local)) = (self.kernel.upgrade(), local) {
-            kernel.net.inet.tcp.release(local.port(), &self.me);
+        if let Some(local) = local {
+            self.common.net.inet.tcp.release(local.port(), &self.me);
         }
         if listening {
             self.stop_listening();

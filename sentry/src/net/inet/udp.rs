@@ -22,8 +22,8 @@ use crate::io::{IoDst, IoSrc};
 use crate::net::filter::{Facts, Filter};
 use crate::net::options::{SO_SELECT_ERR_QUEUE, SOL_SOCKET};
 use crate::net::{
-    AF_INET6, Common, MsgFlags, OptCall, OptValue, READABLE, Received, SendArgs, Shut, SockAddr,
-    SockType, Socket, WRITABLE,
+    AF_INET6, Common, MsgFlags, NetNs, OptCall, OptValue, READABLE, Received, SendArgs, Shut,
+    SockAddr, SockType, Socket, WRITABLE,
 };
 use crate::sync::Mutex;
 use crate::task::Task;
@@ -92,11 +92,16 @@ impl Rx {
 
 impl UdpSocket {
     /// A new socket.
-    pub fn create(kernel: &Arc<Kernel>, domain: u16, protocol: i32) -> Arc<UdpSocket> {
+    pub fn create(
+        kernel: &Arc<Kernel>,
+        net: &Arc<NetNs>,
+        domain: u16,
+        protocol: i32,
+    ) -> Arc<UdpSocket> {
         Arc::new_cyclic(|me| UdpSocket {
             me: me.clone(),
             kernel: Arc::downgrade(kernel),
-            common: Common::new(kernel, domain, SockType::Dgram, protocol),
+            common: Common::new(kernel, net, domain, SockType::Dgram, protocol),
             ip: IpOptions::default(),
             state: Mutex::default(),
             rx: Mutex::default(),
@@ -105,10 +110,10 @@ impl UdpSocket {
     }
 
     /// The ports of its protocol.
-    pub(super) fn table<'k>(&self, kernel: &'k Kernel) -> &'k Table<UdpSocket> {
+    pub(super) fn table(&self) -> &Table<UdpSocket> {
         match self.is_lite() {
-            true => &kernel.net.inet.udplite,
-            false => &kernel.net.inet.udp,
+            true => &self.common.net.inet.udplite,
+            false => &self.common.net.inet.udp,
         }
     }
 
@@ -117,7 +122,7 @@ impl UdpSocket {
         self.common.protocol == SOL_UDPLITE
     }
 
-    fn bind_to(&self, kernel: &Kernel, addr: SocketAddr) -> Result<SocketAddr> {
+    fn bind_to(&self, addr: SocketAddr) -> Result<SocketAddr> {
         let (reuseaddr, reuseport, link) = {
             let o = self.common.options.lock();
             (o.reuseaddr, o.reuseport, o.link)
@@ -132,26 +137,26 @@ impl UdpSocket {
             link,
             socket: self.me.clone(),
         };
-        let port = self.table(kernel).bind(Rules::Udp, addr.port(), new)?;
+        let port = self.table().bind(Rules::Udp, addr.port(), new)?;
         let bound = SocketAddr::new(addr.ip(), port);
         self.state.lock().local = Some(bound);
         Ok(bound)
     }
 
     /// The bound address, binding to an ephemeral port if there is none.
-    pub(super) fn bound(&self, kernel: &Kernel) -> Result<SocketAddr> {
+    pub(super) fn bound(&self) -> Result<SocketAddr> {
         let local = self.state.lock().local;
         match local {
             Some(l) => Ok(l),
             None => {
                 let any = super::unspecified(self.common.domain);
-                self.bind_to(kernel, SocketAddr::new(any, 0))
+                self.bind_to(SocketAddr::new(any, 0))
             }
         }
     }
 
     /// A datagram has come over a link.
-    pub(in crate::net) fn arrived(kernel: &Arc<Kernel>, d: netstack::Datagram) {
+    pub(in crate::net) fn arrived(net: &Arc<NetNs>, kernel: &Arc<Kernel>, d: netstack::Datagram) {
         let (to, from) = (d.dst, d.src);
         let link = i32::try_from(d.link).unwrap_or(0);
         let arrival = Arrival {
@@ -159,9 +164,9 @@ impl UdpSocket {
             tos: d.tos,
             ..Arrival::new(from, to, link)
         };
-        let outside = &kernel.net.outside;
+        let outside = &net.outside;
         let many = to.ip().is_multicast() || outside.look(|s| s.topology.is_broadcast(to.ip()));
-        let table = &kernel.net.inet.udp;
+        let table = &net.inet.udp;
         if many {
             for socket in table.find_all(to, from, link) {
                 if !to.ip().is_multicast() || socket.takes(d.link, to.ip(), from.ip()) {
@@ -172,31 +177,31 @@ impl UdpSocket {
         }
         match table.find(to, from, link, false) {
             Some(socket) => socket.deliver(arrival, d.data()),
-            None => outside.with(kernel, |stack, _| stack.port_unreachable(&d)),
+            None => net.change(kernel, |stack, _| stack.port_unreachable(&d)),
         }
     }
 
     /// A datagram from a relay, as if a socket at `from` had sent it.
     pub(in crate::net) fn local_answer(
-        kernel: &Arc<Kernel>,
+        net: &NetNs,
         from: SocketAddr,
         to: SocketAddr,
         data: Vec<u8>,
     ) {
         let link = super::LO_INDEX;
-        if let Some(socket) = kernel.net.inet.udp.find(to, from, link, false) {
+        if let Some(socket) = net.inet.udp.find(to, from, link, false) {
             socket.deliver(Arrival::new(from, to, link), &data);
         }
     }
 
     /// A datagram of ours could not be delivered.
-    pub(in crate::net) fn failed(kernel: &Arc<Kernel>, e: &netstack::IcmpError) {
+    pub(in crate::net) fn failed(net: &NetNs, e: &netstack::IcmpError) {
         const UDP: u8 = 17;
         if e.proto != UDP {
-            super::raw::RawSocket::failed(&kernel.net.outside, e);
+            super::raw::RawSocket::failed(&net.outside, e);
             return;
         }
-        let Some(socket) = kernel.net.inet.udp.find(e.local, e.peer, ANY_LINK, false) else {
+        let Some(socket) = net.inet.udp.find(e.local, e.peer, ANY_LINK, false) else {
             return;
         };
         let connected = socket.state.lock().peer == Some(e.peer);
@@ -345,13 +350,13 @@ impl Socket for UdpSocket {
     fn bind(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
         let addr = canonical(of_family(self.common.domain, addr)?);
         if !addr.ip().is_multicast() && !matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast()) {
-            check_bindable(&t.kernel, addr.ip(), &self.ip)?;
+            check_bindable(&self.common.net, addr.ip(), &self.ip)?;
         }
-        check_port(t, addr.port())?;
+        check_port(&self.common.net, t, addr.port())?;
         if self.state.lock().local.is_some() {
             return Err(Errno::EINVAL);
         }
-        self.bind_to(&t.kernel, addr)?;
+        self.bind_to(addr)?;
         // An address of IPv6 alone keeps it to that family.
         if addr.is_ipv6() && !addr.ip().is_unspecified() {
             self.ip.put(SOL_IPV6, IPV6_V6ONLY, 1);
@@ -359,8 +364,8 @@ impl Socket for UdpSocket {
         Ok(())
     }
 
-    fn connect(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
-        let udp = self.table(&t.kernel);
+    fn connect(&self, _t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
+        let udp = self.table();
         if *addr == SockAddr::Unspec {
             let local = {
                 let mut s = self.state.lock();
@@ -373,11 +378,11 @@ impl Socket for UdpSocket {
             return Ok(());
         }
         let to = of_family(self.common.domain, addr)?;
-        let target = destination(&t.kernel, to, self.link())?;
+        let target = destination(&self.common.net, to, self.link())?;
         let to = target.addr();
-        let bound = self.bound(&t.kernel)?;
+        let bound = self.bound()?;
         let ip = if bound.ip().is_unspecified() {
-            source(&t.kernel, target)
+            source(&self.common.net, target)
         } else {
             bound.ip()
         };
@@ -527,9 +532,9 @@ impl Socket for UdpSocket {
 
     fn options_changed(&self) {
         let local = self.state.lock().local;
-        if let (Some(local), Some(kernel)) = (local, self.kernel.upgrade()) {
+        if let Some(local) = local {
             let link = self.common.options.lock().link;
-            self.table(&kernel)
+            self.table()
                 .change(local.port(), &self.me, |b| b.link = link);
         }
     }
@@ -547,13 +552,9 @@ impl Drop for UdpSocket {
     fn drop(&mut self) {
         let state = self.state.get_mut();
         let local = state.local;
-        if !state.groups.is_empty()
-            && let Some(kernel) = self.kernel.upgrade()
-        {
-            state.groups.clear(&kernel);
-        }
-        if let (Some(kernel), Some(local)) = (self.kernel.upgrade(), local) {
-            self.table(&kernel).release(local.port(), &self.me);
+        state.groups.clear(&self.common.net);
+        if let Some(local) = local {
+            self.table().release(local.port(), &self.me);
         }
     }
 }

@@ -39,26 +39,25 @@ pub(super) struct Corked {
 impl UdpSocket {
     /// Where a message goes.
     fn target(&self, args: &SendArgs<'_>, link: i32) -> Result<Target> {
-        let kernel = &args.task.kernel;
         match args.to {
             Some(SockAddr::Unspec) | None => {
                 let peer = self.state.lock().peer;
-                destination(kernel, peer.ok_or(Errno::EDESTADDRREQ)?, link)
+                destination(&self.common.net, peer.ok_or(Errno::EDESTADDRREQ)?, link)
             }
             // An IPv6 socket takes an IPv4 address too.
-            Some(SockAddr::Inet(to @ SocketAddr::V4(_))) => self.reachable(kernel, *to, link),
+            Some(SockAddr::Inet(to @ SocketAddr::V4(_))) => self.reachable(*to, link),
             Some(to) => {
                 let to = of_family(self.common.domain, to)?;
-                self.reachable(kernel, to, link)
+                self.reachable(to, link)
             }
         }
     }
 
-    fn reachable(&self, kernel: &Kernel, to: SocketAddr, link: i32) -> Result<Target> {
+    fn reachable(&self, to: SocketAddr, link: i32) -> Result<Target> {
         if to.port() == 0 {
             return Err(Errno::EINVAL);
         }
-        let outside = &kernel.net.outside;
+        let outside = &self.common.net.outside;
         let ip = to.ip().to_canonical();
         let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast())
             || (outside.is_attached() && outside.look(|s| s.topology.is_broadcast(ip)));
@@ -66,14 +65,14 @@ impl UdpSocket {
             return Err(Errno::EACCES);
         }
         if ip.is_multicast() {
-            return self.multicast(kernel, canonical(to), link);
+            return self.multicast(canonical(to), link);
         }
-        destination(kernel, to, link)
+        destination(&self.common.net, to, link)
     }
 
     /// Where a packet to a group goes: by the link that was chosen, or that of the address
     /// bound to.
-    fn multicast(&self, kernel: &Kernel, to: SocketAddr, link: i32) -> Result<Target> {
+    fn multicast(&self, to: SocketAddr, link: i32) -> Result<Target> {
         let by_lo = match (to.ip(), if link != 0 { link } else { self.via(to.ip()) }) {
             (IpAddr::V6(_), LO) => return Err(Errno::ENETUNREACH),
             (IpAddr::V4(_), 0) => {
@@ -84,18 +83,18 @@ impl UdpSocket {
         };
         match by_lo {
             true => Ok(Target::Here(to)),
-            false => destination(kernel, to, link),
+            false => destination(&self.common.net, to, link),
         }
     }
 
     /// The source address of packets to an IPv4 group.
-    fn multicast_source(&self, kernel: &Kernel, to: Target) -> IpAddr {
+    fn multicast_source(&self, to: Target) -> IpAddr {
         let via = self.state.lock().via;
         match to {
             // What Linux makes of a link whose only address is the host's own: none.
             _ if via.v4 == LO || !via.own.is_unspecified() => IpAddr::V4(via.own),
             Target::Here(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            Target::Outside(_) => source(kernel, to),
+            Target::Outside(_) => source(&self.common.net, to),
         }
     }
 
@@ -208,7 +207,7 @@ impl UdpSocket {
             return Err(Errno::EFAULT);
         }
         let kernel = &args.task.kernel;
-        self.bound(kernel)?;
+        self.bound()?;
         let more = args.flags.contains(MsgFlags::MORE) || self.ip.value(SOL_UDP, UDP_CORK) != 0;
         let corked = Corked { target, said, data };
         if more {
@@ -256,28 +255,37 @@ impl UdpSocket {
         if size != 0 && d.data.len() > size * MAX_SEGMENTS {
             return Err(Errno::EINVAL);
         }
-        let local = self.bound(kernel)?;
+        let local = self.bound()?;
         let to = d.target.addr();
         let own = match (d.said.own, to.ip()) {
             (Some(own), _) => {
-                super::check_bindable(kernel, own, &self.ip).map_err(|_| Errno::ENETUNREACH)?;
+                super::check_bindable(&self.common.net, own, &self.ip)
+                    .map_err(|_| Errno::ENETUNREACH)?;
                 own
             }
             _ if !local.ip().is_unspecified() => local.ip(),
-            (None, IpAddr::V4(ip)) if ip.is_multicast() => self.multicast_source(kernel, d.target),
-            (None, _) => source(kernel, d.target),
+            (None, IpAddr::V4(ip)) if ip.is_multicast() => self.multicast_source(d.target),
+            (None, _) => source(&self.common.net, d.target),
         };
         let from = SocketAddr::new(own, local.port());
         match d.target {
-            Target::Here(_) => self.send_here(kernel, from, to, d),
+            // A packet socket sees what goes over the stack alone.
+            Target::Here(_)
+                if self.is_lite()
+                    || !self.common.net.taps.is_on()
+                    || to.ip().is_multicast()
+                    || to == RESOLVER =>
+            {
+                self.send_here(kernel, from, to, d);
+            }
             // UDP-Lite does not leave the sandbox.
             Target::Outside(_) if self.is_lite() => return Err(Errno::ENETUNREACH),
-            Target::Outside(_) if size != 0 => {
+            _ if size != 0 => {
                 for segment in d.data.chunks(size) {
                     self.send_outside(kernel, from, to, segment, &d.said)?;
                 }
             }
-            Target::Outside(_) => self.send_outside(kernel, from, to, &d.data, &d.said)?,
+            _ => self.send_outside(kernel, from, to, &d.data, &d.said)?,
         }
         Ok(())
     }
@@ -307,16 +315,16 @@ impl UdpSocket {
         said: &Said,
     ) -> Result<()> {
         let manner = self.manner(to.ip(), said);
-        let sent = kernel
+        let sent = self
+            .common
             .net
-            .outside
-            .with(kernel, |stack, _| stack.send_udp(from, to, data, manner));
+            .change(kernel, |stack, _| stack.send_udp(from, to, data, manner));
         match sent {
             Ok(()) => Ok(()),
             Err(SendError::NoRoute) => Err(Errno::ENETUNREACH),
             Err(SendError::TooBig) => {
                 if self.wants_errors(to.ip()) {
-                    let mtu = kernel.net.outside.look(|s| s.mtu_for(to.ip()));
+                    let mtu = self.common.net.outside.look(|s| s.mtu_for(to.ip()));
                     self.errors.push_too_big(to, mtu.unwrap_or(1500).into());
                 }
                 Err(Errno::EMSGSIZE)
@@ -328,23 +336,23 @@ impl UdpSocket {
     fn send_here(&self, kernel: &Kernel, from: SocketAddr, to: SocketAddr, d: &Corked) {
         let arrival = self.arrival(from, to, &d.said);
         if to.ip().is_multicast() {
-            return self.send_to_group(kernel, arrival, &d.data);
+            return self.send_to_group(arrival, &d.data);
         }
-        match self.table(kernel).find(to, from, LO, false) {
+        match self.table().find(to, from, LO, false) {
             Some(target) if target.covered(self, d.data.len()) => target.deliver(arrival, &d.data),
             Some(_) => {}
-            None if to == RESOLVER && kernel.net.outside.dns.ask(kernel, from, &d.data) => {}
+            None if to == RESOLVER && self.common.net.outside.dns.ask(kernel, from, &d.data) => {}
             None => self.refused(from, to, &d.data),
         }
     }
 
     /// Over `lo`: to every socket that takes the group's packets, if any host is in it.
-    fn send_to_group(&self, kernel: &Kernel, arrival: Arrival, data: &[u8]) {
+    fn send_to_group(&self, arrival: Arrival, data: &[u8]) {
         let (from, to) = (arrival.from, arrival.to);
-        if !kernel.net.inet.lo_groups.has(to.ip()) {
+        if !self.common.net.inet.lo_groups.has(to.ip()) {
             return;
         }
-        for target in self.table(kernel).find_all(to, from, LO) {
+        for target in self.table().find_all(to, from, LO) {
             if target.takes(LO as u32, to.ip(), from.ip()) {
                 target.deliver(arrival, data);
             }

@@ -9,6 +9,7 @@ use abi::Errno;
 
 use crate::Result;
 use crate::creds::Cap;
+use crate::net::NetNs;
 use crate::task::Task;
 
 /// Value of an option towards the guest.
@@ -37,6 +38,8 @@ impl OptValue {
 pub struct OptCall<'a> {
     /// Who calls.
     pub t: &'a Arc<Task>,
+    /// The socket's network namespace.
+    pub net: Arc<NetNs>,
     /// Level.
     pub level: i32,
     /// Number of the option.
@@ -52,9 +55,16 @@ pub struct OptCall<'a> {
 
 impl<'a> OptCall<'a> {
     /// A `setsockopt(2)` of `len` bytes at `addr`.
-    pub fn set(t: &'a Arc<Task>, (level, name): (i32, i32), addr: u64, len: usize) -> OptCall<'a> {
+    pub fn set(
+        t: &'a Arc<Task>,
+        net: &Arc<NetNs>,
+        (level, name): (i32, i32),
+        addr: u64,
+        len: usize,
+    ) -> OptCall<'a> {
         OptCall {
             t,
+            net: net.clone(),
             level,
             name,
             addr,
@@ -67,13 +77,14 @@ impl<'a> OptCall<'a> {
     /// A `getsockopt(2)` to `addr`, with its length at `len_ptr`.
     pub fn get(
         t: &'a Arc<Task>,
+        net: &Arc<NetNs>,
         (level, name): (i32, i32),
         addr: u64,
         len_ptr: u64,
     ) -> OptCall<'a> {
         OptCall {
             len_ptr,
-            ..OptCall::set(t, (level, name), addr, 0)
+            ..OptCall::set(t, net, (level, name), addr, 0)
         }
     }
 
@@ -129,7 +140,7 @@ impl<'a> OptCall<'a> {
     /// `EPERM` unless the caller has one of `caps`.
     pub fn need(&self, caps: &[Cap]) -> Result<()> {
         let creds = self.t.creds();
-        match caps.iter().any(|cap| creds.capable(*cap)) {
+        match caps.iter().any(|cap| self.net.allows(&creds, *cap)) {
             true => Ok(()),
             false => Err(Errno::EPERM),
         }

@@ -17,7 +17,7 @@ pub use call::{OptCall, OptValue};
 pub use socket::{get, set};
 
 use super::filter::Filter;
-use super::{AF_INET, AF_INET6, AF_UNIX, MsgFlags, SockType};
+use super::{AF_INET, AF_INET6, AF_UNIX, MsgFlags, NetNs, SockType};
 use crate::sync::Mutex;
 use crate::wait::Pollee;
 use crate::{Kernel, Result};
@@ -120,6 +120,8 @@ pub struct Common {
     pub protocol: i32,
     /// Inode number (`socket:[ino]`).
     pub ino: u64,
+    /// The network namespace it was made in.
+    pub net: Arc<NetNs>,
     /// Wait queue.
     pub pollee: Pollee,
     /// Options. Lock rank: leaf.
@@ -130,12 +132,19 @@ pub struct Common {
 
 impl Common {
     /// Of a new socket.
-    pub fn new(kernel: &Kernel, domain: u16, kind: SockType, protocol: i32) -> Common {
+    pub fn new(
+        kernel: &Kernel,
+        net: &Arc<NetNs>,
+        domain: u16,
+        kind: SockType,
+        protocol: i32,
+    ) -> Common {
         Common {
             domain,
             kind,
             protocol,
             ino: kernel.next_anon_ino(),
+            net: net.clone(),
             pollee: Pollee::new(),
             options: Mutex::default(),
             error: AtomicI32::new(0),

@@ -11,7 +11,7 @@ use crate::Result;
 use crate::creds::Cap;
 use crate::net::filter::Filter;
 use crate::net::view::View;
-use crate::net::{AF_NETLINK, SockType, Socket, Ucred};
+use crate::net::{AF_NETLINK, AF_PACKET, SockType, Socket, Ucred};
 
 /// Largest `SO_SNDBUF` and `SO_RCVBUF` before doubling (`wmem_max`, `rmem_max`).
 const BUF_MAX: i32 = 4 << 20;
@@ -35,6 +35,12 @@ const SO_TXTIME: i32 = 61;
 const SO_PREFER_BUSY_POLL: i32 = 69;
 const SO_BUF_LOCK: i32 = 72;
 const SO_TXREHASH: i32 = 74;
+/// What `SO_PEERCRED` says of no peer.
+const NOBODY: Ucred = Ucred {
+    pid: 0,
+    uid: u32::MAX,
+    gid: u32::MAX,
+};
 /// Numbers that are only kept: truth values.
 const FLAGS: &[i32] = &[11, 34, 40, 41, 43, 45, 75, 82];
 
@@ -48,7 +54,7 @@ pub fn get(socket: &dyn Socket, c: &OptCall<'_>) -> Result<OptValue> {
             return Ok(OptValue::Int(error));
         }
         SO_BINDTODEVICE => return get_device(common, c),
-        26 => {
+        26 if common.domain != AF_PACKET => {
             let filter = common.options.lock().filter.clone();
             return filter.map_or(Ok(OptValue::Bytes(Vec::new())), |f| f.value(c));
         }
@@ -91,7 +97,7 @@ fn get_device(common: &Common, c: &OptCall<'_>) -> Result<OptValue> {
         return Ok(OptValue::Bytes(Vec::new()));
     }
     c.fits(IFNAMSIZ)?;
-    let view = View::of(&c.t.kernel);
+    let view = View::of(&c.net);
     let link = view.by_index(index).ok_or(Errno::ENODEV)?;
     let mut name = link.name.clone().into_bytes();
     name.push(0);
@@ -142,7 +148,7 @@ impl Common {
             14 | 30 | 56 | 73 => int(0),
             15 => flag(o.reuseport),
             16 => flag(o.passcred),
-            17 => Ok(OptValue::Bytes(Ucred::NOBODY.as_bytes().to_vec())),
+            17 => Ok(OptValue::Bytes(NOBODY.as_bytes().to_vec())),
             18 => int(o.rcvlowat),
             19 => int(1),
             20 | 66 => Ok(timeout_value(o.rcvtimeo)),
@@ -210,6 +216,9 @@ pub fn set(socket: &dyn Socket, c: &OptCall<'_>) -> Result<()> {
     let common = socket.common();
     if c.name == SO_BINDTODEVICE {
         return set_device(common, c);
+    }
+    if let Some(done) = socket.set_general(c) {
+        return done;
     }
     let n = c.int()?;
     match c.name {
@@ -354,7 +363,7 @@ fn set_device(common: &Common, c: &OptCall<'_>) -> Result<()> {
     let index = match name {
         [] => 0,
         name => {
-            let view = View::of(&c.t.kernel);
+            let view = View::of(&c.net);
             view.by_name(name).ok_or(Errno::ENODEV)?.index
         }
     };

@@ -17,8 +17,9 @@ pub fn pair(
     kind: SockType,
     protocol: i32,
 ) -> Result<(Arc<UnixSocket>, Arc<UnixSocket>)> {
-    let a = UnixSocket::create(&t.kernel, kind, protocol)?;
-    let b = UnixSocket::create(&t.kernel, kind, protocol)?;
+    let net = &t.net();
+    let a = UnixSocket::create(&t.kernel, net, kind, protocol)?;
+    let b = UnixSocket::create(&t.kernel, net, kind, protocol)?;
     let own = Identity::of(t);
     a.state.lock().join(&b, UnixAddr::Unnamed, own.clone());
     b.state.lock().join(&a, UnixAddr::Unnamed, own);
@@ -46,7 +47,7 @@ impl UnixSocket {
             }
             _ => return Err(Errno::EINVAL),
         };
-        let target = UnixSocket::find(t, name)?;
+        let target = self.find(t, name)?;
         if target.common.kind != self.common.kind {
             return Err(Errno::EPROTOTYPE);
         }
@@ -87,7 +88,7 @@ impl UnixSocket {
         }
         let kernel: &Arc<Kernel> = &t.kernel;
         let me = self.me.upgrade().ok_or(Errno::EINVAL)?;
-        let server = UnixSocket::create(kernel, self.common.kind, 0)?;
+        let server = UnixSocket::create(kernel, &target.common.net, self.common.kind, 0)?;
         let my_name = self.state.lock().local.clone();
         let (name, identity) = {
             let mut s = target.state.lock();

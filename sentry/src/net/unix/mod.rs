@@ -25,8 +25,8 @@ use abi::fs::PollEvents;
 
 use super::addr::UnixAddr;
 use super::{
-    AF_UNIX, Common, MsgFlags, OptCall, OptValue, READABLE, Received, SendArgs, Shut, SockAddr,
-    SockType, Socket, WRITABLE,
+    AF_UNIX, Common, MsgFlags, NetNs, OptCall, OptValue, READABLE, Received, SendArgs, Shut,
+    SockAddr, SockType, Socket, WRITABLE,
 };
 use crate::io::{IoDst, IoSrc};
 use crate::sync::Mutex;
@@ -36,7 +36,7 @@ pub use connect::pair;
 pub use names::Names;
 use option::Identity;
 use queue::Rx;
-pub use rights::SCM_MAX_FD;
+pub use rights::{InFlight, SCM_MAX_FD};
 
 /// Messages an unconnected receiver takes before senders wait (`max_dgram_qlen`).
 const DGRAM_QLEN: usize = 10;
@@ -70,14 +70,14 @@ struct Listener {
     identity: Identity,
 }
 
-/// The process id a task shows to peers.
-pub fn process_id(t: &Arc<Task>) -> i32 {
-    t.pid()
-}
-
 impl UnixSocket {
     /// A new socket; `EPROTONOSUPPORT`, `ESOCKTNOSUPPORT`.
-    pub fn create(kernel: &Arc<Kernel>, kind: SockType, protocol: i32) -> Result<Arc<UnixSocket>> {
+    pub fn create(
+        kernel: &Arc<Kernel>,
+        net: &Arc<NetNs>,
+        kind: SockType,
+        protocol: i32,
+    ) -> Result<Arc<UnixSocket>> {
         if protocol != 0 && protocol != i32::from(AF_UNIX) {
             return Err(Errno::EPROTONOSUPPORT);
         }
@@ -90,7 +90,7 @@ impl UnixSocket {
         let socket = Arc::new_cyclic(|me| UnixSocket {
             me: me.clone(),
             kernel: Arc::downgrade(kernel),
-            common: Common::new(kernel, AF_UNIX, kind, 0),
+            common: Common::new(kernel, net, AF_UNIX, kind, 0),
             state: Mutex::new(State {
                 local: UnixAddr::Unnamed,
                 peer: None,
@@ -106,7 +106,7 @@ impl UnixSocket {
             rx: Mutex::default(),
             in_flight: AtomicUsize::new(0),
         });
-        kernel.net.unix.all.add(&socket);
+        net.unix.all.add(&socket);
         Ok(socket)
     }
 
@@ -338,9 +338,8 @@ impl Drop for UnixSocket {
         let pending = s.listener.take();
         let local = std::mem::replace(&mut s.local, UnixAddr::Unnamed);
         let rx = std::mem::take(self.rx.get_mut());
-        let kernel = self.kernel.upgrade();
-        if let (Some(kernel), UnixAddr::Abstract(name)) = (&kernel, &local) {
-            kernel.net.unix.release(name, &self.me);
+        if let UnixAddr::Abstract(name) = &local {
+            self.common.net.unix.release(name, &self.me);
         }
         let unread = !rx.packets.is_empty();
         if let Some(peer) = peer.filter(|_| self.connection_based()) {

@@ -8,7 +8,7 @@ use zerocopy::IntoBytes;
 use super::UnixSocket;
 use crate::Result;
 use crate::fs::OpenFlags;
-use crate::net::{OptCall, OptValue, Ucred};
+use crate::net::{OptCall, OptValue, PeerCreds};
 use crate::task::Task;
 use crate::task::group::ThreadGroup;
 use crate::task::limits::Resource;
@@ -22,7 +22,7 @@ const SO_PEERPIDFD: i32 = 77;
 /// Who made a connection, or listened, when it was made.
 #[derive(Clone)]
 pub(super) struct Identity {
-    creds: Ucred,
+    creds: PeerCreds,
     groups: Arc<[u32]>,
     process: Weak<ThreadGroup>,
 }
@@ -31,7 +31,7 @@ impl Identity {
     /// A task's.
     pub(super) fn of(t: &Arc<Task>) -> Identity {
         Identity {
-            creds: Ucred::of(t),
+            creds: PeerCreds::of(t),
             groups: t.creds().groups.clone(),
             process: Arc::downgrade(t.thread_group()),
         }

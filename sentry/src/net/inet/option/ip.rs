@@ -30,7 +30,7 @@ pub(super) fn get(all: &IpOptions, c: &OptCall<'_>, o: Owner) -> Result<OptValue
         9 if o.what == What::Tcp => Ok(OptValue::Bytes(Vec::new())),
         IP_MTU => {
             let peer = o.peer.ok_or(Errno::ENOTCONN)?;
-            let mtu = super::super::mtu_towards(&c.t.kernel, peer);
+            let mtu = super::super::mtu_towards(&c.net, peer);
             let v4 = o.domain != AF_INET6;
             Ok(OptValue::Byte(if v4 { mtu.min(MTU_MAX) } else { mtu }))
         }
@@ -116,7 +116,7 @@ fn unicast_link(c: &OptCall<'_>, n: i32) -> Result<i32> {
         return Err(Errno::EINVAL);
     }
     let index = i32::from_be(n);
-    if index != 0 && View::of(&c.t.kernel).by_index(index).is_none() {
+    if index != 0 && View::of(&c.net).by_index(index).is_none() {
         return Err(Errno::EADDRNOTAVAIL);
     }
     Ok(n)

@@ -42,7 +42,7 @@ pub(super) fn get(all: &IpOptions, c: &OptCall<'_>, o: Owner) -> Result<OptValue
         17 => Ok(OptValue::Int(0)),
         IPV6_MTU => {
             let peer = o.peer.ok_or(Errno::ENOTCONN)?;
-            Ok(OptValue::Int(super::super::mtu_towards(&c.t.kernel, peer)))
+            Ok(OptValue::Int(super::super::mtu_towards(&c.net, peer)))
         }
         IPV6_PATHMTU => path_mtu(c, o),
         // IPV6_FLOWLABEL_MGR, and the source filters of a group.
@@ -72,7 +72,7 @@ fn path_mtu(c: &OptCall<'_>, o: Owner) -> Result<OptValue> {
         return Err(Errno::EINVAL);
     }
     let peer = o.peer.ok_or(Errno::ENOTCONN)?;
-    let mtu = super::super::mtu_towards(&c.t.kernel, peer);
+    let mtu = super::super::mtu_towards(&c.net, peer);
     let mut raw = vec![0; 28];
     raw.extend_from_slice(mtu.as_bytes());
     Ok(OptValue::Bytes(raw))
@@ -123,7 +123,7 @@ pub(super) fn set(all: &IpOptions, c: &OptCall<'_>, o: Owner) -> Result<()> {
         IPV6_UNICAST_IF if c.len != 4 => return Err(Errno::EINVAL),
         IPV6_UNICAST_IF => {
             let index = i32::from_be(n);
-            if index != 0 && View::of(&c.t.kernel).by_index(index).is_none() {
+            if index != 0 && View::of(&c.net).by_index(index).is_none() {
                 return Err(Errno::EADDRNOTAVAIL);
             }
             n
@@ -187,7 +187,7 @@ fn packet_info(all: &IpOptions, c: &OptCall<'_>) -> Result<()> {
         .first_chunk::<16>()
         .map_or(Ipv6Addr::UNSPECIFIED, |b| Ipv6Addr::from(*b));
     if !ip.is_unspecified() {
-        super::super::check_bindable(&c.t.kernel, IpAddr::V6(ip), all)?;
+        super::super::check_bindable(&c.net, IpAddr::V6(ip), all)?;
     }
     all.put_bytes(SOL_IPV6, IPV6_PKTINFO, raw.to_vec());
     Ok(())
