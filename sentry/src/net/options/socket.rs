@@ -250,7 +250,7 @@ pub fn set(socket: &dyn Socket, c: &OptCall<'_>) -> Result<()> {
         SO_TXTIME => return set_txtime(common, c),
         // SO_DEVMEM_DONTNEED: no memory of a device is ever received.
         80 if !common.is_tcp() => return Err(Errno::EBADF),
-        80 if c.len % 8 != 0 || c.len > 8 * 128 => return Err(Errno::EINVAL),
+        80 if !c.len.is_multiple_of(8) || c.len > 8 * 128 => return Err(Errno::EINVAL),
         80 => return Ok(()),
         _ => {}
     }

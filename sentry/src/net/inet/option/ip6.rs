@@ -115,7 +115,7 @@ pub(super) fn set(all: &IpOptions, c: &OptCall<'_>, o: Owner) -> Result<()> {
     }
     let n = match c.name {
         IPV6_V6ONLY if o.number != 0 || o.open => return Err(Errno::EINVAL),
-        IPV6_TCLASS if o.what == What::Tcp && n >= 0 && n <= 255 => n & !3,
+        IPV6_TCLASS if o.what == What::Tcp && (0..=255).contains(&n) => n & !3,
         IPV6_TRANSPARENT if n != 0 => {
             c.need(FOREIGN)?;
             n
@@ -219,7 +219,7 @@ fn header(all: &IpOptions, c: &OptCall<'_>) -> Result<()> {
     if c.is_null() {
         return Err(Errno::EINVAL);
     }
-    if c.len < 2 || c.len % 8 != 0 || c.len > MAX {
+    if c.len < 2 || !c.len.is_multiple_of(8) || c.len > MAX {
         return Err(Errno::EINVAL);
     }
     let mut raw = c.bytes(c.len)?;
