@@ -5,7 +5,7 @@
 #
 # NAME is a program of tests/diff without .c; without a name all are run. PLACE is
 # where it works: root (the container's root file system) or shm (a tmpfs); fs_*
-# programs run in both, the others in root. mount_* programs have all capabilities.
+# programs run in both, the others in root. mount_* and *_admin programs have all capabilities.
 #
 #   -n     only natively, printing what the program prints
 #   -s     only in the sandbox, printing what the program prints
@@ -65,7 +65,7 @@ run() {
     local d; d=$(mktemp -d "$work/r.XXXXXX"); chmod 755 "$d"
     make_root "$d/root" "$2"
     local caps=${WORLD_CAPS:-}
-    case $2 in mount_*) caps=all ;; esac
+    case $2 in mount_* | *_admin) caps=all ;; esac
     WORLD_CAPS=$caps "$1" "$d" ${DIFF_LIMIT:-40} "$(place_dir "$3")" "/t/$2" > "$4" 2>&1
     finish $? "$4"
     rm -rf "$d"

@@ -11,6 +11,7 @@
 pub mod addr;
 mod config;
 pub mod file;
+pub mod filter;
 pub mod inet;
 pub mod msg;
 pub mod netlink;
@@ -33,7 +34,7 @@ pub use addr::SockAddr;
 pub use file::SocketFile;
 pub use msg::{Control, MsgFlags, PeerCreds, Received, Ucred};
 pub use ns::{NetNamespaces, NetNs};
-pub use options::{Common, OptValue};
+pub use options::{Common, OptCall, OptValue};
 
 use crate::io::{IoDst, IoSrc};
 use crate::task::Task;
@@ -152,14 +153,25 @@ pub trait Socket: Send + Sync + 'static {
     fn queued(&self) -> Result<(usize, usize)> {
         Ok((0, 0))
     }
-    /// Options beyond those of [`Common`]; `ENOPROTOOPT`.
-    fn get_option(&self, _t: &Arc<Task>, _level: i32, _name: i32) -> Result<OptValue> {
+    /// Options of other levels than `SOL_SOCKET`; of that one, those that the family answers
+    /// for itself, `None` for all others.
+    fn get_option(&self, _c: &OptCall<'_>) -> Option<Result<OptValue>> {
+        None
+    }
+    /// Sets an option of another level than `SOL_SOCKET`.
+    fn set_option(&self, _c: &OptCall<'_>) -> Result<()> {
         Err(Errno::ENOPROTOOPT)
     }
-    /// Options beyond those of [`Common`]; `ENOPROTOOPT`.
-    fn set_option(&self, _t: &Arc<Task>, _level: i32, _name: i32, _value: &[u8]) -> Result<()> {
-        Err(Errno::ENOPROTOOPT)
+    /// Sets an option of level `SOL_SOCKET` that the family answers for itself.
+    fn set_general(&self, _c: &OptCall<'_>) -> Option<Result<()>> {
+        None
     }
+    /// Messages that found no room (`SO_MEMINFO`).
+    fn drops(&self) -> u32 {
+        0
+    }
+    /// What is sent is numbered from 0 on again (`SOF_TIMESTAMPING_OPT_ID`).
+    fn count_stamps_anew(&self) {}
     /// An option of [`Common`] was set.
     fn options_changed(&self) {}
     /// Whether each receive is one message (no partial sends, no glueing).

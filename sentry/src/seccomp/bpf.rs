@@ -1,5 +1,5 @@
 //! Classic BPF: checking a program, running it, as `seccomp(2)` takes it. What programs of
-//! sockets load besides is [`Loads`]' to say (`net/packet/filter.rs`).
+//! sockets load besides is [`Loads`]' to say (`net/filter.rs`, `net/packet/filter.rs`).
 
 use abi::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -227,6 +227,7 @@ fn compute(op: u16, a: u32, b: u32) -> Option<u32> {
         0x30 => a.checked_div(b)?,
         0x40 => a | b,
         0x50 => a & b,
+        0x90 => a.checked_rem(b)?,
         // A shift by a register counts modulo 32, as the interpreter's 32-bit shift does.
         0x60 => a.wrapping_shl(b),
         0x70 => a.wrapping_shr(b),

@@ -22,8 +22,8 @@ const F_SETFL: u32 = 4;
 const F_GETLK: u32 = 5;
 const F_SETLK: u32 = 6;
 const F_SETLKW: u32 = 7;
-const F_SETOWN: u32 = 8;
-const F_GETOWN: u32 = 9;
+pub(super) const F_SETOWN: u32 = 8;
+pub(super) const F_GETOWN: u32 = 9;
 const F_SETSIG: u32 = 10;
 const F_GETSIG: u32 = 11;
 const F_SETOWN_EX: u32 = 15;
@@ -170,7 +170,7 @@ fn set_owner(t: &Arc<Task>, file: &Arc<File>, kind: i32, id: i32) -> Result<()> 
 }
 
 /// Who is told by a signal; stored and given back.
-fn signal_owner(t: &Arc<Task>, file: &Arc<File>, cmd: u32, arg: u64) -> SysResult<i64> {
+pub(super) fn signal_owner(t: &Arc<Task>, file: &Arc<File>, cmd: u32, arg: u64) -> SysResult<i64> {
     let now = file.signal_owner.lock().clone();
     let shown = now.who.nr_in(t.pid_ns());
     match cmd {

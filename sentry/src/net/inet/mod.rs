@@ -7,6 +7,7 @@
 //! [`option`] keeps the options of the IP and TCP levels, [`rows`] is what `/proc/net` shows, [`device`] answers interface
 //! requests.
 
+mod ancillary;
 mod device;
 mod device_set;
 mod errors;
@@ -21,6 +22,7 @@ pub(in crate::net) mod tcp;
 mod tcp_io;
 mod tcp_outside;
 pub(in crate::net) mod udp;
+mod udp_send;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -30,7 +32,9 @@ use abi::Errno;
 pub use device::device_ioctl;
 pub use rows::{SocketRow, raw_rows, tcp_rows, udp_rows};
 
-use super::view::{LO_INDEX, LO_MTU};
+use option::IpOptions;
+
+use super::view::{LO_INDEX, LO_MTU, View};
 
 use super::{AF_INET6, NetNs, SockAddr, SockType, Socket};
 use crate::Result;
@@ -42,6 +46,7 @@ use crate::task::Task;
 pub struct Ports {
     tcp: ports::Table<tcp::TcpSocket>,
     udp: ports::Table<udp::UdpSocket>,
+    udplite: ports::Table<udp::UdpSocket>,
     lo_groups: multicast::LoGroups,
 }
 
@@ -55,11 +60,13 @@ pub fn create(
 ) -> Result<Arc<dyn Socket>> {
     const TCP: i32 = 6;
     const UDP: i32 = 17;
+    const UDPLITE: i32 = 136;
     const ICMP: i32 = 1;
     const ICMPV6: i32 = 58;
     match (kind, protocol) {
         (SockType::Stream, 0 | TCP) => Ok(tcp::TcpSocket::create(&t.kernel, net, domain)),
-        (SockType::Dgram, 0 | UDP) => Ok(udp::UdpSocket::create(&t.kernel, net, domain)),
+        (SockType::Dgram, 0 | UDP) => Ok(udp::UdpSocket::create(&t.kernel, net, domain, UDP)),
+        (SockType::Dgram, UDPLITE) => Ok(udp::UdpSocket::create(&t.kernel, net, domain, UDPLITE)),
         (SockType::Dgram, ICMP) if domain != AF_INET6 => raw::RawSocket::ping(t, domain, protocol),
         (SockType::Dgram, ICMPV6) if domain == AF_INET6 => {
             raw::RawSocket::ping(t, domain, protocol)
@@ -69,6 +76,22 @@ pub fn create(
         (SockType::SeqPacket, _) => Err(Errno::ESOCKTNOSUPPORT),
         _ => Err(Errno::EPROTONOSUPPORT),
     }
+}
+
+/// Most connections that may wait to be accepted (`net/core/somaxconn`).
+const SOMAXCONN: i32 = 4096;
+
+/// The largest packet towards an address.
+fn mtu_towards(net: &NetNs, ip: IpAddr) -> i32 {
+    let outside = &net.outside;
+    let ip = ip.to_canonical();
+    if !outside.is_attached() || ip.is_loopback() {
+        return LO_MTU;
+    }
+    outside.look(|stack| match stack.topology.is_local(ip) {
+        true => LO_MTU,
+        false => stack.mtu_for(ip).map_or(LO_MTU, i32::from),
+    })
 }
 
 /// An address with IPv4-mapped IPv6 turned into IPv4.
@@ -131,9 +154,9 @@ impl Target {
     }
 }
 
-/// What an address means: the unspecified one is the loopback; `ENETUNREACH` for anything
-/// there is no route to.
-fn destination(net: &NetNs, addr: SocketAddr) -> Result<Target> {
+/// What an address means to a socket bound to a link, or to none for 0: the unspecified one is
+/// the loopback. `ENETUNREACH` for anything there is no route to, `ENODEV` without the link.
+fn destination(net: &NetNs, addr: SocketAddr, link: i32) -> Result<Target> {
     let addr = canonical(addr);
     let ip = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -141,8 +164,13 @@ fn destination(net: &NetNs, addr: SocketAddr) -> Result<Target> {
         ip => ip,
     };
     let to = SocketAddr::new(ip, addr.port());
+    if link != 0 && View::of(net).by_index(link).is_none() {
+        return Err(Errno::ENODEV);
+    }
+    // What is for this host goes over its loopback.
+    let here = link == 0 || link == LO_INDEX;
     let outside = &net.outside;
-    if ip.is_loopback() {
+    if ip.is_loopback() && here {
         return match outside.has_loopback(ip) {
             true => Ok(Target::Here(to)),
             false => Err(outside.unreachable(ip)),
@@ -152,9 +180,10 @@ fn destination(net: &NetNs, addr: SocketAddr) -> Result<Target> {
         return Err(outside.unreachable(ip));
     }
     outside.look(|stack| {
-        if stack.topology.is_local(ip) {
+        let over = u32::try_from(link).ok().filter(|link| *link != 0);
+        if stack.topology.is_local(ip) && here {
             Ok(Target::Here(to))
-        } else if stack.source_for(ip, None).is_some() {
+        } else if stack.source_for(ip, over).is_some() {
             Ok(Target::Outside(to))
         } else {
             Err(Errno::ENETUNREACH)
@@ -177,9 +206,10 @@ fn source(net: &NetNs, to: Target) -> IpAddr {
     }
 }
 
-/// Whether a socket may bind to an address; `EADDRNOTAVAIL`.
-fn check_bindable(net: &NetNs, ip: IpAddr) -> Result<()> {
-    if ip.is_unspecified() || net.outside.is_local(ip) {
+/// Whether a socket may bind to an address: one that is here, or any where `IP_FREEBIND` or
+/// `IP_TRANSPARENT` is on. `EADDRNOTAVAIL`.
+fn check_bindable(net: &NetNs, ip: IpAddr, options: &IpOptions) -> Result<()> {
+    if options.is_foreign() || ip.is_unspecified() || net.outside.is_local(ip) {
         Ok(())
     } else {
         Err(Errno::EADDRNOTAVAIL)

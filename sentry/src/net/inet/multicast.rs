@@ -11,7 +11,7 @@ use abi::Errno;
 use super::option::{SOL_IP, SOL_IPV6};
 use crate::Result;
 use crate::net::view::{LO_INDEX, View};
-use crate::net::{NetNs, OptValue};
+use crate::net::{NetNs, OptCall, OptValue};
 use crate::sync::Mutex;
 
 /// `IP_MULTICAST_IF`.
@@ -73,7 +73,10 @@ impl Via {
     /// `getsockopt` of the two options; `None` for any other.
     pub(super) fn get(&self, level: i32, name: i32) -> Option<OptValue> {
         match (level, name) {
-            (SOL_IP, IP_MULTICAST_IF) => Some(OptValue::Bytes(self.own.octets().to_vec())),
+            (SOL_IP, IP_MULTICAST_IF) => {
+                let raw = u32::from_ne_bytes(self.own.octets());
+                Some(OptValue::Byte(raw.cast_signed()))
+            }
             (SOL_IPV6, IPV6_MULTICAST_IF) => Some(OptValue::Int(self.v6)),
             _ => None,
         }
@@ -81,11 +84,17 @@ impl Via {
 
     /// `setsockopt` of the two options; whether it was one. `EADDRNOTAVAIL`, `ENODEV` without
     /// such a link, `EINVAL` for a short value.
-    pub(super) fn set(&mut self, net: &NetNs, level: i32, name: i32, value: &[u8]) -> Result<bool> {
-        match (level, name) {
-            (SOL_IP, IP_MULTICAST_IF) => self.set_v4(net, value)?,
+    pub(super) fn set(&mut self, c: &OptCall<'_>) -> Result<bool> {
+        let net = &c.net;
+        match (c.level, c.name) {
+            (SOL_IP, IP_MULTICAST_IF) if c.len < 4 => return Err(Errno::EINVAL),
+            (SOL_IP, IP_MULTICAST_IF) => self.set_v4(net, &c.bytes(c.len.min(12))?)?,
             (SOL_IPV6, IPV6_MULTICAST_IF) => {
-                let index = crate::net::options::int(value)?;
+                let index = if c.is_null() && c.len >= 4 {
+                    0
+                } else {
+                    c.int()?
+                };
                 if index != 0 && View::of(net).by_index(index).is_none() {
                     return Err(Errno::ENODEV);
                 }

@@ -7,21 +7,23 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
 
 use abi::Errno;
 use abi::fs::PollEvents;
 
-use super::option::{IPV6_V6ONLY, IpOptions, SOL_IPV6, SOL_TCP};
+use super::errors::ErrorQueue;
+use super::option::{IPV6_V6ONLY, IpOptions, Owner, SOL_IPV6, SOL_TCP, What};
 use super::ports::{Binding, Rules};
 use super::rows::SocketRow;
 use super::stream::Stream;
 use super::{Target, canonical, check_bindable, check_port, destination, of_family, shown, source};
 use crate::io::{IoDst, IoSrc};
+use crate::net::options::SOL_SOCKET;
 use crate::net::{
-    Common, MsgFlags, NetNs, OptValue, READABLE, Received, SendArgs, Shut, SockAddr, SockType,
-    Socket, WRITABLE,
+    Common, MsgFlags, NetNs, OptCall, OptValue, READABLE, Received, SendArgs, Shut, SockAddr,
+    SockType, Socket, WRITABLE,
 };
 use crate::sync::Mutex;
 use crate::task::Task;
@@ -45,6 +47,10 @@ pub struct TcpSocket {
     pub(super) owner: u64,
     /// Its connection in our stack, 0 for none.
     pub(super) conn: AtomicU64,
+    /// What became of sends without a copy.
+    pub(super) errors: ErrorQueue,
+    /// How many of them there were.
+    pub(super) copied: AtomicU32,
     /// Bytes read that the stack has not been told of.
     pub(super) unreported_reads: AtomicUsize,
 }
@@ -114,6 +120,8 @@ impl TcpSocket {
             rx: Mutex::default(),
             owner: net.outside.new_owner(),
             conn: AtomicU64::new(0),
+            errors: ErrorQueue::default(),
+            copied: AtomicU32::new(0),
             unreported_reads: AtomicUsize::new(0),
         })
     }
@@ -131,6 +139,7 @@ impl TcpSocket {
             reuseport: o.reuseport,
             listening: false,
             peer: None,
+            link: o.link,
             socket: self.me.clone(),
         }
     }
@@ -184,7 +193,9 @@ impl TcpSocket {
             }
         };
         let ports = &self.common.net.inet.tcp;
-        let listener = ports.find(to, local, true).ok_or(Errno::ECONNREFUSED)?;
+        let listener = ports
+            .find(to, local, super::LO_INDEX, true)
+            .ok_or(Errno::ECONNREFUSED)?;
         let server = TcpSocket::create(kernel, &self.common.net, listener.common.domain);
         *server.common.options.lock() = listener.common.options.lock().clone();
         {
@@ -314,7 +325,7 @@ impl Socket for TcpSocket {
             }
             _ => canonical(of_family(self.common.domain, addr)?),
         };
-        check_bindable(&self.common.net, addr.ip())?;
+        check_bindable(&self.common.net, addr.ip(), &self.ip)?;
         check_port(&self.common.net, t, addr.port())?;
         {
             let s = self.state.lock();
@@ -322,7 +333,12 @@ impl Socket for TcpSocket {
                 return Err(Errno::EINVAL);
             }
         }
-        self.bind_to(addr).map(drop)
+        self.bind_to(addr)?;
+        // An address of IPv6 alone keeps it to that family.
+        if addr.is_ipv6() && !addr.ip().is_unspecified() {
+            self.ip.put(SOL_IPV6, IPV6_V6ONLY, 1);
+        }
+        Ok(())
     }
 
     fn listen(&self, _t: &Arc<Task>, backlog: i32) -> Result<()> {
@@ -398,7 +414,7 @@ impl Socket for TcpSocket {
                 Phase::Closed => {}
             }
         }
-        let target = destination(&self.common.net, to)?;
+        let target = destination(&self.common.net, to, self.common.options.lock().link)?;
         let to = target.addr();
         self.local_towards(target)?;
         {
@@ -439,7 +455,11 @@ impl Socket for TcpSocket {
     }
 
     fn send(&self, src: &mut dyn IoSrc, args: SendArgs<'_>) -> Result<usize> {
-        self.send_bytes(src, args.flags)
+        let n = self.send_bytes(src, args.flags)?;
+        if args.flags.contains(MsgFlags::ZEROCOPY) && n > 0 {
+            self.tell_copied();
+        }
+        Ok(n)
     }
 
     fn recv(&self, dst: &mut dyn IoDst, flags: MsgFlags) -> Result<Received> {
@@ -499,7 +519,7 @@ impl Socket for TcpSocket {
             };
         }
         let mut ready = PollEvents::empty();
-        if self.common.has_error() {
+        if self.common.has_error() || !self.errors.is_empty() {
             ready |= PollEvents::ERR;
         }
         if phase == Phase::Connecting {
@@ -517,7 +537,7 @@ impl Socket for TcpSocket {
         let inline = self.inline();
         {
             let rx = self.rx.lock();
-            if rx.is_readable(inline) {
+            if rx.is_readable(inline) && self.reaches_low(rx.len()) {
                 ready |= READABLE;
             }
             if rx.has_urgent() {
@@ -545,42 +565,56 @@ impl Socket for TcpSocket {
         self.rx.lock().is_at_mark()
     }
 
-    fn get_option(&self, _t: &Arc<Task>, level: i32, name: i32) -> Result<OptValue> {
+    fn get_option(&self, c: &OptCall<'_>) -> Option<Result<OptValue>> {
         const TCP_INFO: i32 = 11;
         const SO_ACCEPTCONN: i32 = 30;
-        match (level, name) {
-            (SOL_TCP, TCP_INFO) => match self.info_outside() {
-                Some(info) => Ok(OptValue::Bytes(info)),
-                None => Ok(OptValue::Bytes(self.info())),
-            },
-            (1, SO_ACCEPTCONN) => {
+        Some(match (c.level, c.name) {
+            (SOL_TCP, TCP_INFO) => c.room().map(|_| {
+                let info = self.info_outside();
+                OptValue::Bytes(info.unwrap_or_else(|| self.info()))
+            }),
+            (SOL_SOCKET, SO_ACCEPTCONN) => {
                 let listening = self.state.lock().phase == Phase::Listening;
-                Ok(OptValue::Int(i32::from(listening)))
+                Ok(OptValue::flag(listening))
             }
-            (1, _) => Err(Errno::ENOPROTOOPT),
-            _ => self.ip.get(self.common.domain, SOL_TCP, level, name),
-        }
+            (SOL_SOCKET, _) => return None,
+            _ => self.ip.get(c, self.owner()),
+        })
     }
 
-    fn set_option(&self, _t: &Arc<Task>, level: i32, name: i32, value: &[u8]) -> Result<()> {
-        if level == 1 {
-            return Err(Errno::ENOPROTOOPT);
-        }
-        if (level, name) == (SOL_IPV6, IPV6_V6ONLY) && self.state.lock().local.is_some() {
-            return Err(Errno::EINVAL);
-        }
-        self.ip
-            .set(self.common.domain, SOL_TCP, level, name, value)?;
+    fn set_option(&self, c: &OptCall<'_>) -> Result<()> {
+        self.ip.set(c, self.owner())?;
         self.apply_outside();
         Ok(())
     }
 
     fn options_changed(&self) {
+        let local = self.state.lock().local;
+        if let Some(local) = local {
+            let link = self.common.options.lock().link;
+            let ports = &self.common.net.inet.tcp;
+            ports.change(local.port(), &self.me, |b| b.link = link);
+        }
         self.apply_outside();
     }
 }
 
 impl TcpSocket {
+    /// What options may depend on.
+    fn owner(&self) -> Owner {
+        let s = self.state.lock();
+        let connected = s.phase == Phase::Connected;
+        Owner {
+            what: What::Tcp,
+            domain: self.common.domain,
+            number: s.local.map_or(0, |a| a.port()),
+            peer: s.peer_addr.filter(|_| connected).map(|a| a.ip()),
+            open: matches!(s.phase, Phase::Connected | Phase::Connecting),
+            listening: s.phase == Phase::Listening,
+            lite: false,
+        }
+    }
+
     /// Its row in the socket tables.
     pub(super) fn row(&self) -> SocketRow {
         let state = self.outside_state().unwrap_or_else(|| self.state_number());

@@ -20,9 +20,10 @@ use abi::fs::PollEvents;
 
 use self::message::{HEADER, Request, align, u16_at, u32_at};
 pub use self::notify::Listeners;
+use super::options::SOL_SOCKET;
 use super::{
-    AF_NETLINK, Common, MsgFlags, NetNs, READABLE, Received, SendArgs, SockAddr, SockType, Socket,
-    Ucred, WRITABLE,
+    AF_NETLINK, Common, MsgFlags, NetNs, OptCall, OptValue, READABLE, Received, SendArgs, SockAddr,
+    SockType, Socket, Ucred, WRITABLE,
 };
 use crate::creds::Cap;
 use crate::io::{IoDst, IoSrc};
@@ -55,6 +56,11 @@ const MAX_GROUP: i32 = 37;
 const MAX_REQUEST: usize = 32 * 1024;
 const MAX_QUEUE: usize = 256;
 
+/// `SOL_NETLINK`.
+const SOL_NETLINK: i32 = 270;
+/// `NETLINK_PKTINFO`.
+const NETLINK_PKTINFO: i32 = 3;
+
 /// A route socket.
 struct Netlink {
     me: Weak<Netlink>,
@@ -67,6 +73,8 @@ struct State {
     port: u32,
     /// Bit `n` for group `n + 1`.
     groups: u64,
+    /// Options that are on, a bit each.
+    flags: u16,
     /// Notices were lost: the next receive says so.
     lost: bool,
     /// Messages, with the group each is for.
@@ -94,6 +102,45 @@ pub fn create(
 }
 
 impl Netlink {
+    /// Keeps an option that is on or off. Extended acknowledgements, strictness and the
+    /// errors of broadcasts change nothing of what is sent here.
+    fn keep(&self, name: i32, on: bool) {
+        let bit = 1u16.checked_shl(name.cast_unsigned()).unwrap_or(0);
+        let mut s = self.state.lock();
+        s.flags = if on { s.flags | bit } else { s.flags & !bit };
+    }
+
+    fn is_on(&self, name: i32) -> bool {
+        let bit = 1u16.checked_shl(name.cast_unsigned()).unwrap_or(0);
+        self.state.lock().flags & bit != 0
+    }
+
+    /// An option of level NETLINK.
+    fn own_option(&self, c: &OptCall<'_>) -> Result<OptValue> {
+        const NETLINK_LIST_MEMBERSHIPS: i32 = 9;
+        if c.level != SOL_NETLINK {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        let room = c.room()?;
+        match c.name {
+            3..=5 | 8 | 10..=12 => {
+                c.fits(4)?;
+                Ok(OptValue::flag(self.is_on(c.name)))
+            }
+            NETLINK_LIST_MEMBERSHIPS => {
+                let groups = self.state.lock().groups;
+                let raw = match groups {
+                    0 => Vec::new(),
+                    _ => groups.to_ne_bytes().to_vec(),
+                };
+                let n = raw.len();
+                let whole = raw.get(..n.min(room & !3)).unwrap_or_default();
+                Ok(OptValue::Whole(whole.to_vec(), n))
+            }
+            _ => Err(Errno::ENOPROTOOPT),
+        }
+    }
+
     /// The port id, taking the process's if it has none yet.
     fn port(&self, t: &Arc<Task>) -> u32 {
         let mut s = self.state.lock();
@@ -251,6 +298,7 @@ impl Socket for Netlink {
         let groups = group
             .checked_sub(1)
             .map_or(0, |n| 1u32.checked_shl(n).unwrap_or(0));
+        let group = *group;
         let full = first.len();
         let want = full.min(dst.remaining());
         let bytes = dst.put(first.get(..want).unwrap_or_default())?;
@@ -265,6 +313,11 @@ impl Socket for Netlink {
         };
         if bytes < full {
             got.flags |= MsgFlags::TRUNC;
+        }
+        drop(s);
+        if self.is_on(NETLINK_PKTINFO) {
+            let group = group.to_ne_bytes().to_vec();
+            got.cmsgs.push((SOL_NETLINK, NETLINK_PKTINFO, group));
         }
         Ok(got)
     }
@@ -287,13 +340,31 @@ impl Socket for Netlink {
         }
     }
 
-    fn set_option(&self, _t: &Arc<Task>, level: i32, name: i32, value: &[u8]) -> Result<()> {
-        const SOL_NETLINK: i32 = 270;
-        match (level, name) {
-            (SOL_NETLINK, 1 | 2) => self.member(crate::net::options::int(value)?, name == 1),
-            // Strictness and extended acknowledgements: no reply here differs by them.
-            (SOL_NETLINK, 10..=12) => Ok(()),
-            _ => Err(Errno::ENOPROTOOPT),
+    fn get_option(&self, c: &OptCall<'_>) -> Option<Result<OptValue>> {
+        match c.level {
+            SOL_SOCKET => None,
+            _ => Some(self.own_option(c)),
         }
+    }
+
+    fn set_option(&self, c: &OptCall<'_>) -> Result<()> {
+        if c.level != SOL_NETLINK {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        let n = match c.len {
+            4.. => c.int()?,
+            _ => 0,
+        };
+        match c.name {
+            // Membership of a group, by its number.
+            1 | 2 => return self.member(n, c.name == 1),
+            8 => {
+                c.need(&[Cap::NetBroadcast, Cap::NetAdmin])?;
+                self.keep(c.name, n != 0);
+            }
+            3..=5 | 10..=12 => self.keep(c.name, n != 0),
+            _ => return Err(Errno::ENOPROTOOPT),
+        }
+        Ok(())
     }
 }

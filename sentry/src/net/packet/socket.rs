@@ -16,8 +16,8 @@ use crate::io::{IoDst, IoSrc};
 use crate::net::addr::LinkAddr;
 use crate::net::view::LinkView;
 use crate::net::{
-    Common, MsgFlags, OptValue, READABLE, Received, SendArgs, SockAddr, SockType, Socket, WRITABLE,
-    options,
+    Common, MsgFlags, OptCall, OptValue, READABLE, Received, SendArgs, SockAddr, SockType, Socket,
+    WRITABLE, options,
 };
 use crate::seccomp::bpf::Program;
 use crate::sync::Mutex;
@@ -383,14 +383,50 @@ impl Socket for PacketSocket {
         Ok((rx.queue.front().map_or(0, |f| f.data.len()), 0))
     }
 
-    fn get_option(&self, _t: &Arc<Task>, level: i32, name: i32) -> Result<OptValue> {
-        let flag = |b: bool| Ok(OptValue::Int(i32::from(b)));
+    fn get_option(&self, c: &OptCall<'_>) -> Option<Result<OptValue>> {
+        match (c.level, c.name) {
+            (options::SOL_SOCKET, SO_LOCK_FILTER) => {
+                Some(Ok(OptValue::flag(self.state.lock().locked)))
+            }
+            (options::SOL_SOCKET, _) => None,
+            _ => Some(c.room().and_then(|_| self.own_option(c))),
+        }
+    }
+
+    fn set_general(&self, c: &OptCall<'_>) -> Option<Result<()>> {
+        match c.name {
+            SO_ATTACH_FILTER | SO_DETACH_FILTER | SO_LOCK_FILTER => Some(self.set_filter(c)),
+            _ => None,
+        }
+    }
+
+    fn set_option(&self, c: &OptCall<'_>) -> Result<()> {
+        let flag = || c.int().map(|n| n != 0);
+        match (c.level, c.name) {
+            (SOL_PACKET, PACKET_ADD_MEMBERSHIP | PACKET_DROP_MEMBERSHIP) => {
+                let value = c.bytes(c.len.min(64))?;
+                return self.member(&value, c.name == PACKET_ADD_MEMBERSHIP);
+            }
+            (SOL_PACKET, PACKET_AUXDATA) => self.state.lock().auxdata = flag()?,
+            (SOL_PACKET, PACKET_ORIGDEV) => self.state.lock().origdev = flag()?,
+            (SOL_PACKET, PACKET_IGNORE_OUTGOING) => match c.int()? {
+                n @ (0 | 1) => self.state.lock().ignore_outgoing = n == 1,
+                _ => return Err(Errno::EINVAL),
+            },
+            _ => return Err(Errno::ENOPROTOOPT),
+        }
+        Ok(())
+    }
+}
+
+impl PacketSocket {
+    /// An option of level PACKET.
+    fn own_option(&self, c: &OptCall<'_>) -> Result<OptValue> {
         let s = self.state.lock();
-        match (level, name) {
-            (options::SOL_SOCKET, SO_LOCK_FILTER) => flag(s.locked),
-            (SOL_PACKET, PACKET_AUXDATA) => flag(s.auxdata),
-            (SOL_PACKET, PACKET_ORIGDEV) => flag(s.origdev),
-            (SOL_PACKET, PACKET_IGNORE_OUTGOING) => flag(s.ignore_outgoing),
+        match (c.level, c.name) {
+            (SOL_PACKET, PACKET_AUXDATA) => Ok(OptValue::flag(s.auxdata)),
+            (SOL_PACKET, PACKET_ORIGDEV) => Ok(OptValue::flag(s.origdev)),
+            (SOL_PACKET, PACKET_IGNORE_OUTGOING) => Ok(OptValue::flag(s.ignore_outgoing)),
             (SOL_PACKET, PACKET_STATISTICS) => {
                 drop(s);
                 let drops = self.drops.swap(0, Ordering::Relaxed);
@@ -403,42 +439,32 @@ impl Socket for PacketSocket {
         }
     }
 
-    fn set_option(&self, t: &Arc<Task>, level: i32, name: i32, value: &[u8]) -> Result<()> {
-        let flag = || options::int(value).map(|n| n != 0);
-        match (level, name) {
-            (options::SOL_SOCKET, SO_ATTACH_FILTER | SO_DETACH_FILTER) => {
-                let new = match name {
-                    SO_ATTACH_FILTER => Some(Arc::new(filter::read(t, value)?)),
-                    _ => None,
-                };
-                let mut s = self.state.lock();
-                if s.locked {
-                    return Err(Errno::EPERM);
-                }
-                if new.is_none() && s.filter.is_none() {
-                    return Err(Errno::ENOENT);
-                }
-                s.filter = new;
+    /// A filter is attached, detached or locked.
+    fn set_filter(&self, c: &OptCall<'_>) -> Result<()> {
+        let on = c.int()? != 0;
+        if c.name == SO_LOCK_FILTER {
+            let mut s = self.state.lock();
+            if s.locked && !on {
+                return Err(Errno::EPERM);
             }
-            (options::SOL_SOCKET, SO_LOCK_FILTER) => {
-                let on = flag()?;
-                let mut s = self.state.lock();
-                if s.locked && !on {
-                    return Err(Errno::EPERM);
-                }
-                s.locked = on;
-            }
-            (SOL_PACKET, PACKET_ADD_MEMBERSHIP | PACKET_DROP_MEMBERSHIP) => {
-                return self.member(value, name == PACKET_ADD_MEMBERSHIP);
-            }
-            (SOL_PACKET, PACKET_AUXDATA) => self.state.lock().auxdata = flag()?,
-            (SOL_PACKET, PACKET_ORIGDEV) => self.state.lock().origdev = flag()?,
-            (SOL_PACKET, PACKET_IGNORE_OUTGOING) => match options::int(value)? {
-                n @ (0 | 1) => self.state.lock().ignore_outgoing = n == 1,
-                _ => return Err(Errno::EINVAL),
-            },
-            _ => return Err(Errno::ENOPROTOOPT),
+            s.locked = on;
+            return Ok(());
         }
+        let new = match c.name {
+            SO_ATTACH_FILTER => {
+                let value = c.exact::<16>()?;
+                Some(Arc::new(filter::read(c.t, &value)?))
+            }
+            _ => None,
+        };
+        let mut s = self.state.lock();
+        if s.locked {
+            return Err(Errno::EPERM);
+        }
+        if new.is_none() && s.filter.is_none() {
+            return Err(Errno::ENOENT);
+        }
+        s.filter = new;
         Ok(())
     }
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use abi::Errno;
 
+use super::option::Identity;
 use super::{State, UnixSocket};
 use crate::net::addr::UnixAddr;
-use crate::net::{PeerCreds, READABLE, SockAddr, SockType};
+use crate::net::{READABLE, SockAddr, SockType};
 use crate::task::Task;
 use crate::{Kernel, Result};
 
@@ -19,18 +20,18 @@ pub fn pair(
     let net = &t.net();
     let a = UnixSocket::create(&t.kernel, net, kind, protocol)?;
     let b = UnixSocket::create(&t.kernel, net, kind, protocol)?;
-    let creds = PeerCreds::of(t);
-    a.state.lock().join(&b, UnixAddr::Unnamed, creds.clone());
-    b.state.lock().join(&a, UnixAddr::Unnamed, creds);
+    let own = Identity::of(t);
+    a.state.lock().join(&b, UnixAddr::Unnamed, own.clone());
+    b.state.lock().join(&a, UnixAddr::Unnamed, own);
     Ok((a, b))
 }
 
 impl State {
     /// Records the other side of a connection.
-    fn join(&mut self, peer: &Arc<UnixSocket>, name: UnixAddr, creds: PeerCreds) {
+    fn join(&mut self, peer: &Arc<UnixSocket>, name: UnixAddr, identity: Identity) {
         self.peer = Some(Arc::downgrade(peer));
         self.peer_name = name;
-        self.peer_creds = creds;
+        self.peer_identity = Some(identity);
         self.connected = true;
     }
 }
@@ -89,7 +90,7 @@ impl UnixSocket {
         let me = self.me.upgrade().ok_or(Errno::EINVAL)?;
         let server = UnixSocket::create(kernel, &target.common.net, self.common.kind, 0)?;
         let my_name = self.state.lock().local.clone();
-        let (name, creds) = {
+        let (name, identity) = {
             let mut s = target.state.lock();
             let name = s.local.clone();
             let down = s.shut.read;
@@ -104,13 +105,13 @@ impl UnixSocket {
             }
             {
                 let mut srv = server.state.lock();
-                srv.join(&me, my_name, PeerCreds::of(t));
+                srv.join(&me, my_name, Identity::of(t));
                 srv.local = name.clone();
             }
             listener.queue.push_back(server.clone());
-            (name, listener.creds.clone())
+            (name, listener.identity.clone())
         };
-        self.state.lock().join(&server, name, creds);
+        self.state.lock().join(&server, name, identity);
         target.common.pollee.notify(READABLE);
         Ok(())
     }

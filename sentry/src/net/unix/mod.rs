@@ -10,6 +10,7 @@
 mod connect;
 pub mod list;
 mod names;
+mod option;
 mod queue;
 mod rights;
 mod transfer;
@@ -21,11 +22,10 @@ use std::sync::{Arc, Weak};
 
 use abi::Errno;
 use abi::fs::PollEvents;
-use zerocopy::IntoBytes;
 
 use super::addr::UnixAddr;
 use super::{
-    AF_UNIX, Common, MsgFlags, NetNs, OptValue, PeerCreds, READABLE, Received, SendArgs, Shut,
+    AF_UNIX, Common, MsgFlags, NetNs, OptCall, OptValue, READABLE, Received, SendArgs, Shut,
     SockAddr, SockType, Socket, WRITABLE,
 };
 use crate::io::{IoDst, IoSrc};
@@ -35,6 +35,7 @@ use crate::task::Task;
 use crate::{Kernel, Result};
 pub use connect::pair;
 pub use names::Names;
+use option::Identity;
 use queue::Rx;
 pub use rights::{InFlight, SCM_MAX_FD};
 
@@ -57,9 +58,9 @@ struct State {
     /// The domain of who gave it its name.
     domain: Domain,
     peer: Option<Weak<UnixSocket>>,
-    /// Name and credentials of the peer when the connection was made.
+    /// Name and identity of the peer when the connection was made.
     peer_name: UnixAddr,
-    peer_creds: PeerCreds,
+    peer_identity: Option<Identity>,
     /// Whether it ever was connected.
     connected: bool,
     listener: Option<Listener>,
@@ -69,7 +70,7 @@ struct State {
 struct Listener {
     queue: VecDeque<Arc<UnixSocket>>,
     max: usize,
-    creds: PeerCreds,
+    identity: Identity,
 }
 
 impl UnixSocket {
@@ -98,7 +99,7 @@ impl UnixSocket {
                 domain: Domain::default(),
                 peer: None,
                 peer_name: UnixAddr::Unnamed,
-                peer_creds: PeerCreds::NOBODY,
+                peer_identity: None,
                 connected: false,
                 listener: None,
                 shut: Shut {
@@ -194,7 +195,7 @@ impl Socket for UnixSocket {
                 s.listener = Some(Listener {
                     queue: VecDeque::new(),
                     max,
-                    creds: PeerCreds::of(t),
+                    identity: Identity::of(t),
                 });
             }
         }
@@ -322,37 +323,15 @@ impl Socket for UnixSocket {
         Ok((input, output))
     }
 
-    fn get_option(&self, t: &Arc<Task>, level: i32, name: i32) -> Result<OptValue> {
-        const SO_PEERCRED: i32 = 17;
-        const SO_ACCEPTCONN: i32 = 30;
-        const SO_PEERGROUPS: i32 = 59;
-        match (level, name) {
-            (super::options::SOL_SOCKET, SO_PEERCRED) => {
-                let creds = self.state.lock().peer_creds.shown_to(t);
-                Ok(OptValue::Bytes(creds.as_bytes().to_vec()))
-            }
-            (super::options::SOL_SOCKET, SO_ACCEPTCONN) => {
-                let listening = self.state.lock().listener.is_some();
-                Ok(OptValue::Int(i32::from(listening)))
-            }
-            (super::options::SOL_SOCKET, SO_PEERGROUPS) => {
-                if self.state.lock().peer_creds == PeerCreds::NOBODY {
-                    return Err(Errno::ENODATA);
-                }
-                let groups = t.creds().groups.clone();
-                Ok(OptValue::Bytes(groups.as_bytes().to_vec()))
-            }
-            (super::options::SOL_SOCKET, _) => Err(Errno::ENOPROTOOPT),
-            _ => Err(Errno::EOPNOTSUPP),
+    fn get_option(&self, c: &OptCall<'_>) -> Option<Result<OptValue>> {
+        match c.level {
+            super::options::SOL_SOCKET => self.own_option(c),
+            _ => Some(Err(Errno::EOPNOTSUPP)),
         }
     }
 
-    fn set_option(&self, _t: &Arc<Task>, level: i32, _name: i32, _value: &[u8]) -> Result<()> {
-        Err(if level == super::options::SOL_SOCKET {
-            Errno::ENOPROTOOPT
-        } else {
-            Errno::EOPNOTSUPP
-        })
+    fn set_option(&self, _c: &OptCall<'_>) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
     }
 }
 
