@@ -75,6 +75,11 @@ pub fn containerd_add(text: &str, entry: &Entry) -> Result<String, Failure> {
     let containerd = table(doc.as_table_mut(), &path)?;
     if entry.default {
         containerd.insert("default_runtime_name", value(&entry.name));
+    } else if !containerd.contains_key("runtimes") {
+        // The first entry replaces the built-in one, which is the default.
+        let runc = table(containerd, &["runtimes", "runc"])?;
+        runc.set_implicit(false);
+        runc.insert("runtime_type", value("io.containerd.runc.v2"));
     }
     let known = existing(containerd, &["runtimes", &entry.name]);
     entry.may_replace(known.map(|runtime| called(runtime)).as_deref())?;
@@ -206,6 +211,15 @@ mod tests {
         assert!(!back.contains("runsc"), "{back}");
         assert!(back.starts_with(old), "{back}");
         assert!(containerd_remove(old, "runsc").expect("read").is_none());
+    }
+
+    #[test]
+    fn the_default_stays() {
+        let mut plain = entry("/bin/runsc");
+        plain.default = false;
+        let new = containerd_add("", &plain).expect("added");
+        assert!(new.contains("containerd.runtimes.runc]"), "{new}");
+        assert_eq!(containerd_add(&new, &plain).expect("again"), new);
     }
 
     #[test]
