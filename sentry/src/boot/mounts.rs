@@ -203,14 +203,7 @@ impl Builder<'_> {
                 cgroup::unified(k, self.cgroup, k.fs_types.new_dev()),
                 "cgroup",
             ),
-            // What its controllers are mounted in.
-            MountSource::CgroupV1 => {
-                let options = TmpOptions {
-                    mode: 0o755,
-                    ..TmpOptions::default()
-                };
-                (tmpfs(k, options), "tmpfs")
-            }
+            MountSource::CgroupV1 => (controllers_home(k), "tmpfs"),
         })
     }
 
@@ -407,6 +400,15 @@ fn in_memory(k: &Arc<Kernel>, lower: &Arc<dyn FileSystem>) -> Result<Arc<dyn Fil
         },
     );
     Ok(OverlayFs::in_memory(k.fs_types.new_dev(), lower, upper)?)
+}
+
+/// What the controllers of version 1 are mounted in.
+fn controllers_home(k: &Arc<Kernel>) -> Arc<dyn FileSystem> {
+    let options = TmpOptions {
+        mode: 0o755,
+        ..TmpOptions::default()
+    };
+    tmpfs(k, options)
 }
 
 fn tmpfs(k: &Arc<Kernel>, options: TmpOptions) -> Arc<dyn FileSystem> {
