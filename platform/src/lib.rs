@@ -16,7 +16,7 @@ mod raw;
 pub mod regs;
 pub mod systrap;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ pub enum MapOp {
         /// Length in bytes.
         len: u64,
         /// The host file; the platform duplicates it where it needs to.
-        file: Arc<std::os::fd::OwnedFd>,
+        file: Arc<OwnedFd>,
         /// Offset in the file.
         offset: u64,
         /// Protection.
@@ -225,6 +225,14 @@ pub trait AddressSpace: Send + Sync {
     /// An empty space like this one, if one is at hand at once.
     fn spare(&self) -> Option<Arc<dyn AddressSpace>> {
         None
+    }
+    /// Moves what runs the space's guest code into control groups of the host: each of these is
+    /// the `cgroup.procs` of one, open for writing. Spaces forked from this one are born there.
+    fn enter_groups(&self, groups: &[OwnedFd]) -> Result<(), PlatformError> {
+        match groups {
+            [] => Ok(()),
+            _ => Err(PlatformError::Unsupported("control groups".into())),
+        }
     }
     /// A new guest thread in this space with these registers; held until the first
     /// `resume(Resume::Regs)`. Its events carry `cookie` and go to `worker` at first.

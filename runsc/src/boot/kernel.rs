@@ -364,6 +364,7 @@ pub fn container_spec(guest: Guest, stdio: Stdio, preserved: Vec<OwnedFd>) -> Co
         seccomp: guest.seccomp,
         pids_limit: guest.pids_limit,
         memory_limit: guest.memory_limit,
+        host_groups: Vec::new(),
         cpus: guest.cpus,
         process: process_spec(guest.process, stdio, preserved),
     }
@@ -484,6 +485,7 @@ fn mount_spec(m: &GuestMount) -> MountSpec {
         },
         MountKind::Mqueue => MountSource::Mqueue,
         MountKind::Cgroup => MountSource::Cgroup,
+        MountKind::CgroupV1 => MountSource::CgroupV1,
     };
     MountSpec {
         destination: m.destination.clone().into_bytes(),

@@ -147,6 +147,8 @@ pub struct Plan {
     pub profile: Option<OwnedFd>,
     /// The sandbox whose kernel it joins; `None` for one of its own.
     pub join: Option<Join>,
+    /// `cgroup.procs` of the container's own groups, where it joins another's sandbox.
+    pub groups: Vec<OwnedFd>,
 }
 
 impl Plan {
@@ -172,6 +174,7 @@ impl Plan {
         all.extend(self.log.iter().map(AsRawFd::as_raw_fd));
         all.extend(self.pcap.iter().map(AsRawFd::as_raw_fd));
         all.extend(self.profile.iter().map(AsRawFd::as_raw_fd));
+        all.extend(self.groups.iter().map(AsRawFd::as_raw_fd));
         all
     }
 }

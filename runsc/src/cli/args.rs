@@ -481,6 +481,9 @@ pub struct InstallArgs {
     /// Replace an entry of that name that calls another program
     #[arg(long)]
     pub clobber: bool,
+    /// For containerd: by containerd-shim-runsc-v1, not by the shim of runc
+    #[arg(long)]
+    pub shim: bool,
     /// Options the client gives the runtime before every command
     #[arg(value_name = "RUNTIME-OPTIONS", last = true)]
     pub options: Vec<String>,

@@ -3,7 +3,7 @@
 //! Every method of the traits is handed on, those with a default too: a default would hide
 //! what the platform inside can do.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,6 +117,9 @@ impl AddressSpace for TimedSpace {
     }
     fn spare(&self) -> Option<Arc<dyn AddressSpace>> {
         Some(self.profile.space(self.inner.spare()?))
+    }
+    fn enter_groups(&self, groups: &[OwnedFd]) -> Result<(), PlatformError> {
+        self.inner.enter_groups(groups)
     }
     fn new_context(
         &self,

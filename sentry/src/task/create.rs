@@ -92,6 +92,7 @@ impl Kernel {
             vanishes: false,
         };
         let loaded = exec::load(self, &cx, &spec.limits, 0, request)?;
+        group.cgroup.adopt(&**loaded.mm.space())?;
         let task = Task::new(
             self,
             NewTask {

@@ -222,6 +222,7 @@ impl Task {
             cx.creds = Arc::new(creds);
         }
         let mut loaded = load(&self.kernel, &cx, &limits, personality, request)?;
+        self.thread_group().cgroup.adopt(&**loaded.mm.space())?;
         loaded.creds.no_new_privs = own;
         self.exec_loaded(loaded)
     }

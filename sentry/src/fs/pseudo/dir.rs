@@ -23,6 +23,11 @@ pub trait Tree: Send + Sync + 'static {
     fn alive(&self) -> bool {
         true
     }
+    /// Whether it has the same children for ever: what is mounted below one of them then stays
+    /// in sight.
+    fn fixed(&self) -> bool {
+        false
+    }
 }
 
 /// A directory over a [`Tree`].
@@ -60,7 +65,7 @@ impl<T: Tree> Inode for Dir<T> {
         self.tree.child(name)
     }
     fn still_valid(&self, _name: &[u8], _child: Option<&Arc<dyn Inode>>) -> bool {
-        false
+        self.tree.fixed()
     }
     fn open(
         self: Arc<Self>,
@@ -161,6 +166,9 @@ impl Static {
 }
 
 impl Tree for Static {
+    fn fixed(&self) -> bool {
+        true
+    }
     fn child(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
         let found = self.0.iter().find(|(n, _)| n.as_bytes() == name);
         found.map(|(_, i)| i.clone()).ok_or(Errno::ENOENT)

@@ -23,6 +23,7 @@ use self::space_file::SpaceFile;
 use super::{Proc, net};
 use crate::Result;
 use crate::fs::pseudo::{Dir, Node, Text, Tree, Write};
+use crate::fs::sys::cgroup;
 use crate::fs::vfs::{FileType, Inode, Owner};
 use crate::ptrace::access::{Ids, may_access};
 use crate::task::Task;
@@ -112,7 +113,9 @@ const fn guarded(name: &'static str, perm: u32, make: Make) -> Entry {
 /// Text files every process and thread has.
 const ENTRIES: [Entry; 23] = [
     guarded("auxv", 0o400, maps::auxv),
-    open("cgroup", |_| Ok(b"0::/\n".to_vec())),
+    open("cgroup", |t| {
+        Ok(cgroup::lines(&t.thread_group().cgroup).into_bytes())
+    }),
     open("cmdline", maps::cmdline),
     guarded("environ", 0o400, maps::environ),
     guarded("io", 0o400, stat::io),
