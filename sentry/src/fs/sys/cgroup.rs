@@ -68,8 +68,8 @@ fn files_of(controller: &str) -> &'static [(&'static str, Make)] {
             ("memory.usage_in_bytes", memory_used),
         ],
         "cpuset" => &[
-            ("cpuset.cpus", |k, _| super::cpu_range(k)),
-            ("cpuset.effective_cpus", |k, _| super::cpu_range(k)),
+            ("cpuset.cpus", |k, _| super::devices::cpu_range(k)),
+            ("cpuset.effective_cpus", |k, _| super::devices::cpu_range(k)),
             ("cpuset.effective_mems", |_, _| "0".to_owned()),
             ("cpuset.mems", |_, _| "0".to_owned()),
         ],
