@@ -5,12 +5,13 @@
 //! semantics: it never interprets a system call, it only carries it. A guest thread need
 //! not be a host thread, and nothing above this crate may assume that it is.
 //!
-//! Implementations: [`systrap`] (seccomp, the default) and [`mock`] (scripted, for tests).
+//! Implementations: [`systrap`] (seccomp, the default), [`ptrace`] (the fallback) and [`mock`] (scripted, for tests).
 //! Neighbours: `guestmem` below (the memory file that backs guest RAM), `sentry` above.
 
 pub mod exit;
 pub mod host;
 pub mod mock;
+pub mod ptrace;
 mod raw;
 pub mod regs;
 pub mod systrap;

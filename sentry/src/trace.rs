@@ -26,7 +26,7 @@ pub trait Tracer: Send + Sync {
     /// A signal is about to be delivered.
     fn signal(&self, t: &Task, info: &SigInfo);
     /// A thread has ended; the wait status of its process if it was the last.
-    fn exit(&self, tid: i32, status: i32);
+    fn exit(&self, t: &Task, status: i32);
 }
 
 impl fmt::Debug for dyn Tracer {

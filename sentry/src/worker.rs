@@ -135,7 +135,7 @@ impl Kernel {
     fn drain(self: &Arc<Kernel>, holder: Holder) {
         loop {
             self.timers.fire(holder.worker, self.clock.monotonic());
-            self.net.outside.work(self);
+            self.nets.work(self);
             if !self.workers.seats.is_held(holder) {
                 return;
             }

@@ -260,7 +260,7 @@ rows! {
     213 epoll_create Full poll::epoll::epoll_create;
     214 epoll_ctl_old Missing(ENOSYS);
     215 epoll_wait_old Missing(ENOSYS);
-    216 remap_file_pages Missing(ENOSYS);
+    216 remap_file_pages Full mm::remap_file_pages::remap_file_pages;
     217 getdents64 Full fs::getdents::getdents64;
     218 set_tid_address Full process::getpid::set_tid_address;
     219 restart_syscall Full sys::privileged::restart_syscall;

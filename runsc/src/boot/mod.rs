@@ -34,7 +34,7 @@ use self::message::Share;
 use crate::bundle::devices::GuestDeviceRule;
 use crate::bundle::mounts::{GuestDevice, GuestMount, HostRoot};
 use crate::bundle::process::GuestProcess;
-use crate::cli::args::NetworkMode;
+use crate::cli::args::{NetworkMode, PlatformKind};
 use crate::sys;
 
 /// Where a guest process's standard descriptors lead.
@@ -137,6 +137,8 @@ pub struct Plan {
     pub log: Option<OwnedFd>,
     /// Log what the kernel does.
     pub debug: bool,
+    /// How guest code runs.
+    pub platform: PlatformKind,
     /// The guest's network.
     pub network: NetworkMode,
     /// Record of all frames.

@@ -83,6 +83,8 @@ pub struct Global {
 pub enum PlatformKind {
     /// Seccomp user notification and traps; works everywhere.
     Systrap,
+    /// Traced processes: slower, for hosts without seccomp notifications.
+    Ptrace,
 }
 
 /// The guest's network.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::args::{Client, DoctorArgs};
+use super::args::{Client, DoctorArgs, PlatformKind};
 use super::{App, Failure, Outcome, install, reason};
 use crate::cgroup;
 
@@ -125,7 +125,11 @@ fn kernel() -> Check {
 
 fn platform(app: &App) -> Check {
     let name = format!("{:?}", app.global.platform).to_lowercase();
-    match ::platform::systrap::probe() {
+    let probed = match app.global.platform {
+        PlatformKind::Systrap => ::platform::systrap::probe(),
+        PlatformKind::Ptrace => ::platform::ptrace::probe(),
+    };
+    match probed {
         Ok(()) => Check::ok("platform", name),
         Err(why) => Check::fail("platform", format!("{name}: {why}"), "no sandbox can run"),
     }

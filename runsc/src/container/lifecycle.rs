@@ -275,6 +275,7 @@ fn plan(
         trace: trace(app, surroundings.foreground)?,
         log: log_fd(app, surroundings.foreground)?,
         debug: app.global.debug,
+        platform: app.global.platform,
         network: app.global.network,
         pcap: created(app.global.pcap.as_deref())?,
         profile: created(app.global.profile.as_deref())?,

@@ -144,7 +144,7 @@ impl Container {
 
     /// Takes over what the host says of the network.
     pub fn set_network(&self, spec: crate::net::outside::NetSpec) {
-        self.kernel.net.outside.update(&self.kernel, spec);
+        self.kernel.net.update(&self.kernel, spec);
     }
 
     /// Records all frames of the links in a file (pcap).

@@ -146,7 +146,12 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
 fn ids(t: &Task) -> [i32; 4] {
     let g = t.thread_group();
     let pgrp = g.pgrp();
-    [t.tid(), g.ppid(), pgrp.pgid(), pgrp.session.sid()]
+    [
+        t.tid(),
+        g.ppid(),
+        pgrp.id.nr_in(t.pid_ns()),
+        pgrp.session.id.nr_in(t.pid_ns()),
+    ]
 }
 
 /// `struct elf_prstatus`.

@@ -47,8 +47,10 @@ fn specifier(t: &Task, c: char, signal: u8, out: &mut String) {
     // Writing to a string cannot fail.
     let _ = match c {
         '%' => write!(out, "%"),
-        'p' | 'P' => write!(out, "{}", t.pid()),
-        'i' | 'I' => write!(out, "{}", t.tid()),
+        'p' => write!(out, "{}", t.pid()),
+        'P' => write!(out, "{}", t.thread_group().id.outermost()),
+        'i' => write!(out, "{}", t.tid()),
+        'I' => write!(out, "{}", t.id().outermost()),
         'u' => write!(out, "{}", t.creds().uid),
         'g' => write!(out, "{}", t.creds().gid),
         'd' => write!(out, "{}", u8::from(t.thread_group().dumpable())),

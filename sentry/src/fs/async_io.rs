@@ -8,25 +8,22 @@ use std::sync::{Arc, Weak};
 use abi::fs::PollEvents;
 use abi::signal::{SigInfo, Signal};
 
-use super::file::{File, SignalOwner};
+use super::file::{File, Owner, SignalOwner};
 use crate::signal::{info, send};
+use crate::task::Task;
 use crate::task::group::ThreadGroup;
-use crate::task::{PidNamespace, Task};
 use crate::wait::{Registration, Share, Wake, Waker};
 
-/// `POLL_IN`, `POLL_OUT`, `POLL_PRI` of `siginfo_t`, and the bits of their bands.
+/// `POLL_IN`, `POLL_OUT`, `POLL_PRI`, `POLL_MSG` of `siginfo_t`, and the bits of their bands.
 const POLL_IN: (i32, i64) = (1, 0x41);
 const POLL_OUT: (i32, i64) = (2, 0x304);
 const POLL_PRI: (i32, i64) = (5, 0x82);
-
-/// `F_OWNER_TID`, `F_OWNER_PID`; the third is a process group.
-const OWNER_TID: i32 = 0;
-const OWNER_PID: i32 = 1;
+const POLL_MSG: (i32, i64) = (3, 0x441);
 
 /// What tells the owner of a description.
-struct Teller {
+#[derive(Clone)]
+pub(super) struct Teller {
     file: Weak<File>,
-    ns: Arc<PidNamespace>,
     fd: i32,
 }
 
@@ -46,40 +43,53 @@ impl Wake for Teller {
         } else {
             return false;
         };
-        let owner = *file.signal_owner.lock();
+        let owner = file.signal_owner.lock().clone();
         self.tell(&owner, reason);
         true
     }
 }
 
 impl Teller {
+    /// One for `file`, which the caller knows as `fd`.
+    pub(super) fn new(file: &Arc<File>, fd: i32) -> Teller {
+        Teller {
+            file: Arc::downgrade(file),
+            fd,
+        }
+    }
+
+    /// Tells that something happened which is no readiness (leases, directories).
+    pub(super) fn tell_message(&self, file: &File) {
+        let owner = file.signal_owner.lock().clone();
+        self.tell(&owner, POLL_MSG);
+    }
+
     /// Of urgent data of a socket, `SIGURG` tells; another signal does where one was chosen.
     fn tells_urgent(&self, file: &File) -> bool {
         !file.ops.signals_urgent() || file.signal_owner.lock().signal != 0
     }
 
     fn tell(&self, owner: &SignalOwner, reason: (i32, i64)) {
-        if owner.id != 0 {
-            self.send(owner, self.info(owner, reason));
-        }
+        self.send(owner, self.info(owner, reason));
     }
 
     fn send(&self, owner: &SignalOwner, info: SigInfo) {
-        match owner.kind {
-            OWNER_TID => {
-                if let Some(task) = self.ns.task(owner.id)
+        match &owner.who {
+            Owner::Nobody => {}
+            Owner::Thread(task) => {
+                if let Some(task) = task.upgrade()
                     && may_tell(owner, &task)
                 {
                     let _: crate::Result<()> = send::to_task(&task, info, send::Origin::Kernel);
                 }
             }
-            OWNER_PID => {
-                if let Some(group) = self.ns.group(owner.id) {
+            Owner::Process(group) => {
+                if let Some(group) = group.upgrade() {
                     tell_group(owner, &group, info);
                 }
             }
-            _ => {
-                let members = self.ns.pgrp(owner.id).map(|p| p.members());
+            Owner::Group(pgrp) => {
+                let members = pgrp.upgrade().map(|p| p.members());
                 for group in members.unwrap_or_default() {
                     tell_group(owner, &group, info);
                 }
@@ -119,8 +129,8 @@ impl Wake for UrgentTeller {
         let Some(file) = self.0.file.upgrade() else {
             return false;
         };
-        let owner = *file.signal_owner.lock();
-        if owner.id == 0 || !events.contains(PollEvents::PRI) {
+        let owner = file.signal_owner.lock().clone();
+        if matches!(owner.who, Owner::Nobody) || !events.contains(PollEvents::PRI) {
             return false;
         }
         self.0.send(&owner, info::kernel(Signal::SIGURG));
@@ -130,12 +140,11 @@ impl Wake for UrgentTeller {
 
 impl File {
     /// Has the owner of a socket told of urgent data from now on (`SIGURG`).
-    pub fn tell_urgent(self: &Arc<File>, t: &Arc<Task>) {
+    pub fn tell_urgent(self: &Arc<File>) {
         let queue = self.ops.pollee().filter(|_| self.ops.signals_urgent());
         let place: Option<Registration> = queue.map(|queue| {
             let teller = UrgentTeller(Teller {
                 file: Arc::downgrade(self),
-                ns: t.pid_ns().clone(),
                 fd: 0,
             });
             queue.register(PollEvents::PRI, Waker::Other(Arc::new(teller)), Share::All)
@@ -145,14 +154,13 @@ impl File {
     }
 
     /// Begins or ends signal-driven I/O through descriptor `fd`; whether the object does it.
-    pub fn set_async(self: &Arc<File>, t: &Arc<Task>, fd: i32, on: bool) -> bool {
+    pub fn set_async(self: &Arc<File>, fd: i32, on: bool) -> bool {
         if !self.ops.signals_io() {
             return false;
         }
         let place: Option<Registration> = self.ops.pollee().filter(|_| on).map(|queue| {
             let teller = Teller {
                 file: Arc::downgrade(self),
-                ns: t.pid_ns().clone(),
                 fd,
             };
             let events = PollEvents::IN | PollEvents::OUT | PollEvents::PRI;

@@ -110,7 +110,7 @@ impl FileOps for EventFd {
         "anon_inode:[eventfd]".to_owned()
     }
 
-    fn fdinfo(&self) -> String {
+    fn fdinfo(&self, _pids: &crate::task::PidNamespace) -> String {
         format!("eventfd-count: {:16x}\n", *self.count.lock())
     }
 }

@@ -8,7 +8,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use abi::Errno;
 use abi::fs::PollEvents;
@@ -17,11 +17,13 @@ use super::inotify::{self, Mask};
 use super::locks::{self, FileLocks};
 use super::vfs::mount::Writer;
 use super::vfs::{Attr, DirSink, Inode, Path, SetAttr};
-use super::write_access::WriteAccess;
+use super::write_access::{OpenAccess, OpenCounts};
 use crate::io::{IoDst, IoSrc};
 use crate::mm::Mappable;
 use crate::sync::Mutex;
-use crate::task::Task;
+use crate::task::group::ThreadGroup;
+use crate::task::session::ProcessGroup;
+use crate::task::{PidNamespace, Task};
 use crate::wait::{Pollee, Registration};
 use crate::{Result, SysResult};
 
@@ -215,8 +217,8 @@ pub trait FileOps: Send + Sync + 'static {
     fn fcntl(&self, _cx: &IoCx<'_>, _cmd: u32, _arg: u64) -> SysResult<i64> {
         Err(Errno::EINVAL.into())
     }
-    /// Extra lines for `/proc/PID/fdinfo/N`.
-    fn fdinfo(&self) -> String {
+    /// Extra lines for `/proc/PID/fdinfo/N`, with numbers as a namespace has them.
+    fn fdinfo(&self, _pids: &PidNamespace) -> String {
         String::new()
     }
 }
@@ -238,20 +240,48 @@ pub struct File {
     pub(super) urgent_place: Mutex<Option<Registration>>,
     /// Locks of a file without an inode.
     own_locks: OnceLock<Arc<FileLocks>>,
-    _write_access: Option<(WriteAccess, Writer)>,
+    access: Option<OpenAccess>,
+    _writer: Option<Writer>,
 }
 
 /// Receiver of signal-driven I/O (`fcntl(2)`, "Managing signals").
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct SignalOwner {
     /// `F_OWNER_TID` 0, `F_OWNER_PID` 1, `F_OWNER_PGRP` 2.
     pub kind: i32,
-    /// Number in the setter's namespace; 0 for nobody.
-    pub id: i32,
+    /// Who.
+    pub who: Owner,
     /// Signal instead of `SIGIO`, or 0.
     pub signal: i32,
     /// Real and effective user id of who set the owner.
     pub set_by: (u32, u32),
+}
+
+/// Who is told.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "named as in fcntl(2)")]
+pub enum Owner {
+    #[default]
+    Nobody,
+    Thread(Weak<Task>),
+    Process(Weak<ThreadGroup>),
+    Group(Weak<ProcessGroup>),
+}
+
+impl Owner {
+    /// The number a namespace knows it by; 0 for nobody, and for who is gone.
+    pub fn nr_in(&self, ns: &PidNamespace) -> i32 {
+        let number = match self {
+            Owner::Nobody => None,
+            Owner::Thread(t) => t
+                .upgrade()
+                .filter(|t| t.state() != 'X')
+                .map(|t| t.tid_in(ns)),
+            Owner::Process(g) => g.upgrade().filter(|g| !g.is_gone()).map(|g| g.pid_in(ns)),
+            Owner::Group(p) => p.upgrade().map(|p| p.id.nr_in(ns)),
+        };
+        number.unwrap_or(0)
+    }
 }
 
 impl File {
@@ -262,15 +292,16 @@ impl File {
 
     /// A description of something opened by path.
     pub fn new(ops: Arc<dyn FileOps>, flags: OpenFlags, path: Option<Path>) -> Arc<File> {
-        File::with_access(ops, flags, path, None)
+        File::with_access(ops, flags, path, None, None)
     }
 
-    /// As [`File::new`], holding the right to write that was taken for it.
+    /// As [`File::new`], holding the rights that were taken for it.
     pub fn with_access(
         ops: Arc<dyn FileOps>,
         flags: OpenFlags,
         path: Option<Path>,
-        access: Option<(WriteAccess, Writer)>,
+        access: Option<OpenAccess>,
+        writer: Option<Writer>,
     ) -> Arc<File> {
         let keep = !(OpenFlags::CREAT
             | OpenFlags::EXCL
@@ -286,7 +317,8 @@ impl File {
             async_place: Mutex::new(None),
             urgent_place: Mutex::new(None),
             own_locks: OnceLock::new(),
-            _write_access: access,
+            access,
+            _writer: writer,
         })
     }
 
@@ -307,6 +339,11 @@ impl File {
     /// The inode, if it was opened by path.
     pub fn inode(&self) -> Option<Arc<dyn Inode>> {
         self.path.as_ref().and_then(|p| p.dentry.inode())
+    }
+
+    /// Who has its inode open.
+    pub(super) fn open_counts(&self) -> Option<&OpenCounts> {
+        self.access.as_ref().map(OpenAccess::counts)
     }
 
     /// The file's locks.
@@ -346,6 +383,9 @@ impl fmt::Debug for File {
 impl Drop for File {
     fn drop(&mut self) {
         locks::release_description(self);
+        if let Some(access) = &self.access {
+            access.counts().leases.release(self);
+        }
         if let Some(path) = &self.path
             && !self.flags().contains(OpenFlags::PATH)
         {

@@ -13,6 +13,7 @@ use super::file::File;
 use super::vfs::Inode;
 use crate::Result;
 use crate::sync::Mutex;
+use crate::task::Pid;
 use crate::wait::Pollee;
 
 /// Most record locks of one file.
@@ -35,12 +36,12 @@ impl LockOwner {
 }
 
 /// A record lock over `start..=end`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct RecordLock {
     /// Holder.
     pub owner: LockOwner,
-    /// Process to report, -1 for descriptions.
-    pub pid: i32,
+    /// The process to report; `None` for descriptions.
+    pub holder: Option<Arc<Pid>>,
     /// First byte.
     pub start: u64,
     /// Last byte.
@@ -78,7 +79,7 @@ impl FileLocks {
     /// The first lock in the way of `wanted`.
     pub fn blocker(&self, wanted: &RecordLock) -> Option<RecordLock> {
         let records = self.records.lock();
-        records.iter().find(|l| l.conflicts(wanted)).copied()
+        records.iter().find(|l| l.conflicts(wanted)).cloned()
     }
 
     /// Sets a record lock, replacing what the owner had there: `EAGAIN`, `ENOLCK`.
@@ -177,13 +178,13 @@ fn carve(records: &mut Vec<RecordLock>, range: &RecordLock) {
         if l.start < range.start {
             rest.push(RecordLock {
                 end: range.start - 1,
-                ..*l
+                ..l.clone()
             });
         }
         if l.end > range.end {
             rest.push(RecordLock {
                 start: range.end + 1,
-                ..*l
+                ..l.clone()
             });
         }
         false

@@ -13,6 +13,7 @@ pub mod table;
 
 use std::fmt;
 
+use crate::task::ThreadGroup;
 use crate::userns::UserNs;
 
 /// An IPC namespace (`ipc_namespaces(7)`).
@@ -49,15 +50,15 @@ impl IpcNs {
         }
     }
 
-    /// Whether the process `pid` has semaphore adjustments to be made at its end.
-    pub fn has_undo(&self, pid: i32) -> bool {
-        self.sem.all().iter().any(|(_, set)| set.has_undo(pid))
+    /// Whether a process has semaphore adjustments to be made at its end.
+    pub fn has_undo(&self, group: &ThreadGroup) -> bool {
+        self.sem.all().iter().any(|(_, set)| set.has_undo(group))
     }
 
-    /// The process `pid` ended.
-    pub fn exit(&self, pid: i32) {
+    /// A process ended.
+    pub fn exit(&self, group: &ThreadGroup) {
         for (_, set) in self.sem.all() {
-            set.exit(pid);
+            set.exit(group);
         }
     }
 }

@@ -52,8 +52,6 @@ pub struct Notify {
     pub task: Arc<Task>,
     /// By which signal; `None` for nothing at all (`SIGEV_NONE`).
     pub signal: Option<(Signal, u64)>,
-    /// Process that asked.
-    pub pid: i32,
 }
 
 struct State {
@@ -262,12 +260,12 @@ impl MQueue {
     }
 
     /// `mq_notify(2)`: registers, or removes the caller's own; `EBUSY`.
-    pub fn set_notify(&self, pid: i32, notify: Option<Notify>) -> Result<()> {
+    pub fn set_notify(&self, t: &Task, notify: Option<Notify>) -> Result<()> {
         let mut s = self.state.lock();
-        let held = s.notify.as_ref().map(|n| n.pid);
+        let held = s.notify.as_ref().map(|n| n.task.thread_group());
         let old = match (&notify, held) {
             (Some(_), Some(_)) => return Err(Errno::EBUSY),
-            (None, Some(p)) if p != pid => return Ok(()),
+            (None, Some(p)) if !Arc::ptr_eq(p, t.thread_group()) => return Ok(()),
             _ => std::mem::replace(&mut s.notify, notify),
         };
         drop(s);
@@ -295,7 +293,9 @@ impl MQueue {
         if let Some(n) = told
             && let Some((signal, value)) = n.signal
         {
-            let mut info = SigInfo::new(signal, SI_MESGQ).with_sender(t.pid(), t.creds().uid);
+            let uid = n.task.creds().user_ns.shown_uid(t.creds().uid);
+            let mut info =
+                SigInfo::new(signal, SI_MESGQ).with_sender(t.pid_in(n.task.pid_ns()), uid);
             info.put(8, &value.to_ne_bytes());
             n.task.post_group_signal(info);
         }
@@ -404,12 +404,14 @@ impl FileOps for MqFile {
     }
 
     /// Reading tells the state of the queue, as the files of `mqueue` do.
-    fn read(&self, _cx: &IoCx<'_>, dst: &mut dyn IoDst, pos: u64) -> Result<usize> {
+    fn read(&self, cx: &IoCx<'_>, dst: &mut dyn IoDst, pos: u64) -> Result<usize> {
         let text = {
             let s = self.0.state.lock();
             let notify = s.notify.as_ref();
             let signal = notify.and_then(|n| n.signal).map_or(0, |(s, _)| s.raw());
-            let pid = notify.map_or(0, |n| n.pid);
+            let pid = notify
+                .zip(cx.task)
+                .map_or(0, |(n, t)| n.task.pid_in(t.pid_ns()));
             let bytes = s.bytes;
             format!("QSIZE:{bytes:<10} NOTIFY:0     SIGNO:{signal:<5} NOTIFY_PID:{pid:<6}\n")
         };

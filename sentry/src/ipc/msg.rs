@@ -12,7 +12,7 @@ use crate::Result;
 use crate::creds::Cap;
 use crate::retry::{Attempt, Registrations, watch_one};
 use crate::sync::Mutex;
-use crate::task::Task;
+use crate::task::{Pid, Task};
 use crate::wait::{OnSignal, Pollee, SysResult, Waker};
 
 /// Most queues.
@@ -54,7 +54,11 @@ struct Message {
 }
 
 struct State {
+    /// Without the processes.
     ds: MsgDs,
+    /// Who sent and who received last.
+    sender: Option<Arc<Pid>>,
+    receiver: Option<Arc<Pid>>,
     queue: VecDeque<Message>,
     removed: bool,
 }
@@ -87,6 +91,8 @@ pub fn get(t: &Arc<Task>, key: i32, flags: u32) -> Result<i32> {
                     qbytes: MSGMNB,
                     ..MsgDs::default()
                 },
+                sender: None,
+                receiver: None,
                 queue: VecDeque::new(),
                 removed: false,
             }),
@@ -133,7 +139,7 @@ impl Attempt for MsgSend {
             s.ds.cbytes += len;
             s.ds.qnum += 1;
             s.ds.stime = now(t);
-            s.ds.lspid = t.pid();
+            s.sender = Some(t.thread_group().id.clone());
             s.queue.push_back(message);
         }
         drop(s);
@@ -240,7 +246,7 @@ impl Attempt for MsgReceive {
         s.ds.cbytes = s.ds.cbytes.saturating_sub(message.data.len() as u64);
         s.ds.qnum = s.ds.qnum.saturating_sub(1);
         s.ds.rtime = now(t);
-        s.ds.lrpid = t.pid();
+        s.receiver = Some(t.thread_group().id.clone());
         drop(s);
         self.queue.pollee.notify(PollEvents::OUT);
         Ok(self.put(t, &message)?)
@@ -260,9 +266,15 @@ impl Attempt for MsgReceive {
 }
 
 impl Queue {
-    /// `IPC_STAT`.
-    pub fn stat(&self) -> MsgDs {
-        self.state.lock().ds
+    /// `IPC_STAT`, with processes as `t` knows them.
+    pub fn stat(&self, t: &Task) -> MsgDs {
+        let s = self.state.lock();
+        let shown = |id: &Option<Arc<Pid>>| id.as_ref().map_or(0, |id| id.nr_in(t.pid_ns()));
+        MsgDs {
+            lspid: shown(&s.sender),
+            lrpid: shown(&s.receiver),
+            ..s.ds
+        }
     }
 
     /// `IPC_SET`; `EPERM`, also for more room than the system limit without

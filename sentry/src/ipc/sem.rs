@@ -14,7 +14,7 @@ use super::table::{IPC_NOWAIT, Object, Perm, READ, WRITE};
 use crate::Result;
 use crate::retry::{Attempt, Registrations, watch_one};
 use crate::sync::Mutex;
-use crate::task::Task;
+use crate::task::{Pid, Task, ThreadGroup};
 use crate::wait::{OnSignal, Pollee, SysResult, Waker};
 
 /// Largest value of a semaphore.
@@ -59,7 +59,6 @@ pub struct SemBuf {
 #[derive(Clone, Copy, Default)]
 struct Sem {
     value: i32,
-    pid: i32,
     /// Waiting for it to grow, and to become zero.
     ncnt: u32,
     zcnt: u32,
@@ -68,9 +67,27 @@ struct Sem {
 struct State {
     ds: SemDs,
     sems: Vec<Sem>,
-    /// Adjustments at exit, by process.
-    undo: HashMap<i32, Vec<i32>>,
+    /// Who last changed each.
+    changers: Vec<Option<Arc<Pid>>>,
+    /// Adjustments at exit, by process ([`name_of`]).
+    undo: HashMap<usize, Vec<i32>>,
     removed: bool,
+}
+
+impl State {
+    /// Notes who changed some semaphores.
+    fn changed(&mut self, t: &Task, which: impl Iterator<Item = usize>) {
+        for at in which {
+            if let Some(changer) = self.changers.get_mut(at) {
+                *changer = Some(t.thread_group().id.clone());
+            }
+        }
+    }
+}
+
+/// Names a process while it lives, whatever numbers it has.
+fn name_of(group: &ThreadGroup) -> usize {
+    std::ptr::from_ref(group).addr()
 }
 
 /// A set. Lock rank: leaf.
@@ -116,6 +133,7 @@ pub fn get(t: &Arc<Task>, key: i32, n: i32, flags: u32) -> Result<i32> {
                     ..SemDs::default()
                 },
                 sems: vec![Sem::default(); n],
+                changers: vec![None; n],
                 undo: HashMap::new(),
                 removed: false,
             }),
@@ -178,7 +196,7 @@ enum Tried {
     Blocked(SemBuf),
 }
 
-fn try_all(s: &State, ops: &[SemBuf], pid: i32) -> Result<Tried> {
+fn try_all(s: &State, ops: &[SemBuf]) -> Result<Tried> {
     let mut sems = s.sems.clone();
     for op in ops {
         let sem = sems.get_mut(usize::from(op.num)).ok_or(Errno::EFBIG)?;
@@ -193,7 +211,6 @@ fn try_all(s: &State, ops: &[SemBuf], pid: i32) -> Result<Tried> {
             return Err(Errno::ERANGE);
         }
         sem.value = next;
-        sem.pid = pid;
     }
     Ok(Tried::Done(sems))
 }
@@ -207,18 +224,20 @@ impl SemOp {
         if s.removed {
             return Err(Errno::EIDRM);
         }
-        match try_all(&s, &self.ops, t.pid())? {
+        match try_all(&s, &self.ops)? {
             Tried::Blocked(op) => {
                 self.count(&mut s, op);
                 Ok(false)
             }
             Tried::Done(sems) => {
                 s.sems = sems;
+                s.changed(t, self.ops.iter().map(|o| usize::from(o.num)));
                 s.ds.otime = now(t);
                 let n = s.sems.len();
                 let with_undo = self.ops.iter().filter(|o| o.flags & SEM_UNDO != 0);
+                let name = name_of(t.thread_group());
                 for op in with_undo {
-                    let undo = s.undo.entry(t.pid()).or_insert_with(|| vec![0; n]);
+                    let undo = s.undo.entry(name).or_insert_with(|| vec![0; n]);
                     if let Some(u) = undo.get_mut(usize::from(op.num)) {
                         *u = u.saturating_sub(i32::from(op.op));
                     }
@@ -299,12 +318,14 @@ impl Set {
         self.len() == 0
     }
 
-    /// Value, last process, waiters to grow, waiters for zero of one; `EINVAL`.
-    pub fn one(&self, num: i32) -> Result<(i32, i32, u32, u32)> {
+    /// Value, last process as `t` knows it, waiters to grow, waiters for zero of one; `EINVAL`.
+    pub fn one(&self, t: &Task, num: i32) -> Result<(i32, i32, u32, u32)> {
         let at = usize::try_from(num).map_err(|_| Errno::EINVAL)?;
         let s = self.state.lock();
         let sem = s.sems.get(at).ok_or(Errno::EINVAL)?;
-        Ok((sem.value, sem.pid, sem.ncnt, sem.zcnt))
+        let changer = s.changers.get(at).and_then(Option::as_ref);
+        let pid = changer.map_or(0, |id| id.nr_in(t.pid_ns()));
+        Ok((sem.value, pid, sem.ncnt, sem.zcnt))
     }
 
     /// `GETALL`.
@@ -328,8 +349,8 @@ impl Set {
             }
             for (sem, v) in s.sems.iter_mut().skip(first).zip(values) {
                 sem.value = *v;
-                sem.pid = t.pid();
             }
+            s.changed(t, first..end);
             for undo in s.undo.values_mut() {
                 undo.iter_mut()
                     .skip(first)
@@ -342,16 +363,16 @@ impl Set {
         Ok(())
     }
 
-    /// Whether the process `pid` has adjustments to be made at its end.
-    pub fn has_undo(&self, pid: i32) -> bool {
-        self.state.lock().undo.contains_key(&pid)
+    /// Whether a process has adjustments to be made at its end.
+    pub fn has_undo(&self, group: &ThreadGroup) -> bool {
+        self.state.lock().undo.contains_key(&name_of(group))
     }
 
-    /// The process `pid` ended: its adjustments are made.
-    pub fn exit(&self, pid: i32) {
+    /// A process ended: its adjustments are made.
+    pub fn exit(&self, group: &ThreadGroup) {
         let changed = {
             let mut s = self.state.lock();
-            match s.undo.remove(&pid) {
+            match s.undo.remove(&name_of(group)) {
                 Some(undo) => {
                     for (sem, u) in s.sems.iter_mut().zip(undo) {
                         sem.value = sem.value.saturating_add(u).clamp(0, SEMVMX);

@@ -11,7 +11,7 @@ use crate::mm::SharedMemory;
 use crate::mm::map::{MapRequest, Placement};
 use crate::mm::{Backing, MapIdentity, MapProt, Mappable, MmLimits, VmaFlags};
 use crate::sync::Mutex;
-use crate::task::Task;
+use crate::task::{Pid, Task};
 use crate::{Kernel, Result};
 
 /// Mode bit: destroyed at the last detach.
@@ -56,6 +56,9 @@ pub struct Segment {
     kernel: Weak<Kernel>,
     memory: Arc<SharedMemory>,
     ds: Mutex<ShmDs>,
+    creator: Arc<Pid>,
+    /// Who attached or detached last.
+    user: Mutex<Option<Arc<Pid>>>,
 }
 
 impl Object for Segment {
@@ -105,9 +108,10 @@ pub fn get(t: &Arc<Task>, key: i32, size: u64, flags: u32) -> Result<i32> {
                 perm,
                 segsz: size,
                 ctime: now(kernel),
-                cpid: t.pid(),
                 ..ShmDs::default()
             }),
+            creator: t.thread_group().id.clone(),
+            user: Mutex::default(),
         })
     };
     t.ipc().shm.get(t, key, flags, SHMMNI, check, make)
@@ -116,7 +120,8 @@ pub fn get(t: &Arc<Task>, key: i32, size: u64, flags: u32) -> Result<i32> {
 /// One attachment; its mappings hold it.
 struct Attachment {
     segment: Arc<Segment>,
-    pid: i32,
+    /// Who made it.
+    by: Arc<Pid>,
 }
 
 impl Mappable for Attachment {
@@ -140,9 +145,9 @@ impl Drop for Attachment {
             let mut ds = self.segment.ds.lock();
             ds.nattch = ds.nattch.saturating_sub(1);
             ds.dtime = now(&kernel);
-            ds.lpid = self.pid;
             ds.nattch == 0 && ds.perm.mode & SHM_DEST != 0
         };
+        *self.segment.user.lock() = Some(self.by.clone());
         if destroy {
             let ns = self.segment.ns.upgrade();
             drop(ns.and_then(|ns| ns.shm.remove(self.segment.id)));
@@ -176,13 +181,11 @@ pub fn attach(t: &Arc<Task>, id: i32, addr: u64, flags: u32, limits: &MmLimits) 
         let mut ds = segment.ds.lock();
         ds.nattch += 1;
         ds.atime = now(&t.kernel);
-        ds.lpid = t.pid();
         ds.segsz
     };
-    let file: Arc<dyn Mappable> = Arc::new(Attachment {
-        segment,
-        pid: t.pid(),
-    });
+    let by = t.thread_group().id.clone();
+    *segment.user.lock() = Some(by.clone());
+    let file: Arc<dyn Mappable> = Arc::new(Attachment { segment, by });
     let request = MapRequest {
         flags: vma,
         file: Some((file, 0)),
@@ -217,9 +220,14 @@ pub fn detach(t: &Arc<Task>, addr: u64) -> Result<()> {
     Ok(())
 }
 
-/// `IPC_STAT` and its relatives.
-pub fn stat(segment: &Segment) -> ShmDs {
-    *segment.ds.lock()
+/// `IPC_STAT` and its relatives, with processes as `t` knows them.
+pub fn stat(t: &Task, segment: &Segment) -> ShmDs {
+    let user = segment.user.lock().clone();
+    ShmDs {
+        cpid: segment.creator.nr_in(t.pid_ns()),
+        lpid: user.map_or(0, |id| id.nr_in(t.pid_ns())),
+        ..*segment.ds.lock()
+    }
 }
 
 /// `IPC_SET`; `EPERM`.

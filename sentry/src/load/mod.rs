@@ -77,6 +77,7 @@ pub fn open_exec(
     match open::open_at(&kernel, &path, OpenFlags::empty())? {
         Opened::File(file) => Ok(file),
         Opened::Fifo(_) => Err(Errno::EACCES),
+        Opened::Leased(_) => Err(Errno::EAGAIN),
     }
 }
 

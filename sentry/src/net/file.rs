@@ -101,7 +101,7 @@ impl FileOps for SocketFile {
             FIONREAD => self.0.queued()?.0,
             SIOCOUTQ => self.0.queued()?.1,
             SIOCATMARK => usize::from(self.0.at_mark()),
-            _ => return super::inet::device_ioctl(cx, request, arg),
+            _ => return super::inet::device_ioctl(&self.0.common().net, cx, request, arg),
         };
         let n = i32::try_from(n).unwrap_or(i32::MAX);
         let t = cx.task.ok_or(Errno::ENOTTY)?;

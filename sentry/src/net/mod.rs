@@ -4,17 +4,20 @@
 //! implements [`Socket`]; nothing in it blocks: `EAGAIN` means "wait on the pollee". What
 //! all sockets share (options, pending error, wait queue) is a [`Common`]. [`wait`] holds
 //! the waiting forms of accept, connect, send and receive. [`NetNs`] is a network
-//! namespace: the names sockets are found by.
+//! namespace ([`ns`]): the names sockets are found by.
 //!
-//! Families: [`unix`], [`inet`], [`netlink`]. [`outside`] is the network beyond the sandbox.
+//! Families: [`unix`], [`inet`], [`netlink`], [`packet`]. [`outside`] is the network beyond the sandbox.
 
 pub mod addr;
+mod config;
 pub mod file;
 pub mod inet;
 pub mod msg;
 pub mod netlink;
+pub mod ns;
 pub mod options;
 pub mod outside;
+pub mod packet;
 pub mod tables;
 pub mod unix;
 pub mod view;
@@ -27,7 +30,8 @@ use abi::fs::PollEvents;
 
 pub use addr::SockAddr;
 pub use file::SocketFile;
-pub use msg::{Control, MsgFlags, Received, Ucred};
+pub use msg::{Control, MsgFlags, PeerCreds, Received, Ucred};
+pub use ns::{NetNamespaces, NetNs};
 pub use options::{Common, OptValue};
 
 use crate::io::{IoDst, IoSrc};
@@ -47,6 +51,9 @@ pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 /// `AF_NETLINK`.
 pub const AF_NETLINK: u16 = 16;
+
+/// `AF_PACKET`.
+pub const AF_PACKET: u16 = 17;
 
 /// Type of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -160,17 +167,6 @@ pub trait Socket: Send + Sync + 'static {
     }
 }
 
-/// A network namespace.
-#[derive(Default)]
-pub struct NetNs {
-    /// Abstract unix names.
-    pub unix: unix::Names,
-    /// Internet ports.
-    pub inet: inet::Ports,
-    /// The stack and its links.
-    pub outside: outside::Outside,
-}
-
 /// A new socket. `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `ESOCKTNOSUPPORT`, `EINVAL`.
 pub fn create(
     t: &Arc<Task>,
@@ -179,10 +175,12 @@ pub fn create(
     protocol: i32,
 ) -> Result<Arc<dyn Socket>> {
     let kernel: &Arc<Kernel> = &t.kernel;
+    let net = &t.net();
     match u16::try_from(domain).map_err(|_| Errno::EAFNOSUPPORT)? {
-        AF_UNIX => Ok(unix::UnixSocket::create(kernel, kind, protocol)?),
-        d @ (AF_INET | AF_INET6) => inet::create(t, d, kind, protocol),
-        AF_NETLINK => netlink::create(kernel, kind, protocol),
+        AF_UNIX => Ok(unix::UnixSocket::create(kernel, net, kind, protocol)?),
+        d @ (AF_INET | AF_INET6) => inet::create(t, net, d, kind, protocol),
+        AF_PACKET => packet::create(t, net, kind, protocol),
+        AF_NETLINK => netlink::create(kernel, net, kind, protocol),
         _ => Err(Errno::EAFNOSUPPORT),
     }
 }

@@ -7,7 +7,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::SockAddr;
 use crate::fs::File;
-use crate::task::Task;
+use crate::task::{Pid, Task};
+use crate::userns::OVERFLOW_ID;
 
 bitflags::bitflags! {
     /// `MSG_*` flags, in Linux's bits.
@@ -61,32 +62,66 @@ impl Ucred {
     pub fn of(t: &Arc<Task>) -> Ucred {
         let creds = t.creds();
         Ucred {
-            pid: super::unix::process_id(t),
+            pid: t.pid(),
+            uid: creds.uid,
+            gid: creds.gid,
+        }
+    }
+}
+
+/// Credentials that a socket keeps: of its peer, or of a message's sender.
+#[derive(Clone, Debug)]
+pub struct PeerCreds {
+    /// Process.
+    pub id: Option<Arc<Pid>>,
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+impl PartialEq for PeerCreds {
+    fn eq(&self, other: &PeerCreds) -> bool {
+        let name = |c: &PeerCreds| (c.id.as_ref().map(Arc::as_ptr), c.uid, c.gid);
+        name(self) == name(other)
+    }
+}
+
+impl PeerCreds {
+    /// What a socket without a peer reports.
+    pub const NOBODY: PeerCreds = PeerCreds {
+        id: None,
+        uid: u32::MAX,
+        gid: u32::MAX,
+    };
+    /// Of a message that brings none.
+    pub const UNKNOWN: PeerCreds = PeerCreds {
+        id: None,
+        uid: OVERFLOW_ID,
+        gid: OVERFLOW_ID,
+    };
+
+    /// Those of a task: process and real ids.
+    pub fn of(t: &Arc<Task>) -> PeerCreds {
+        let creds = t.creds();
+        PeerCreds {
+            id: Some(t.thread_group().id.clone()),
             uid: creds.uid,
             gid: creds.gid,
         }
     }
 
-    /// With ids as `t`'s user namespace shows them.
-    #[must_use]
-    pub fn shown_to(self, t: &Task) -> Ucred {
-        let creds = t.creds();
-        if self == Ucred::NOBODY {
-            return self;
-        }
-        Ucred {
-            uid: creds.user_ns.shown_uid(self.uid),
-            gid: creds.user_ns.shown_gid(self.gid),
-            ..self
-        }
+    /// As `t` is shown them: numbers of its pid namespace, ids of its user namespace.
+    pub fn shown_to(&self, t: &Task) -> Ucred {
+        let ns = &t.creds().user_ns;
+        let nobody = *self == PeerCreds::NOBODY;
+        let (uid, gid) = match nobody {
+            true => (self.uid, self.gid),
+            false => (ns.shown_uid(self.uid), ns.shown_gid(self.gid)),
+        };
+        let pid = self.id.as_ref().map_or(0, |id| id.nr_in(t.pid_ns()));
+        Ucred { pid, uid, gid }
     }
-
-    /// What a socket without a peer reports.
-    pub const NOBODY: Ucred = Ucred {
-        pid: 0,
-        uid: u32::MAX,
-        gid: u32::MAX,
-    };
 }
 
 /// Ancillary data of a message in flight.
@@ -95,10 +130,10 @@ pub struct Control {
     /// `SCM_RIGHTS`.
     pub files: Vec<Arc<File>>,
     /// `SCM_CREDENTIALS`, checked.
-    pub creds: Option<Ucred>,
+    pub creds: Option<PeerCreds>,
 }
 
-/// One ancillary item towards the guest other than descriptors: level, type, data.
+/// One ancillary item towards the guest other than descriptors and credentials: level, type, data.
 pub type CmsgOut = (i32, i32, Vec<u8>);
 
 /// What a receive brought.
@@ -114,6 +149,8 @@ pub struct Received {
     pub from: Option<SockAddr>,
     /// Descriptors that came with it.
     pub files: Vec<Arc<File>>,
+    /// Who sent it, where that is asked for (`SCM_CREDENTIALS`).
+    pub creds: Option<PeerCreds>,
     /// Other ancillary data.
     pub cmsgs: Vec<CmsgOut>,
 }

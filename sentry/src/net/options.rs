@@ -9,7 +9,7 @@ use abi::Errno;
 use abi::time::Timeval;
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::SockType;
+use super::{NetNs, SockType};
 use crate::creds::Cap;
 use crate::sync::Mutex;
 use crate::task::Task;
@@ -90,6 +90,8 @@ pub struct Common {
     pub protocol: i32,
     /// Inode number (`socket:[ino]`).
     pub ino: u64,
+    /// The network namespace it was made in.
+    pub net: Arc<NetNs>,
     /// Wait queue.
     pub pollee: Pollee,
     /// Options. Lock rank: leaf.
@@ -100,12 +102,19 @@ pub struct Common {
 
 impl Common {
     /// Of a new socket.
-    pub fn new(kernel: &Kernel, domain: u16, kind: SockType, protocol: i32) -> Common {
+    pub fn new(
+        kernel: &Kernel,
+        net: &Arc<NetNs>,
+        domain: u16,
+        kind: SockType,
+        protocol: i32,
+    ) -> Common {
         Common {
             domain,
             kind,
             protocol,
             ino: kernel.next_anon_ino(),
+            net: net.clone(),
             pollee: Pollee::new(),
             options: Mutex::default(),
             error: AtomicI32::new(0),

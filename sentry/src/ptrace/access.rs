@@ -19,7 +19,7 @@ pub enum Ids {
 
 /// Whether `who` may see the memory and the state of `subject`; `EPERM`.
 pub fn may_access(who: &Task, subject: &Task, ids: Ids) -> Result<()> {
-    if who.pid() == subject.pid() {
+    if std::ptr::eq(&**who.thread_group(), &**subject.thread_group()) {
         return Ok(());
     }
     let (r, s) = (who.creds(), subject.creds());

@@ -40,7 +40,7 @@ impl Task {
 
     /// `PTRACE_ATTACH`, or with options `PTRACE_SEIZE`.
     pub fn attach(self: &Arc<Task>, tracee: &Arc<Task>, seize: Option<Options>) -> Result<()> {
-        if tracee.pid() == self.pid() {
+        if Arc::ptr_eq(tracee.thread_group(), self.thread_group()) {
             return Err(Errno::EPERM);
         }
         may_access(self, tracee, Ids::Real)?;

@@ -19,7 +19,7 @@ use crate::signal::WaitStatus;
 use crate::task::gate::Hooks;
 use crate::task::run::Next;
 use crate::task::times::CpuTimes;
-use crate::task::{Task, ThreadGroup};
+use crate::task::{Pid, Task, ThreadGroup};
 
 bitflags::bitflags! {
     /// `PTRACE_O_*`.
@@ -206,9 +206,9 @@ pub(crate) enum Report {
 }
 
 /// A tracee that has ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Dead {
-    pub(crate) tid: i32,
+    pub(crate) id: Arc<Pid>,
     pub(crate) uid: u32,
     pub(crate) status: WaitStatus,
     pub(crate) times: CpuTimes,
@@ -343,7 +343,7 @@ impl Task {
             let mut tracees = group.tracees.lock();
             if tracees.dead.len() < MAX_DEAD {
                 tracees.dead.push(Dead {
-                    tid: self.tid(),
+                    id: self.id(),
                     uid: self.creds().uid,
                     status,
                     times: self.cpu_times(),

@@ -16,9 +16,9 @@ use crate::Result;
 use crate::fs::file::{File, FileOps, IoCx, OpenFlags};
 use crate::retry::{Attempt, Registrations, retry, watch_one};
 use crate::sync::Mutex;
-use crate::task::Task;
 use crate::task::limits::Resource;
 use crate::task::run::CallState;
+use crate::task::{Pid, Task};
 use crate::wait::{OnSignal, Operation, Pollee, Stop, SysResult, Waker};
 
 const RECV: u32 = 0xc050_2100;
@@ -85,7 +85,7 @@ enum State {
 struct Entry {
     id: u64,
     state: State,
-    tid: i32,
+    subject: Arc<Pid>,
     data: Data,
     task: Weak<Task>,
 }
@@ -159,7 +159,7 @@ impl Listener {
             q.entries.push(Entry {
                 id,
                 state: State::New,
-                tid: t.tid(),
+                subject: t.id(),
                 data: super::data_of(&call),
                 task: t.weak(),
             });
@@ -252,7 +252,7 @@ impl Attempt for Receive {
             entry.state = State::Sent;
             Notif {
                 id: entry.id,
-                pid: entry.tid.cast_unsigned(),
+                pid: entry.subject.nr_in(t.pid_ns()).cast_unsigned(),
                 flags: 0,
                 data: entry.data,
             }

@@ -297,7 +297,7 @@ impl Task {
         }
         match action::default_of(signal) {
             Default::Ignore => None,
-            _ if sig.unkillable && signal != Signal::SIGKILL => None,
+            _ if sig.unkillable && !SigSet::UNBLOCKABLE.contains(signal) => None,
             Default::Stop => {
                 let orphaned = || self.thread_group().pgrp().is_orphaned();
                 if signal == Signal::SIGSTOP || !orphaned() {

@@ -17,10 +17,20 @@ use crate::task::{Task, ThreadGroup};
 /// Where a signal comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The kernel, or a process outside the container.
+    /// The kernel, or a process outside the namespace of the target.
     Kernel,
-    /// A process of the container.
+    /// A process of the target's namespace, or of one below.
     User,
+}
+
+impl Origin {
+    /// Of what `sender` sends: init is not protected from a namespace above its own.
+    pub fn of(sender: &ThreadGroup, target: &ThreadGroup) -> Origin {
+        match sender.pid_in(&target.ns) {
+            0 => Origin::Kernel,
+            _ => Origin::User,
+        }
+    }
 }
 
 /// Sends to a process: any of its threads may take it. `EAGAIN` when the queue is full.

@@ -102,7 +102,7 @@ impl FileOps for SignalFd {
         "anon_inode:[signalfd]".to_owned()
     }
 
-    fn fdinfo(&self) -> String {
+    fn fdinfo(&self, _pids: &crate::task::PidNamespace) -> String {
         format!("sigmask:\t{:016x}\n", self.mask.lock().0)
     }
 }

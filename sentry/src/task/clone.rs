@@ -11,8 +11,9 @@ use abi::signal::{Signal, StackT};
 use platform::{Context, Registers};
 
 use super::group::{NewGroup, ThreadGroup};
+use super::pid::{Pid, PidNamespace};
 use super::pidfd::PidFd;
-use super::{NewTask, Task};
+use super::{NewTask, NsProxy, Task};
 use crate::creds::{Cap, Creds};
 use crate::fs::file::OpenFlags;
 use crate::mm::Mm;
@@ -37,8 +38,8 @@ pub struct CloneArgs {
     /// Stack pointer of the child; 0 to go on with the parent's.
     pub stack: u64,
     pub tls: u64,
-    /// The child's number, if it is to have a certain one.
-    pub set_tid: Option<i32>,
+    /// The child's numbers from its own namespace outwards, if it is to have certain ones.
+    pub set_tid: Vec<i32>,
 }
 
 /// The `CLONE_*` flag as a 64-bit mask.
@@ -46,7 +47,7 @@ const fn bit(flag: u32) -> u64 {
     flag as u64
 }
 
-/// Namespaces a kernel may be built without; those of pids, networks and time are not there.
+/// Namespaces a kernel may be built without; those of networks and time are not there.
 const NAMESPACES: u64 = bit(raw::CLONE_NEWNS)
     | bit(raw::CLONE_NEWCGROUP)
     | bit(raw::CLONE_NEWUTS)
@@ -93,6 +94,11 @@ impl CloneArgs {
         if bad {
             return Err(Errno::EINVAL);
         }
+        // Threads of a process have one numbering.
+        if self.has(raw::CLONE_THREAD) && !Arc::ptr_eq(&t.namespaces().pid_for_children, t.pid_ns())
+        {
+            return Err(Errno::EINVAL);
+        }
         check_namespaces(t, self.flags)?;
         if self.has(raw::CLONE_NEWIPC) && self.has(raw::CLONE_SYSVSEM) {
             return Err(Errno::EINVAL);
@@ -112,8 +118,10 @@ pub fn check_namespaces(t: &Task, flags: u64) -> Result<()> {
     }
     let there = bit(raw::CLONE_NEWUTS)
         | bit(raw::CLONE_NEWIPC)
+        | bit(raw::CLONE_NEWNET)
         | bit(raw::CLONE_NEWCGROUP)
         | bit(raw::CLONE_NEWNS)
+        | bit(raw::CLONE_NEWPID)
         | bit(raw::CLONE_NEWUSER);
     let mounts = wanted & bit(raw::CLONE_NEWNS) == 0 || t.fs().mounts().is_some();
     if wanted & !there != 0 || !mounts {
@@ -209,7 +217,8 @@ impl Task {
             self.inherit_tracer(&child, event);
         }
         child.start();
-        let message = u64::try_from(tid).unwrap_or(0);
+        let message = self.tracer().map_or(0, |by| child.tid_in(by.pid_ns()));
+        let message = u64::try_from(message).unwrap_or(0);
         let Some(done) = vfork else {
             let Some(event) = event else {
                 return Ok(i64::from(tid));
@@ -237,12 +246,19 @@ impl Task {
         mm: Arc<Mm>,
         regs: &Registers,
     ) -> Result<(i32, Arc<Task>)> {
-        let (ns, cgroup) = (self.pid_ns(), &self.thread_group().cgroup);
+        let creds = if args.has(raw::CLONE_NEWUSER) {
+            Arc::new(namespace::new_user(self)?)
+        } else {
+            self.creds()
+        };
+        let namespaces = NsProxy::unshared(self, args.flags, &creds.user_ns)?;
+        let cgroup = &self.thread_group().cgroup;
         cgroup.charge()?;
-        let made = ns.allocate(args.set_tid).and_then(|tid| {
-            let child = self.make_child(args, tid, mm, regs);
-            let child = child.inspect_err(|_| ns.release(tid))?;
-            Ok((tid, child))
+        let ns = namespaces.pid_for_children.clone();
+        let made = ns.allocate(&args.set_tid, Some(&creds)).and_then(|id| {
+            let child = self.make_child(args, (&id, creds, namespaces), mm, regs);
+            let child = child.inspect_err(|_| PidNamespace::release(&id))?;
+            Ok((id.nr_in(self.pid_ns()), child))
         });
         made.inspect_err(|_| cgroup.uncharge())
     }
@@ -258,7 +274,7 @@ impl Task {
         {
             return Ok(());
         }
-        let groups = self.pid_ns().groups();
+        let groups = self.pid_ns().first().groups();
         let mine = groups.iter().filter(|g| g.owner().0 == creds.uid);
         let threads: usize = mine.map(|g| g.thread_count().max(1)).sum();
         if threads as u64 >= limit {
@@ -271,23 +287,18 @@ impl Task {
     fn make_child(
         self: &Arc<Task>,
         args: &CloneArgs,
-        tid: i32,
+        (id, creds, namespaces): (&Arc<Pid>, Arc<Creds>, NsProxy),
         mm: Arc<Mm>,
         regs: &Registers,
     ) -> Result<Arc<Task>> {
-        let creds = if args.has(raw::CLONE_NEWUSER) {
-            Arc::new(namespace::new_user(self)?)
-        } else {
-            self.creds()
-        };
         let group = if args.has(raw::CLONE_THREAD) {
             self.thread_group().clone()
         } else {
-            self.new_group(args, tid)
+            self.new_group(args, id)
         };
         let child = Task::new(
             &self.kernel,
-            self.inherit(args, (tid, &creds), group, mm.clone())?,
+            self.inherit(args, (id, &creds, namespaces), group, mm.clone())?,
         );
         self.set_child_state(&child, args);
         let made = mm
@@ -316,7 +327,7 @@ impl Task {
         Ok(child)
     }
 
-    fn new_group(&self, args: &CloneArgs, pid: i32) -> Arc<ThreadGroup> {
+    fn new_group(&self, args: &CloneArgs, id: &Arc<Pid>) -> Arc<ThreadGroup> {
         let mine = self.thread_group();
         let sighand = mine.sighand();
         let sighand = if args.has(raw::CLONE_SIGHAND) {
@@ -338,9 +349,8 @@ impl Task {
         };
         let group = ThreadGroup::new(NewGroup {
             kernel: self.kernel.clone(),
-            ns: mine.ns.clone(),
+            id: id.clone(),
             cgroup: mine.cgroup.clone(),
-            pid,
             parent: parent
                 .as_ref()
                 .map_or_else(Default::default, Arc::downgrade),
@@ -358,7 +368,7 @@ impl Task {
     fn inherit(
         &self,
         args: &CloneArgs,
-        (tid, creds): (i32, &Arc<Creds>),
+        (id, creds, namespaces): (&Arc<Pid>, &Arc<Creds>, NsProxy),
         group: Arc<ThreadGroup>,
         mm: Arc<Mm>,
     ) -> Result<NewTask> {
@@ -376,14 +386,13 @@ impl Task {
         if args.has(raw::CLONE_NEWNS) {
             fs.unshare_mounts(&creds.user_ns)?;
         }
-        let namespaces = self.namespaces();
         Ok(NewTask {
-            tid,
+            id: id.clone(),
             group,
             mm,
             files,
             fs,
-            namespaces: namespaces.unshared(&self.kernel, args.flags, &creds.user_ns),
+            namespaces,
             keys: self.keys.lock().for_child(),
             creds: creds.clone(),
             mask: self.sigmask(),
@@ -423,8 +432,7 @@ impl Task {
         if args.has(raw::CLONE_NEWUSER) {
             child.answers_changed(Kind::User);
         }
-        let (tid, group) = (child.tid(), child.thread_group());
-        let tid_word = u32::try_from(tid).unwrap_or(0).to_ne_bytes();
+        let group = child.thread_group();
         if args.has(raw::CLONE_PIDFD) {
             let file = PidFd::file(group, OpenFlags::empty());
             let limit = self.limit(Resource::Nofile);
@@ -438,11 +446,13 @@ impl Task {
         let linked = self.link(child);
         if linked.is_ok() {
             if args.has(raw::CLONE_PARENT_SETTID) {
+                let nr = child.tid_in(self.pid_ns());
                 // Like Linux, a fault here goes unnoticed.
-                let _: Result<(), _> = self.mm().copy_out(args.parent_tid, &tid_word);
+                let _: Result<(), _> = self.mm().copy_out(args.parent_tid, &nr.to_ne_bytes());
             }
             if args.has(raw::CLONE_CHILD_SETTID) {
-                let _: Result<(), _> = child.mm().copy_out(args.child_tid, &tid_word);
+                let own = child.tid().to_ne_bytes();
+                let _: Result<(), _> = child.mm().copy_out(args.child_tid, &own);
             }
         }
         linked
@@ -468,7 +478,7 @@ impl Task {
                 parent.rel.lock().children.push(group.clone());
             }
             group.pgrp().join(group);
-            ns.add_group(group);
+            PidNamespace::add_group(group);
             group.check_cpu_limit();
         } else {
             // It joins a stop under way.
@@ -480,7 +490,7 @@ impl Task {
         if group.cgroup.is_frozen() {
             child.attention.store(true, Ordering::SeqCst);
         }
-        ns.add_task(child.tid(), child);
+        PidNamespace::add_task(&child.id(), child);
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use super::exec::{self, ExecRequest};
 use super::group::{NewGroup, ThreadGroup};
 use super::limits::Limits;
 use super::nsproxy::{CgroupNs, NsProxy};
-use super::pid::PidNamespace;
+use super::pid::{Pid, PidNamespace};
 use super::sched::Sched;
 use super::session::{ProcessGroup, Session};
 use super::uts::UtsNamespace;
@@ -54,34 +54,27 @@ impl Kernel {
         ns: &Arc<PidNamespace>,
         spec: ProcessSpec,
     ) -> Result<Arc<ThreadGroup>> {
-        let pid = ns.allocate(None)?;
-        let made = self.build(ns, pid, spec);
+        let id = ns.allocate(&[], None)?;
+        let made = self.build(&id, spec);
         if made.is_err() {
-            ns.release(pid);
+            PidNamespace::release(&id);
         }
         made
     }
 
-    fn build(
-        self: &Arc<Kernel>,
-        ns: &Arc<PidNamespace>,
-        pid: i32,
-        spec: ProcessSpec,
-    ) -> Result<Arc<ThreadGroup>> {
-        let session = Session::new(pid);
-        let pgrp = ProcessGroup::new(pid, session.clone());
+    fn build(self: &Arc<Kernel>, id: &Arc<Pid>, spec: ProcessSpec) -> Result<Arc<ThreadGroup>> {
+        let session = Session::new(id);
+        let pgrp = ProcessGroup::new(id, session.clone());
         let group = ThreadGroup::new(NewGroup {
             kernel: self.clone(),
-            ns: ns.clone(),
+            id: id.clone(),
             cgroup: spec.cgroup,
-            pid,
             parent: Weak::new(),
             pgrp: pgrp.clone(),
             limits: spec.limits,
             sighand: Arc::new(SigHand::default()),
             exit_signal: 0,
         });
-        group.signals.lock().unkillable = pid == 1;
         let cx = WalkCx {
             root: spec.fs.root(),
             cwd: spec.fs.cwd(),
@@ -103,7 +96,7 @@ impl Kernel {
         let task = Task::new(
             self,
             NewTask {
-                tid: pid,
+                id: id.clone(),
                 group: group.clone(),
                 mm: loaded.mm.clone(),
                 files: spec.files,
@@ -112,7 +105,9 @@ impl Kernel {
                 namespaces: NsProxy {
                     uts: spec.uts,
                     ipc: self.ipc.clone(),
+                    net: self.net.clone(),
                     cgroup: CgroupNs::initial(),
+                    pid_for_children: id.ns.clone(),
                 },
                 keys: TaskKeys::default(),
                 mask: SigSet::EMPTY,
@@ -136,14 +131,14 @@ impl Kernel {
             }
         };
         task.set_context(Some(ctx));
-        let _tree = ns.tree();
-        ns.add_session(&session);
-        ns.add_pgrp(&pgrp);
+        let _tree = id.ns.tree();
+        PidNamespace::add_session(&session);
+        PidNamespace::add_pgrp(&pgrp);
         pgrp.join(&group);
         group.threads.lock().tasks.push(task.clone());
-        ns.add_group(&group);
+        PidNamespace::add_group(&group);
         group.cgroup.enter();
-        ns.add_task(pid, &task);
+        PidNamespace::add_task(id, &task);
         Ok(group)
     }
 }

@@ -8,15 +8,15 @@ use abi::fs::PollEvents;
 use abi::signal::{Signal, StackT};
 use platform::{Context, Registers};
 
-use super::Task;
 use super::limits::{Limits, Resource};
+use super::{PidNamespace, Task};
 use crate::Result;
 use crate::creds::{Cap, Creds};
 use crate::filecap::{self, FileCaps};
 use crate::fs::File;
 use crate::fs::vfs::walk::WalkCx;
 use crate::fs::vfs::{MountFlags, Path};
-use crate::fs::write_access::WriteAccess;
+use crate::fs::write_access::OpenAccess;
 use crate::futex;
 use crate::kernel::Kernel;
 use crate::load::{self, Program, StartInfo};
@@ -32,7 +32,7 @@ pub struct ExeInfo {
     /// Its open file (`/proc/PID/exe`).
     pub file: Arc<File>,
     /// Keeps it from being written while it runs.
-    pub(crate) _deny_write: Option<Arc<WriteAccess>>,
+    pub(crate) _deny_write: Option<Arc<OpenAccess>>,
 }
 
 impl ExeInfo {
@@ -84,7 +84,7 @@ pub(crate) fn load(
         return Err(Errno::ENOENT);
     }
     let inode = program.file.inode().ok_or(Errno::EACCES)?;
-    let deny_write = WriteAccess::deny(&inode)?.map(Arc::new);
+    let deny_write = OpenAccess::deny(&inode)?.map(Arc::new);
     let (creds, secure) = creds_for(&cx.creds, &program.file)?;
     let space = kernel
         .platform
@@ -191,7 +191,7 @@ impl Operation for ExecOp {
         let Some(loaded) = self.loaded.take() else {
             return Err(Stop::Gone);
         };
-        let old = t.tid();
+        let old = t.tracer().map_or(0, |by| t.tid_in(by.pid_ns()));
         t.become_program(loaded, self.ctx.clone(), self.cookie);
         t.after_exec(old)
     }
@@ -227,7 +227,8 @@ impl Task {
         self.exec_loaded(loaded)
     }
 
-    /// A tracer learns that the program is another; `old`: the thread's number before.
+    /// A tracer learns that the program is another; `old`: the thread's number before, as the
+    /// tracer knows it.
     fn after_exec(self: &Arc<Task>, old: i32) -> SysResult<i64> {
         if !self.hooked(Hooks::TRACED) {
             return Err(Stop::Regs);
@@ -300,8 +301,8 @@ impl Task {
             let _tree = group.ns.tree();
             group.threads.lock().execing = None;
             if !self.is_leader() {
-                group.ns.rename_task(self.tid(), group.pid());
-                self.set_tid(group.pid());
+                PidNamespace::rename_task(&self.id(), &group.id);
+                self.become_leader();
             }
         }
         let old_cookie = self.cookie();

@@ -7,11 +7,13 @@ use abi::fs::PollEvents;
 use abi::signal::{SigSet, Signal};
 
 use super::group::ThreadGroup;
-use super::{Task, reap};
+use super::zap::{self, Ending};
+use super::{PidNamespace, Task, reap};
 use crate::fs::FdTable;
 use crate::futex;
 use crate::ptrace::Event;
 use crate::signal::{WaitStatus, info, send};
+use crate::sync::MutexGuard;
 use crate::wait::{Stop, SysResult};
 
 impl Task {
@@ -68,7 +70,7 @@ impl Task {
         drop(self.trace_after.lock().take());
         self.end_tracing(status);
         if let Some(tracer) = &self.kernel.tracer {
-            tracer.exit(self.tid(), status.0);
+            tracer.exit(self, status.0);
         }
         self.leave_group(status);
     }
@@ -117,7 +119,7 @@ impl Task {
             let mut life = group.life.lock();
             life.own = life.own.plus(self.cpu_times());
         }
-        group.ns.remove_task(self.tid());
+        PidNamespace::remove_task(&self.id());
         group.cgroup.uncharge();
         if last {
             let status = group.signals.lock().exit.unwrap_or(status);
@@ -169,27 +171,26 @@ fn hang_up(
         orphan_signals(group, orphan);
     }
     let session = group.session();
-    if session.sid() == group.pid()
+    if session.is_led_by(group)
         && let Some(tty) = session.set_tty(None)
     {
         tty.released();
     }
 }
 
-/// The last thread is gone: the process becomes a zombie and hands on what it had.
+/// The last thread is gone. The init of a nested namespace first waits for everybody else in
+/// it to go.
 fn end_process(
     last: &Arc<Task>,
     group: &Arc<ThreadGroup>,
     status: WaitStatus,
-    tree: crate::sync::MutexGuard<'_, ()>,
+    tree: MutexGuard<'_, ()>,
 ) {
     let creds = last.creds();
     group.timers.clear();
     group.signals.lock().exit = Some(status);
     {
         let mut life = group.life.lock();
-        life.status = Some(status);
-        life.zombie = true;
         life.comm = last.comm();
         life.uid = creds.uid;
         life.gid = creds.gid;
@@ -198,6 +199,36 @@ fn end_process(
     if group.is_init() {
         group.ns.close();
         later.extend(group.ns.groups());
+        later.retain(|g| !Arc::ptr_eq(g, group));
+    }
+    if later.is_empty() {
+        become_zombie(last, status, tree);
+        return zap::finish(&group.ns);
+    }
+    let nested = !group.ns.is_first();
+    if nested {
+        zap::reap_children(group);
+        let last = last.clone();
+        group.ns.set_ending(Ending { last, status });
+    }
+    drop(tree);
+    for other in later {
+        other.kill();
+    }
+    if !nested {
+        // The runtime sees to it that nothing of a container is left.
+        become_zombie(last, status, group.ns.tree());
+    }
+    zap::finish(&group.ns);
+}
+
+/// The process becomes a zombie and hands on what it had.
+pub(super) fn become_zombie(last: &Arc<Task>, status: WaitStatus, tree: MutexGuard<'_, ()>) {
+    let group = last.thread_group();
+    {
+        let mut life = group.life.lock();
+        life.status = Some(status);
+        life.zombie = true;
     }
     let orphans = adopt(group);
     let hangups = orphaned_groups(group, &orphans);
@@ -210,13 +241,8 @@ fn end_process(
     drop(tree);
     last.tell_death(status);
 
-    for other in later {
-        if !Arc::ptr_eq(&other, group) {
-            other.kill();
-        }
-    }
     hang_up(group, hangups, &orphans);
-    last.ipc().exit(group.pid());
+    last.ipc().exit(group);
     group.exit_event.notify(PollEvents::IN | PollEvents::HUP);
     if let Some(parent) = parent {
         reap::signal_exit(group, &parent);
@@ -251,7 +277,7 @@ fn adopt(group: &Arc<ThreadGroup>) -> Vec<Arc<ThreadGroup>> {
 
 fn reaper_for(group: &ThreadGroup) -> Option<Arc<ThreadGroup>> {
     let mut above = group.parent();
-    while let Some(g) = above {
+    while let Some(g) = above.filter(|g| Arc::ptr_eq(&g.ns, &group.ns)) {
         if g.is_subreaper() && !g.is_zombie() && !g.is_exiting() {
             return Some(g);
         }
@@ -272,18 +298,18 @@ fn orphaned_groups(
     let mut list = Vec::new();
     let parent_connects = group.parent().is_some_and(|p| {
         let theirs = p.pgrp();
-        theirs.pgid() != own.pgid() && theirs.session.sid() == own.session.sid()
+        !theirs.is(&own) && theirs.session.is(&own.session)
     });
     if parent_connects && own.is_orphaned_without(Some(group)) && own.has_stopped() {
         list.push(own.clone());
     }
     for c in children {
         let theirs = c.pgrp();
-        let connected = theirs.pgid() != own.pgid() && theirs.session.sid() == own.session.sid();
+        let connected = !theirs.is(&own) && theirs.session.is(&own.session);
         if connected
             && theirs.is_orphaned()
             && theirs.has_stopped()
-            && !list.iter().any(|p| p.pgid() == theirs.pgid())
+            && !list.iter().any(|p| p.is(&theirs))
         {
             list.push(theirs);
         }
@@ -298,8 +324,8 @@ fn orphan_signals(dead: &ThreadGroup, child: &Arc<ThreadGroup>) {
         let nr = t.pdeathsig.load(Ordering::Relaxed);
         if let Some(s) = u64::try_from(nr).ok().and_then(Signal::new) {
             let (uid, _) = dead.owner();
-            let _: crate::Result<()> =
-                send::to_group(child, info::user(s, dead.pid(), uid), send::Origin::User);
+            let info = info::user(s, dead.pid_in(&child.ns), uid);
+            let _: crate::Result<()> = send::to_group(child, info, send::Origin::of(dead, child));
         }
     }
     if !child.is_zombie() {
@@ -312,6 +338,7 @@ fn orphan_signals(dead: &ThreadGroup, child: &Arc<ThreadGroup>) {
         reap::unlink(child, parent.as_ref());
     }
     drop(tree);
+    zap::finish(&child.ns);
     if let Some(p) = parent {
         reap::signal_exit(child, &p);
         p.child_events.notify(PollEvents::IN);

@@ -15,7 +15,7 @@ use abi::signal::{SigAction, SigInfo, SigSet, Signal};
 use super::Task;
 use super::cgroup::Cgroup;
 use super::limits::{Limits, RLimit, Resource};
-use super::pid::PidNamespace;
+use super::pid::{Pid, PidNamespace};
 use super::session::{ProcessGroup, Session};
 use super::times::CpuTimes;
 use crate::Result;
@@ -67,11 +67,12 @@ pub struct ThreadGroup {
     weak: Weak<ThreadGroup>,
     /// The kernel it belongs to.
     pub kernel: Arc<Kernel>,
+    /// Its numbers.
+    pub id: Arc<Pid>,
     /// Its pid namespace.
     pub ns: Arc<PidNamespace>,
     /// Its control group.
     pub cgroup: Arc<Cgroup>,
-    pid: i32,
     pub(crate) threads: Mutex<Threads>,
     pub(crate) rel: Mutex<Relations>,
     pub(crate) limits: Mutex<Limits>,
@@ -119,9 +120,8 @@ pub type ExitHook = Box<dyn FnOnce(WaitStatus) + Send>;
 /// What a new process is made from.
 pub(crate) struct NewGroup {
     pub(crate) kernel: Arc<Kernel>,
-    pub(crate) ns: Arc<PidNamespace>,
+    pub(crate) id: Arc<Pid>,
     pub(crate) cgroup: Arc<Cgroup>,
-    pub(crate) pid: i32,
     pub(crate) parent: Weak<ThreadGroup>,
     pub(crate) pgrp: Arc<ProcessGroup>,
     pub(crate) limits: Limits,
@@ -131,7 +131,7 @@ pub(crate) struct NewGroup {
 
 impl fmt::Debug for ThreadGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ThreadGroup({})", self.pid)
+        write!(f, "ThreadGroup({:?})", self.id)
     }
 }
 
@@ -141,9 +141,14 @@ impl ThreadGroup {
             weak: weak.clone(),
             start: new.kernel.clock.boottime(),
             kernel: new.kernel,
-            ns: new.ns,
+            ns: new.id.ns.clone(),
             cgroup: new.cgroup,
-            pid: new.pid,
+            signals: Mutex::new(GroupSignals {
+                // Init of a namespace.
+                unkillable: new.id.nr() == 1,
+                ..GroupSignals::default()
+            }),
+            id: new.id,
             threads: Mutex::default(),
             rel: Mutex::new(Relations {
                 parent: new.parent,
@@ -151,7 +156,6 @@ impl ThreadGroup {
                 pgrp: new.pgrp,
             }),
             limits: Mutex::new(new.limits),
-            signals: Mutex::default(),
             sighand: RwLock::new(new.sighand),
             life: Mutex::default(),
             exit_signal: AtomicI32::new(new.exit_signal),
@@ -184,12 +188,17 @@ impl ThreadGroup {
 
     /// Process number in its namespace (`getpid(2)`).
     pub fn pid(&self) -> i32 {
-        self.pid
+        self.id.nr()
+    }
+
+    /// Process number as another namespace knows it, 0 where it is not seen.
+    pub fn pid_in(&self, ns: &PidNamespace) -> i32 {
+        self.id.nr_in(ns)
     }
 
     /// Whether it is its namespace's init.
     pub fn is_init(&self) -> bool {
-        self.pid == 1
+        self.id.nr() == 1
     }
 
     /// Threads that have not exited, oldest first.
@@ -200,7 +209,7 @@ impl ThreadGroup {
     /// The leader, or the oldest thread left; `None` for a zombie.
     pub fn main_task(&self) -> Option<Arc<Task>> {
         let threads = self.threads.lock();
-        let leader = threads.tasks.iter().find(|t| t.tid() == self.pid);
+        let leader = threads.tasks.iter().find(|t| t.is_leader());
         leader.or(threads.tasks.first()).cloned()
     }
 
@@ -209,14 +218,20 @@ impl ThreadGroup {
         self.threads.lock().tasks.len()
     }
 
-    /// The parent process; `None` for init and for processes that entered from outside.
+    /// The parent process, which may be one of a namespace above; `None` for a container's
+    /// init and for processes that entered from outside.
     pub fn parent(&self) -> Option<Arc<ThreadGroup>> {
         self.rel.lock().parent.upgrade()
     }
 
     /// `getppid(2)`: 0 where the parent is outside the namespace.
     pub fn ppid(&self) -> i32 {
-        self.parent().map_or(0, |p| p.pid)
+        self.ppid_in(&self.ns)
+    }
+
+    /// The parent's number as a namespace knows it, 0 where it is not seen.
+    pub fn ppid_in(&self, ns: &PidNamespace) -> i32 {
+        self.parent().map_or(0, |p| p.pid_in(ns))
     }
 
     /// Child processes, zombies included.
@@ -237,6 +252,11 @@ impl ThreadGroup {
     /// Whether it has ended and was not waited for yet.
     pub fn is_zombie(&self) -> bool {
         self.life.lock().zombie
+    }
+
+    /// Whether it has ended and was waited for.
+    pub fn is_gone(&self) -> bool {
+        self.life.lock().reaped
     }
 
     /// The status of a process that has ended.

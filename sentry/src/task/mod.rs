@@ -30,6 +30,7 @@ pub mod session;
 pub mod times;
 pub mod user_dispatch;
 pub mod uts;
+pub(crate) mod zap;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -46,6 +47,7 @@ use crate::ipc::IpcNs;
 use crate::kernel::Kernel;
 use crate::keys::TaskKeys;
 use crate::mm::{Mm, patch};
+use crate::net::NetNs;
 use crate::ptrace::{After, Trace};
 use crate::signal::{TaskSignals, send};
 use crate::sync::{Mutex, RwLock};
@@ -54,7 +56,7 @@ pub use create::ProcessSpec;
 pub use group::ThreadGroup;
 pub use nsproxy::NsProxy;
 use park::Park;
-pub use pid::PidNamespace;
+pub use pid::{Pid, PidNamespace};
 use sched::Sched;
 pub use uts::UtsNamespace;
 
@@ -90,6 +92,7 @@ pub struct Task {
     pub kernel: Arc<Kernel>,
     cookie: AtomicU64,
     tid: AtomicI32,
+    id: RwLock<Arc<Pid>>,
     group: Arc<ThreadGroup>,
     pub(crate) park: Park,
     /// Calls since it last waited; [`DEALT`] once it has a worker chosen for itself.
@@ -157,7 +160,7 @@ pub struct Task {
 
 /// What a new task is made from.
 pub(crate) struct NewTask {
-    pub(crate) tid: i32,
+    pub(crate) id: Arc<Pid>,
     pub(crate) group: Arc<ThreadGroup>,
     pub(crate) mm: Arc<Mm>,
     pub(crate) files: Arc<FdTable>,
@@ -190,7 +193,8 @@ impl Task {
             weak: weak.clone(),
             kernel: kernel.clone(),
             cookie: AtomicU64::new(0),
-            tid: AtomicI32::new(new.tid),
+            tid: AtomicI32::new(new.id.nr()),
+            id: RwLock::new(new.id),
             group: new.group,
             park: Park::default(),
             streak: AtomicU32::new(0),
@@ -256,8 +260,23 @@ impl Task {
     pub fn tid(&self) -> i32 {
         self.tid.load(Ordering::Relaxed)
     }
-    pub(crate) fn set_tid(&self, tid: i32) {
-        self.tid.store(tid, Ordering::Relaxed);
+    /// Its numbers.
+    pub fn id(&self) -> Arc<Pid> {
+        self.id.read().clone()
+    }
+    /// Thread number as another namespace knows it, 0 where it is not seen.
+    pub fn tid_in(&self, ns: &PidNamespace) -> i32 {
+        self.id.read().nr_in(ns)
+    }
+    /// Process number as another namespace knows it, 0 where it is not seen.
+    pub fn pid_in(&self, ns: &PidNamespace) -> i32 {
+        self.group.pid_in(ns)
+    }
+    /// Takes the number of its process, as its leader.
+    pub(crate) fn become_leader(&self) {
+        self.tid.store(self.group.pid(), Ordering::Relaxed);
+        let old = std::mem::replace(&mut *self.id.write(), self.group.id.clone());
+        drop(old);
     }
     /// Process number in its pid namespace (`getpid(2)`).
     pub fn pid(&self) -> i32 {
@@ -317,6 +336,10 @@ impl Task {
     /// System V IPC objects and message queues.
     pub fn ipc(&self) -> Arc<IpcNs> {
         self.namespaces.read().ipc.clone()
+    }
+    /// Its network.
+    pub fn net(&self) -> Arc<NetNs> {
+        self.namespaces.read().net.clone()
     }
     /// Its namespaces of these kinds.
     pub fn namespaces(&self) -> NsProxy {

@@ -1,7 +1,6 @@
 //! Namespaces as files (`/proc/PID/ns`, `setns(2)`, `ioctl_ns(2)`).
 //!
-//! [`NsFile`] keeps a namespace alive. Of pid namespaces there is one a container, unless it
-//! joins another's; of network and time namespaces one each.
+//! [`NsFile`] keeps a namespace alive. Of time namespaces there is one.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use crate::creds::Creds;
 use crate::fs::file::{File, FileOps, IoCx, OpenFlags};
 use crate::fs::vfs::{Attr, MountNamespace, Path, anon};
 use crate::ipc::IpcNs;
+use crate::net::NetNs;
 use crate::task::limits::Resource;
 use crate::userns::UserNs;
 use crate::{Result, SysResult};
@@ -101,6 +101,8 @@ pub enum Namespace {
     Mnt(Arc<MountNamespace>),
     /// System V IPC and message queues.
     Ipc(Arc<IpcNs>),
+    /// Networks.
+    Net(Arc<NetNs>),
     /// Control groups.
     Cgroup(Arc<CgroupNs>),
     /// Process numbers.
@@ -116,11 +118,21 @@ impl Namespace {
             NsKind::User => Namespace::User(t.creds().user_ns.clone()),
             NsKind::Uts => Namespace::Uts(t.uts()),
             NsKind::Ipc => Namespace::Ipc(t.ipc()),
+            NsKind::Net => Namespace::Net(t.net()),
             NsKind::Cgroup => Namespace::Cgroup(t.namespaces().cgroup),
             NsKind::Pid => Namespace::Pid(t.pid_ns().clone()),
             NsKind::Mnt => Namespace::Mnt(t.fs().mounts().ok_or(Errno::ESRCH)?),
             other => Namespace::Only(other),
         })
+    }
+
+    /// The pid namespace that children of `t` are in; `ENOENT` for one without an init yet.
+    pub fn of_children(t: &Task) -> Result<Namespace> {
+        let ns = t.namespaces().pid_for_children;
+        if !ns.has_begun() {
+            return Err(Errno::ENOENT);
+        }
+        Ok(Namespace::Pid(ns))
     }
 
     /// Its kind.
@@ -130,6 +142,7 @@ impl Namespace {
             Namespace::Uts(_) => NsKind::Uts,
             Namespace::Mnt(_) => NsKind::Mnt,
             Namespace::Ipc(_) => NsKind::Ipc,
+            Namespace::Net(_) => NsKind::Net,
             Namespace::Cgroup(_) => NsKind::Cgroup,
             Namespace::Pid(_) => NsKind::Pid,
             Namespace::Only(kind) => *kind,
@@ -143,9 +156,11 @@ impl Namespace {
             Namespace::User(ns) => ns.parent(),
             Namespace::Uts(uts) => Some(uts.owner.clone()),
             Namespace::Ipc(ipc) => Some(ipc.owner.clone()),
+            Namespace::Net(net) => Some(net.owner.clone()),
             Namespace::Cgroup(cgroup) => Some(cgroup.owner.clone()),
             Namespace::Mnt(mounts) => Some(mounts.owner().clone()),
-            Namespace::Pid(_) | Namespace::Only(_) => Some(UserNs::INITIAL),
+            Namespace::Pid(pids) => Some(pids.owner.clone()),
+            Namespace::Only(_) => Some(UserNs::INITIAL),
         }
     }
 
@@ -155,6 +170,7 @@ impl Namespace {
             Namespace::User(user) => user.ino().unwrap_or(NsKind::User.first()),
             Namespace::Uts(uts) => uts.ino,
             Namespace::Ipc(ipc) => ipc.ino.unwrap_or(NsKind::Ipc.first()),
+            Namespace::Net(net) => net.ino.unwrap_or(NsKind::Net.first()),
             Namespace::Cgroup(cgroup) => cgroup.ino.unwrap_or(NsKind::Cgroup.first()),
             Namespace::Pid(pids) => pids.ino,
             Namespace::Mnt(mounts) => mounts.number().unwrap_or(NsKind::Mnt.first()),
@@ -237,8 +253,11 @@ impl FileOps for NsFile {
             }
             NS_GET_PARENT => match &self.0 {
                 Namespace::User(ns) => open_user(t, ns.parent().ok_or(Errno::EPERM)?),
-                // None is nested in another.
-                Namespace::Pid(_) => Err(Errno::EPERM.into()),
+                Namespace::Pid(ns) => {
+                    // One that the caller sees.
+                    let parent = ns.parent.as_ref().filter(|p| p.within(t.pid_ns()));
+                    open(t, Namespace::Pid(parent.ok_or(Errno::EPERM)?.clone()))
+                }
                 _ => Err(Errno::EINVAL.into()),
             },
             NS_GET_OWNER_UID => {
@@ -275,17 +294,17 @@ fn translated(
     // A number is an `int`: the upper half of the argument is not looked at.
     let [b0, b1, b2, b3, ..] = arg.to_le_bytes();
     let nr = i32::from_le_bytes([b0, b1, b2, b3]);
-    let tgid = match (from.task(nr), from.group(nr)) {
-        (Some(task), _) => task.pid(),
-        (None, Some(zombie)) => zombie.pid(),
-        (None, None) => return Err(Errno::ESRCH),
-    };
-    // No process has numbers in two namespaces.
-    if !Arc::ptr_eq(from, to) {
-        return Err(Errno::ESRCH);
-    }
     let of_process = matches!(request, NS_GET_TGID_FROM_PIDNS | NS_GET_TGID_IN_PIDNS);
-    Ok(i64::from(if of_process { tgid } else { nr }))
+    let there = match (from.task(nr), from.group(nr)) {
+        (Some(task), _) if of_process => task.pid_in(to),
+        (Some(task), _) => task.tid_in(to),
+        (None, Some(zombie)) => zombie.pid_in(to),
+        (None, None) => 0,
+    };
+    match there {
+        0 => Err(Errno::ESRCH),
+        nr => Ok(i64::from(nr)),
+    }
 }
 
 /// Opens a user namespace for a task that is in it or above it; `EPERM`.
@@ -293,7 +312,11 @@ fn open_user(t: &Task, ns: UserNs) -> SysResult<i64> {
     if !ns.within(&t.creds().user_ns) {
         return Err(Errno::EPERM.into());
     }
-    let file = NsFile::file(Namespace::User(ns));
+    open(t, Namespace::User(ns))
+}
+
+fn open(t: &Task, ns: Namespace) -> SysResult<i64> {
+    let file = NsFile::file(ns);
     let limit = t.limit(Resource::Nofile);
     Ok(i64::from(t.files().install(file, 0, true, limit)?))
 }

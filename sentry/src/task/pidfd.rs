@@ -6,6 +6,7 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::fs::PollEvents;
 
+use super::PidNamespace;
 use super::group::ThreadGroup;
 use crate::Result;
 use crate::fs::file::{File, FileOps, IoCx, OpenFlags};
@@ -55,9 +56,15 @@ impl FileOps for PidFd {
     fn description(&self) -> String {
         "anon_inode:[pidfd]".to_owned()
     }
-    fn fdinfo(&self) -> String {
-        let reaped = self.group.life.lock().reaped;
-        let pid = if reaped { -1 } else { self.group.pid() };
-        format!("Pid:\t{pid}\nNSpid:\t{pid}\n")
+    fn fdinfo(&self, pids: &PidNamespace) -> String {
+        if self.group.life.lock().reaped {
+            return "Pid:\t-1\nNSpid:\t-1\n".to_owned();
+        }
+        let pid = self.group.pid_in(pids);
+        let levels = self.group.id.numbers_from(pids).iter();
+        let levels: String = levels.map(|nr| format!("\t{nr}")).collect();
+        // One that is not seen has the number 0 alone.
+        let levels = if pid == 0 { "\t0" } else { &levels };
+        format!("Pid:\t{pid}\nNSpid:{levels}\n")
     }
 }

@@ -7,9 +7,11 @@ use abi::Errno;
 use abi::fs::PollEvents;
 use abi::signal::{SigInfo, Signal};
 
-use super::Task;
 use super::group::ThreadGroup;
+use super::pid::{Pid, PidNamespace};
+use super::session::ProcessGroup;
 use super::times::CpuTimes;
+use super::{Task, zap};
 use crate::Result;
 use crate::signal::action::{SA_NOCLDSTOP, SA_NOCLDWAIT, SIG_IGN};
 use crate::signal::{JobEvent, WaitStatus, info};
@@ -32,33 +34,37 @@ pub const CLD_CONTINUED: i32 = 6;
 pub enum Which {
     /// All.
     Any,
-    /// The one with this pid.
+    /// The one with this number in the caller's namespace.
     Pid(i32),
-    /// Those of this process group.
-    Pgrp(i32),
+    /// Those of this process group; `None` for one there is not.
+    Pgrp(Option<Arc<ProcessGroup>>),
     /// This very process (a pidfd).
     Group(Arc<ThreadGroup>),
 }
 
 impl Which {
     /// Whether a tracee that has ended is meant.
-    fn names(&self, tid: i32) -> bool {
+    fn names(&self, id: &Pid, ns: &PidNamespace) -> bool {
         match self {
             Which::Any => true,
-            Which::Pid(pid) => *pid == tid,
+            Which::Pid(pid) => *pid == id.nr_in(ns),
             Which::Pgrp(_) | Which::Group(_) => false,
         }
     }
 
     /// Whether a tracee is meant.
-    fn chooses(&self, t: &Task) -> bool {
+    fn chooses(&self, t: &Task, ns: &PidNamespace) -> bool {
         match self {
             Which::Any => true,
-            Which::Pid(pid) => *pid == t.tid(),
-            Which::Pgrp(pgid) => t.thread_group().pgrp().pgid() == *pgid,
+            Which::Pid(pid) => *pid == t.tid_in(ns),
+            Which::Pgrp(pgrp) => in_group(t.thread_group(), pgrp.as_deref()),
             Which::Group(g) => t.is_leader() && Arc::ptr_eq(g, t.thread_group()),
         }
     }
+}
+
+fn in_group(group: &ThreadGroup, pgrp: Option<&ProcessGroup>) -> bool {
+    pgrp.is_some_and(|p| group.pgrp().is(p))
 }
 
 /// What is waited for.
@@ -105,15 +111,19 @@ impl Task {
         if let Some(found) = found {
             return Ok(found);
         }
-        for child in children.iter().filter(|c| eligible(c, what)) {
+        for child in children.iter().filter(|c| eligible(c, what, &group.ns)) {
             // A dead child has no other change to wait for.
             any |= what.exited || !child.is_zombie();
-            if let Some(found) = child.report(what) {
-                if found.code <= CLD_DUMPED && !what.nowait {
+            if let Some(found) = child.report(what, &group.ns) {
+                let taken = found.code <= CLD_DUMPED && !what.nowait;
+                if taken {
                     collect(group, child);
                     unlink(child, Some(group));
                 }
                 drop(tree);
+                if taken {
+                    zap::finish(&child.ns);
+                }
                 return Ok(found);
             }
         }
@@ -121,11 +131,11 @@ impl Task {
     }
 }
 
-fn eligible(child: &ThreadGroup, what: &WaitFor) -> bool {
+fn eligible(child: &ThreadGroup, what: &WaitFor, ns: &PidNamespace) -> bool {
     let chosen = match &what.which {
         Which::Any => true,
-        Which::Pid(pid) => child.pid() == *pid,
-        Which::Pgrp(pgid) => child.pgrp().pgid() == *pgid,
+        Which::Pid(pid) => child.pid_in(ns) == *pid,
+        Which::Pgrp(pgrp) => in_group(child, pgrp.as_deref()),
         Which::Group(g) => std::ptr::eq(&**g, child),
     };
     let clone = child.exit_signal.load(Ordering::Relaxed) != i32::from(Signal::SIGCHLD.raw());
@@ -144,7 +154,7 @@ fn collect(parent: &ThreadGroup, child: &ThreadGroup) {
 /// Takes a dead process out of the tree and the tables; with the tree lock held.
 pub(super) fn unlink(group: &Arc<ThreadGroup>, parent: Option<&Arc<ThreadGroup>>) {
     group.life.lock().reaped = true;
-    group.ns.remove_group(group.pid());
+    PidNamespace::remove_group(group);
     group.pgrp().leave(group);
     if let Some(p) = parent {
         p.rel.lock().children.retain(|c| !Arc::ptr_eq(c, group));
@@ -163,14 +173,15 @@ impl ThreadGroup {
             (alive.collect(), tracees.dead.clone())
         };
         let mut any = false;
-        let mut ended = dead.iter().filter(|d| what.which.names(d.tid));
+        let mut ended = dead.iter().filter(|d| what.which.names(&d.id, &self.ns));
         if let Some(d) = ended.find(|_| what.exited) {
             if !what.nowait {
-                self.tracees.lock().dead.retain(|o| o.tid != d.tid);
+                let dead = &mut self.tracees.lock().dead;
+                dead.retain(|o| !Arc::ptr_eq(&o.id, &d.id));
             }
             let (code, value) = d.status.as_child();
             let found = Waited {
-                pid: d.tid,
+                pid: d.id.nr_in(&self.ns),
                 uid: d.uid,
                 status: d.status.0,
                 code,
@@ -180,7 +191,7 @@ impl ThreadGroup {
             };
             return (true, Some(found));
         }
-        for t in alive.iter().filter(|t| what.which.chooses(t)) {
+        for t in alive.iter().filter(|t| what.which.chooses(t, &self.ns)) {
             any = true;
             let mut tr = t.ptrace.lock();
             let Some(stop) = tr.stop.as_mut().filter(|s| !s.waited) else {
@@ -190,7 +201,7 @@ impl ThreadGroup {
             let code = stop.code;
             drop(tr);
             let found = Waited {
-                pid: t.tid(),
+                pid: t.tid_in(&self.ns),
                 uid: t.creds().uid,
                 status: code << 8 | 0x7f,
                 code: CLD_TRAPPED,
@@ -204,14 +215,14 @@ impl ThreadGroup {
     }
 
     /// The state change to report, taken unless `WNOWAIT`.
-    fn report(&self, what: &WaitFor) -> Option<Waited> {
+    fn report(&self, what: &WaitFor, ns: &PidNamespace) -> Option<Waited> {
         let ended = {
             let life = self.life.lock();
             if life.zombie { life.status } else { None }
         };
         if let Some(status) = ended {
             let (code, value) = status.as_child();
-            return what.exited.then(|| self.waited(status.0, code, value));
+            return what.exited.then(|| self.waited(ns, status.0, code, value));
         }
         if self.traced_by_parent() {
             // The tracer's side of it tells the stops.
@@ -233,13 +244,13 @@ impl ThreadGroup {
             sig.job_event = None;
         }
         drop(sig);
-        Some(self.waited(status, code, value))
+        Some(self.waited(ns, status, code, value))
     }
 
-    /// A report; counting what was used takes a while.
-    fn waited(&self, status: i32, code: i32, value: i32) -> Waited {
+    /// A report for one in `ns`; counting what was used takes a while.
+    fn waited(&self, ns: &PidNamespace, status: i32, code: i32, value: i32) -> Waited {
         Waited {
-            pid: self.pid(),
+            pid: self.pid_in(ns),
             uid: self.owner().0,
             status,
             code,
@@ -265,11 +276,22 @@ impl WaitStatus {
 /// lock held.
 pub(super) fn announce(group: &ThreadGroup, parent: Option<&Arc<ThreadGroup>>) -> bool {
     let Some(parent) = parent else { return true };
+    // An ending init takes all its children with it.
+    if parent.is_init() && parent.ns.is_dead() {
+        return true;
+    }
     if group.exit_signal.load(Ordering::Relaxed) != i32::from(Signal::SIGCHLD.raw()) {
         return false;
     }
     let action = parent.sighand().get(Signal::SIGCHLD);
     action.handler == SIG_IGN || action.flags & SA_NOCLDWAIT != 0
+}
+
+/// A child's owner as its parent's user namespace shows it.
+fn shown_owner(group: &ThreadGroup, parent: &ThreadGroup) -> u32 {
+    let (uid, _) = group.owner();
+    let reader = parent.main_task();
+    reader.map_or(uid, |t| t.creds().user_ns.shown_uid(uid))
 }
 
 /// Sends the exit signal to the parent.
@@ -282,11 +304,11 @@ pub(super) fn signal_exit(group: &ThreadGroup, parent: &Arc<ThreadGroup>) {
         return;
     }
     let (code, value) = group.status().unwrap_or(WaitStatus(0)).as_child();
-    let (uid, _) = group.owner();
+    let uid = shown_owner(group, parent);
     let info = info::child(
         signal,
         code,
-        group.pid(),
+        group.pid_in(&parent.ns),
         uid,
         value,
         group.cpu_times().ticks(),
@@ -304,11 +326,11 @@ pub(crate) fn notify_parent_of_job(group: &Arc<ThreadGroup>) {
     };
     let action = parent.sighand().get(Signal::SIGCHLD);
     if action.handler != SIG_IGN && action.flags & SA_NOCLDSTOP == 0 {
-        let (uid, _) = group.owner();
+        let uid = shown_owner(group, &parent);
         let info: SigInfo = info::child(
             Signal::SIGCHLD,
             code,
-            group.pid(),
+            group.pid_in(&parent.ns),
             uid,
             value,
             group.cpu_times().ticks(),

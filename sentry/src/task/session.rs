@@ -11,6 +11,7 @@ use abi::Errno;
 use abi::signal::SigInfo;
 
 use super::group::ThreadGroup;
+use super::pid::{Pid, PidNamespace};
 use crate::Result;
 use crate::sync::Mutex;
 
@@ -20,35 +21,41 @@ pub trait ControllingTty: Send + Sync + 'static {
     fn as_any(&self) -> &dyn Any;
     /// Device number (`tty_nr` of `/proc/PID/stat`).
     fn dev(&self) -> u64;
-    /// Foreground process group, 0 for none (`tcgetpgrp(3)`).
-    fn foreground(&self) -> i32;
+    /// Foreground process group as a namespace numbers it, 0 for none (`tcgetpgrp(3)`).
+    fn foreground_in(&self, ns: &PidNamespace) -> i32;
     /// The session leader exited or gave the terminal up.
     fn released(&self);
 }
 
 /// A session.
 pub struct Session {
-    sid: i32,
+    /// Its numbers: its leader's.
+    pub id: Arc<Pid>,
     tty: Mutex<Option<Arc<dyn ControllingTty>>>,
 }
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Session({})", self.sid)
+        write!(f, "Session({:?})", self.id)
     }
 }
 
 impl Session {
-    pub(crate) fn new(sid: i32) -> Arc<Session> {
+    pub(crate) fn new(id: &Arc<Pid>) -> Arc<Session> {
         Arc::new(Session {
-            sid,
+            id: id.clone(),
             tty: Mutex::new(None),
         })
     }
 
-    /// The session's number: its leader's pid.
-    pub fn sid(&self) -> i32 {
-        self.sid
+    /// Whether a process is its leader.
+    pub fn is_led_by(&self, group: &ThreadGroup) -> bool {
+        Arc::ptr_eq(&self.id, &group.id)
+    }
+
+    /// Whether it is the same one.
+    pub fn is(&self, other: &Session) -> bool {
+        std::ptr::eq(self, other)
     }
 
     /// The controlling terminal.
@@ -64,7 +71,8 @@ impl Session {
 
 /// A process group.
 pub struct ProcessGroup {
-    pgid: i32,
+    /// Its numbers: those of the process that made it.
+    pub id: Arc<Pid>,
     /// The session it belongs to.
     pub session: Arc<Session>,
     members: Mutex<Vec<Weak<ThreadGroup>>>,
@@ -72,22 +80,22 @@ pub struct ProcessGroup {
 
 impl fmt::Debug for ProcessGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ProcessGroup({})", self.pgid)
+        write!(f, "ProcessGroup({:?})", self.id)
     }
 }
 
 impl ProcessGroup {
-    pub(crate) fn new(pgid: i32, session: Arc<Session>) -> Arc<ProcessGroup> {
+    pub(crate) fn new(id: &Arc<Pid>, session: Arc<Session>) -> Arc<ProcessGroup> {
         Arc::new(ProcessGroup {
-            pgid,
+            id: id.clone(),
             session,
             members: Mutex::default(),
         })
     }
 
-    /// The group's number.
-    pub fn pgid(&self) -> i32 {
-        self.pgid
+    /// Whether it is the same one.
+    pub fn is(&self, other: &ProcessGroup) -> bool {
+        std::ptr::eq(self, other)
     }
 
     /// Processes of the group, zombies included.
@@ -130,7 +138,7 @@ impl ProcessGroup {
             }
             m.parent().is_some_and(|p| {
                 let theirs = p.pgrp();
-                theirs.pgid != self.pgid && theirs.session.sid == self.session.sid
+                !theirs.is(self) && theirs.session.is(&self.session)
             })
         })
     }
@@ -149,10 +157,10 @@ impl ThreadGroup {
         if self.ns.pgrp(self.pid()).is_some() {
             return Err(Errno::EPERM);
         }
-        let session = Session::new(self.pid());
-        let pgrp = ProcessGroup::new(self.pid(), session.clone());
-        self.ns.add_session(&session);
-        self.ns.add_pgrp(&pgrp);
+        let session = Session::new(&self.id);
+        let pgrp = ProcessGroup::new(&self.id, session.clone());
+        PidNamespace::add_session(&session);
+        PidNamespace::add_pgrp(&pgrp);
         pgrp.join(&me);
         let old = std::mem::replace(&mut self.rel.lock().pgrp, pgrp);
         old.leave(self);
@@ -170,26 +178,26 @@ impl ThreadGroup {
         }
         let session = target.session();
         if my_child {
-            if session.sid != self.session().sid {
+            if !session.is(&self.session()) {
                 return Err(Errno::EPERM);
             }
             if target.did_exec.load(Ordering::Relaxed) {
                 return Err(Errno::EACCES);
             }
         }
-        if session.sid == target.pid() {
+        if session.is_led_by(target) {
             return Err(Errno::EPERM);
         }
         let pgrp = match self.ns.pgrp(pgid) {
-            Some(p) if p.session.sid == session.sid => p,
-            None if pgid == target.pid() => {
-                let p = ProcessGroup::new(pgid, session);
-                self.ns.add_pgrp(&p);
+            Some(p) if p.session.is(&session) => p,
+            None if pgid == target.id.nr_in(&self.ns) => {
+                let p = ProcessGroup::new(&target.id, session);
+                PidNamespace::add_pgrp(&p);
                 p
             }
             _ => return Err(Errno::EPERM),
         };
-        if target.pgrp().pgid == pgid {
+        if target.pgrp().is(&pgrp) {
             return Ok(());
         }
         pgrp.join(target);

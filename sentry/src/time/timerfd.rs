@@ -151,7 +151,7 @@ impl FileOps for TimerFd {
     fn description(&self) -> String {
         "anon_inode:[timerfd]".to_owned()
     }
-    fn fdinfo(&self) -> String {
+    fn fdinfo(&self, _pids: &crate::task::PidNamespace) -> String {
         let (left, interval) = self.get();
         format!(
             "clockid: {}\nticks: {}\nsettime flags: 00\nit_value: ({}, {})\nit_interval: ({}, {})\n",

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use abi::Errno;
 use abi::fs::Flock;
-use sentry::fs::file::SignalOwner;
+use sentry::fs::file::Owner;
 use sentry::fs::pipe::PipeEnd;
-use sentry::fs::vfs::{FileType, perm};
-use sentry::fs::{File, OpenFlags};
+use sentry::fs::vfs::perm;
+use sentry::fs::{File, OpenFlags, dnotify, lease};
 use sentry::task::limits::Resource;
 use sentry::{Result, SysResult, Task};
 
@@ -39,17 +39,6 @@ const F_NOTIFY: u32 = 1026;
 const F_SETPIPE_SZ: u32 = 1031;
 const F_GETPIPE_SZ: u32 = 1032;
 const F_GET_RW_HINT: u32 = 1035;
-
-/// `F_NOTIFY`: takes a directory's notifications off, of which there are none.
-fn notify(file: &File, arg: u64) -> SysResult<i64> {
-    if arg & 0x7fff_ffff == 0 {
-        return Ok(0);
-    }
-    let dir = file
-        .inode()
-        .is_some_and(|i| i.kind() == FileType::Directory);
-    Err(if dir { Errno::EINVAL } else { Errno::ENOTDIR }.into())
-}
 
 /// `fcntl(2)`.
 pub fn fcntl(t: &Arc<Task>, fd: Fd, cmd: u32, arg: u64) -> SysResult<i64> {
@@ -95,15 +84,20 @@ pub fn fcntl(t: &Arc<Task>, fd: Fd, cmd: u32, arg: u64) -> SysResult<i64> {
             };
             Ok(size as i64)
         }
-        F_NOTIFY => notify(&file, arg),
+        F_NOTIFY => {
+            dnotify::notify(t, fd.0, &file, arg)?;
+            Ok(0)
+        }
         // Hints about the life of data: there is nothing to do with them.
         F_GET_RW_HINT if file.inode().is_some() => {
             UserPtr::<u64, Out>::at(arg).write(t, &0)?;
             Ok(0)
         }
-        // Leases are not there; a kernel without them refuses so.
-        F_SETLEASE => Err(Errno::EINVAL.into()),
-        F_GETLEASE => Ok(2),
+        F_SETLEASE => {
+            lease::set(t, fd.0, &file, arg)?;
+            Ok(0)
+        }
+        F_GETLEASE => Ok(lease::get(t, &file)),
         _ => file.ops.fcntl(&file.cx(Some(t)), cmd, arg),
     }
 }
@@ -138,7 +132,7 @@ fn set_flags(t: &Arc<Task>, fd: Fd, file: &Arc<File>, arg: u64) -> Result<()> {
     // What does no signal-driven I/O does not show the flag either.
     let on = wanted.contains(OpenFlags::ASYNC);
     let toggled = on != file.flags().contains(OpenFlags::ASYNC);
-    let wanted = if toggled && !file.set_async(t, fd.0, on) {
+    let wanted = if toggled && !file.set_async(fd.0, on) {
         wanted - OpenFlags::ASYNC
     } else {
         wanted
@@ -147,21 +141,38 @@ fn set_flags(t: &Arc<Task>, fd: Fd, file: &Arc<File>, arg: u64) -> Result<()> {
     Ok(())
 }
 
-/// `ESRCH` for an owner that is nobody; 0 takes the owner off.
-fn owner_exists(t: &Arc<Task>, kind: i32, id: i32) -> Result<()> {
+/// The owner a number means; `ESRCH` for one that there is not; 0 takes the owner off.
+fn owner(t: &Arc<Task>, kind: i32, id: i32) -> Result<Owner> {
     let ns = t.pid_ns();
     let found = match kind {
-        _ if id == 0 => true,
-        0 => ns.task(id).is_some(),
-        1 => ns.group(id).is_some(),
-        _ => ns.pgrp(id).is_some(),
+        _ if id == 0 => Some(Owner::Nobody),
+        0 => ns.task(id).map(|t| Owner::Thread(t.weak())),
+        1 => ns.group(id).map(|g| Owner::Process(g.weak())),
+        _ => ns.pgrp(id).map(|p| Owner::Group(Arc::downgrade(&p))),
     };
-    if found { Ok(()) } else { Err(Errno::ESRCH) }
+    // A number that is in use for something else passes, and means nobody.
+    let used = || ns.task(id).is_some() || ns.group(id).is_some() || ns.pgrp(id).is_some();
+    let found = found.or_else(|| used().then_some(Owner::Nobody));
+    found.ok_or(Errno::ESRCH)
+}
+
+/// `F_SETOWN`, `F_SETOWN_EX`.
+fn set_owner(t: &Arc<Task>, file: &Arc<File>, kind: i32, id: i32) -> Result<()> {
+    let who = owner(t, kind, id)?;
+    let creds = t.creds();
+    {
+        let mut now = file.signal_owner.lock();
+        (now.kind, now.who) = (kind, who);
+        now.set_by = (creds.uid, creds.euid);
+    }
+    file.tell_urgent();
+    Ok(())
 }
 
 /// Who is told by a signal; stored and given back.
 fn signal_owner(t: &Arc<Task>, file: &Arc<File>, cmd: u32, arg: u64) -> SysResult<i64> {
-    let now = *file.signal_owner.lock();
+    let now = file.signal_owner.lock().clone();
+    let shown = now.who.nr_in(t.pid_ns());
     match cmd {
         F_SETOWN => {
             let raw = (arg & 0xffff_ffff) as u32 as i32;
@@ -170,18 +181,10 @@ fn signal_owner(t: &Arc<Task>, file: &Arc<File>, cmd: u32, arg: u64) -> SysResul
             } else {
                 (1, raw)
             };
-            owner_exists(t, kind, id)?;
-            let creds = t.creds();
-            *file.signal_owner.lock() = SignalOwner {
-                kind,
-                id,
-                set_by: (creds.uid, creds.euid),
-                ..now
-            };
-            file.tell_urgent(t);
+            set_owner(t, file, kind, id)?;
         }
         F_GETOWN => {
-            let id = i64::from(now.id);
+            let id = i64::from(shown);
             return Ok(if now.kind == 2 { -id } else { id });
         }
         F_SETSIG => {
@@ -197,18 +200,10 @@ fn signal_owner(t: &Arc<Task>, file: &Arc<File>, cmd: u32, arg: u64) -> SysResul
             if !(0..=2).contains(&kind) {
                 return Err(Errno::EINVAL.into());
             }
-            owner_exists(t, kind, id)?;
-            let creds = t.creds();
-            *file.signal_owner.lock() = SignalOwner {
-                kind,
-                id,
-                set_by: (creds.uid, creds.euid),
-                ..now
-            };
-            file.tell_urgent(t);
+            set_owner(t, file, kind, id)?;
         }
         _ => {
-            let pair = [now.kind, now.id];
+            let pair = [now.kind, shown];
             UserPtr::<[i32; 2], Out>::at(arg).write(t, &pair)?;
         }
     }

@@ -35,7 +35,7 @@ pub fn ioctl(t: &Arc<Task>, fd: Fd, request: u32, arg: u64) -> SysResult<i64> {
         FIOASYNC => {
             let on = UserPtr::<i32, In>::at(arg).read(t)? != 0;
             let changes = on != file.flags().contains(OpenFlags::ASYNC);
-            if changes && !file.set_async(t, fd.0, on) {
+            if changes && !file.set_async(fd.0, on) {
                 return Err(Errno::ENOTTY.into());
             }
             set(&file, on, OpenFlags::ASYNC)?;

@@ -55,7 +55,7 @@ fn wanted(t: &Arc<Task>, file: &Arc<File>, raw: &Flock, ofd: bool) -> Result<Rec
         } else {
             LockOwner::Table(t.files().owner_id())
         },
-        pid: if ofd { -1 } else { t.pid() },
+        holder: (!ofd).then(|| t.thread_group().id.clone()),
         start,
         end,
         exclusive: raw.kind == F_WRLCK,
@@ -85,7 +85,7 @@ pub fn get(t: &Arc<Task>, file: &Arc<File>, raw: &Flock, ofd: bool) -> Result<Fl
         } else {
             signed(there.end - there.start + 1)
         },
-        pid: there.pid,
+        pid: there.holder.map_or(-1, |id| id.nr_in(t.pid_ns())),
         ..*raw
     })
 }
@@ -103,7 +103,7 @@ impl Attempt for SetRecord {
         if self.waits {
             t.kernel.lock_waits.end(self.lock.owner);
         }
-        match self.locks.set(self.lock) {
+        match self.locks.set(self.lock.clone()) {
             Ok(()) => {}
             Err(Errno::EAGAIN) if self.waits => {
                 if let (LockOwner::Table(_), Some(holder)) =

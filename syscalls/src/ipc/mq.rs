@@ -161,12 +161,11 @@ pub fn mq_notify(t: &Arc<Task>, fd: Fd, event: UserPtr<[u64; 8], In>) -> SysResu
             Some(Notify {
                 task: t.clone(),
                 signal,
-                pid: t.pid(),
             })
         }
     };
     let file = t.files().get(fd.0)?;
-    Ok(mqueue::of_file(&file)?.set_notify(t.pid(), notify)?)
+    Ok(mqueue::of_file(&file)?.set_notify(t, notify)?)
 }
 
 /// `mq_getsetattr(2)`: only `O_NONBLOCK` can be set.

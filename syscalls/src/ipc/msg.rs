@@ -62,7 +62,7 @@ pub fn msgctl(t: &Arc<Task>, id: i32, cmd: i32, buf: u64) -> SysResult<i32> {
         IPC_INFO | MSG_INFO => {
             let all = table.all();
             let (queued, bytes) = all.iter().fold((0, 0), |(n, b), (_, q)| {
-                let ds = q.stat();
+                let ds = q.stat(t);
                 (n + ds.qnum as i32, b + ds.cbytes as i32)
             });
             // struct msginfo: pool, map, max, mnb, mni, ssz, tql, and a short seg.
@@ -80,7 +80,7 @@ pub fn msgctl(t: &Arc<Task>, id: i32, cmd: i32, buf: u64) -> SysResult<i32> {
             if cmd == MSG_STAT {
                 queue.perm().check(&t.creds(), READ)?;
             }
-            out.write(t, &queue.stat())?;
+            out.write(t, &queue.stat(t))?;
             return Ok(id);
         }
         _ => {}
@@ -97,7 +97,7 @@ pub fn msgctl(t: &Arc<Task>, id: i32, cmd: i32, buf: u64) -> SysResult<i32> {
         }
         IPC_STAT => {
             queue.perm().check(&t.creds(), READ)?;
-            out.write(t, &queue.stat())?;
+            out.write(t, &queue.stat(t))?;
         }
         _ => return Err(Errno::EINVAL.into()),
     }

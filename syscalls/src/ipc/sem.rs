@@ -151,7 +151,7 @@ fn values(t: &Arc<Task>, set: &Set, num: i32, cmd: i32, arg: u64) -> SysResult<i
             set.set_values(t, at, &[value])?;
         }
         _ => {
-            let (value, pid, ncnt, zcnt) = set.one(num)?;
+            let (value, pid, ncnt, zcnt) = set.one(t, num)?;
             return Ok(match cmd {
                 GETPID => pid,
                 GETVAL => value,

@@ -52,14 +52,14 @@ pub fn shmctl(t: &Arc<Task>, id: i32, cmd: i32, buf: u64) -> SysResult<i32> {
         IPC_STAT => {
             let segment = table.find(id)?;
             segment.perm().check(&t.creds(), READ)?;
-            out.write(t, &shm::stat(&segment))?;
+            out.write(t, &shm::stat(t, &segment))?;
         }
         SHM_STAT | SHM_STAT_ANY => {
             let (id, segment) = table.at(id)?;
             if cmd & !IPC_64 == SHM_STAT {
                 segment.perm().check(&t.creds(), READ)?;
             }
-            out.write(t, &shm::stat(&segment))?;
+            out.write(t, &shm::stat(t, &segment))?;
             return Ok(id);
         }
         IPC_INFO => {
@@ -82,7 +82,7 @@ pub fn shmctl(t: &Arc<Task>, id: i32, cmd: i32, buf: u64) -> SysResult<i32> {
             // struct shm_info: used_ids, then tot, rss, swp, and two counters.
             let pages = |n: u64| n.div_ceil(4096);
             let all = table.all();
-            let total: u64 = all.iter().map(|(_, s)| pages(shm::stat(s).segsz)).sum();
+            let total: u64 = all.iter().map(|(_, s)| pages(shm::stat(t, s).segsz)).sum();
             let info = [all.len() as u64, total, total, 0, 0, 0];
             UserPtr::<[u64; 6], Out>::at(buf).write(t, &info)?;
             return Ok(table.highest().0);

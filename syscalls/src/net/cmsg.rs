@@ -7,7 +7,8 @@ use sentry::creds::Cap;
 use sentry::fs::File;
 use sentry::net::msg::CmsgOut;
 use sentry::net::unix::SCM_MAX_FD;
-use sentry::net::{Control, MsgFlags, Ucred};
+use sentry::net::{Control, MsgFlags, PeerCreds, Received, Ucred};
+use sentry::task::Pid;
 use sentry::task::limits::Resource;
 use sentry::{Result, Task};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -97,7 +98,11 @@ fn one(t: &Arc<Task>, control: &mut Control, level: i32, kind: i32, data: &[u8])
             creds.uid = ns.uid_to_kernel(creds.uid).ok_or(Errno::EINVAL)?;
             creds.gid = ns.gid_to_kernel(creds.gid).ok_or(Errno::EINVAL)?;
             check_creds(t, creds)?;
-            control.creds = Some(creds);
+            control.creds = Some(PeerCreds {
+                id: Some(claimed(t, creds.pid)?),
+                uid: creds.uid,
+                gid: creds.gid,
+            });
             Ok(())
         }
         (SOL_SOCKET, _) => Err(Errno::EINVAL),
@@ -110,7 +115,7 @@ fn one(t: &Arc<Task>, control: &mut Control, level: i32, kind: i32, data: &[u8])
 fn check_creds(t: &Arc<Task>, claim: Ucred) -> Result<()> {
     let creds = t.creds();
     let own = Ucred::of(t);
-    let pid = claim.pid == own.pid || creds.capable(Cap::SysAdmin);
+    let pid = claim.pid == own.pid || creds.ns_capable(&t.pid_ns().owner, Cap::SysAdmin);
     let uid = [creds.uid, creds.euid, creds.suid].contains(&claim.uid);
     let gid = [creds.gid, creds.egid, creds.sgid].contains(&claim.gid);
     let uid = uid || creds.own_capable(Cap::Setuid);
@@ -122,14 +127,14 @@ fn check_creds(t: &Arc<Task>, claim: Ucred) -> Result<()> {
     }
 }
 
-/// Credentials with ids as the receiver's user namespace shows them; `None` for other data
-/// and in the first namespace.
-fn shown(t: &Arc<Task>, level: i32, kind: i32, data: &[u8]) -> Option<Vec<u8>> {
-    if (level, kind) != (SOL_SOCKET, SCM_CREDENTIALS) || t.creds().user_ns.is_initial() {
-        return None;
+/// Whom a claimed process number means; `ESRCH`.
+fn claimed(t: &Arc<Task>, pid: i32) -> Result<Arc<Pid>> {
+    if pid == t.pid() {
+        return Ok(t.thread_group().id.clone());
     }
-    let (creds, _) = Ucred::read_from_prefix(data).ok()?;
-    Some(creds.shown_to(t).as_bytes().to_vec())
+    let process = t.pid_ns().group(pid).map(|g| g.id.clone());
+    let found = process.or_else(|| t.pid_ns().task(pid).map(|t| t.id()));
+    found.ok_or(Errno::ESRCH)
 }
 
 /// Writes ancillary data to `addr`, installing descriptors; bytes used, and `CTRUNC` when
@@ -138,15 +143,17 @@ pub(super) fn write(
     t: &Arc<Task>,
     addr: u64,
     room: usize,
-    cmsgs: &[CmsgOut],
+    r: &Received,
     files: Vec<Arc<File>>,
     flags: MsgFlags,
 ) -> Result<(usize, MsgFlags)> {
     let mut used = 0;
     let mut cut = MsgFlags::empty();
-    for (level, kind, data) in cmsgs {
-        let shown = shown(t, *level, *kind, data);
-        let data = shown.as_deref().unwrap_or(data);
+    let creds: Option<CmsgOut> = r.creds.as_ref().map(|c| {
+        let shown = c.shown_to(t).as_bytes().to_vec();
+        (SOL_SOCKET, SCM_CREDENTIALS, shown)
+    });
+    for (level, kind, data) in creds.iter().chain(&r.cmsgs) {
         let left = room.saturating_sub(used);
         if left < HEADER {
             cut = MsgFlags::CTRUNC;

@@ -63,7 +63,7 @@ pub(super) fn write_msg(
         0 => 0,
         _ => usize::try_from(hdr.controllen).unwrap_or(0),
     };
-    let (used, cut) = cmsg::write(t, hdr.control, room, &r.cmsgs, files, flags)?;
+    let (used, cut) = cmsg::write(t, hdr.control, room, &r, files, flags)?;
     let shown = (r.flags | cut | (flags & MsgFlags::CMSG_CLOEXEC)).bits();
     let used = (used as u64).to_ne_bytes();
     mm.copy_out(at.wrapping_add(cmsg::OFF_FLAGS), &shown.to_ne_bytes())

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use abi::Errno;
 use abi::raw::general as raw;
-use sentry::creds::Cap;
 use sentry::task::clone::CloneArgs;
 use sentry::{SysResult, Task};
 use zerocopy::FromBytes;
@@ -73,7 +72,7 @@ pub fn clone(
         exit_signal: i32::try_from(flags & CSIGNAL).unwrap_or(0),
         stack: stack.0,
         tls: tls.0,
-        set_tid: None,
+        set_tid: Vec::new(),
     })
 }
 
@@ -93,23 +92,10 @@ pub fn clone3(t: &Arc<Task>, args: UserBuf, size: usize) -> SysResult<i64> {
     {
         return Err(Errno::EINVAL.into());
     }
-    let set_tid = match a.set_tid_size {
-        0 => None,
-        1 => {
-            let raw = UserBuf(a.set_tid).read(t, 4)?;
-            let nr = raw.first_chunk().map_or(0, |b| i32::from_ne_bytes(*b));
-            if !(1..sentry::task::pid::PID_MAX).contains(&nr) {
-                return Err(Errno::EINVAL.into());
-            }
-            let creds = t.creds();
-            if !creds.capable(Cap::SysAdmin) && !creds.capable(Cap::CheckpointRestore) {
-                return Err(Errno::EPERM.into());
-            }
-            Some(nr)
-        }
-        // More levels than there are pid namespaces.
-        _ => return Err(Errno::EINVAL.into()),
-    };
+    let levels = usize::try_from(a.set_tid_size).map_err(|_| Errno::EINVAL)?;
+    let raw = UserBuf(a.set_tid).read(t, 4 * levels)?;
+    let set_tid = raw.as_chunks().0.iter().map(|b| i32::from_ne_bytes(*b));
+    let set_tid = set_tid.collect();
     t.clone_task(&CloneArgs {
         flags: a.flags,
         pidfd: a.pidfd,

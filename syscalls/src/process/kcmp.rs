@@ -67,9 +67,9 @@ pub fn kcmp(
         // There are no I/O contexts.
         KCMP_IO => 0,
         // Undo lists are of processes.
-        KCMP_SYSVSEM if one.pid() == two.pid() => 0,
+        KCMP_SYSVSEM if Arc::ptr_eq(one.thread_group(), two.thread_group()) => 0,
         KCMP_SYSVSEM => {
-            let used = |t: &Arc<Task>| t.ipc().has_undo(t.pid());
+            let used = |t: &Arc<Task>| t.ipc().has_undo(t.thread_group());
             if used(&one) || used(&two) {
                 order(one.thread_group(), two.thread_group())
             } else {

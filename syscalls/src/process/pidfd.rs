@@ -14,7 +14,7 @@ use sentry::{Result, SysResult, Task};
 use zerocopy::FromBytes;
 
 use crate::arg::{Fd, In, UserPtr};
-use crate::signal::kill::{may_signal, uid_for};
+use crate::signal::kill::{from_sender, may_signal, pid_for, uid_for};
 
 /// `pidfd_open(2)`.
 pub fn pidfd_open(t: &Arc<Task>, pid: i32, flags: u32) -> SysResult<Fd> {
@@ -71,15 +71,22 @@ pub fn pidfd_send_signal(
     if signal > 64 {
         return Err(Errno::EINVAL.into());
     }
-    if group.is_zombie() && group.main_task().is_none() && t.pid_ns().group(group.pid()).is_none() {
+    let seen = group.pid_in(t.pid_ns());
+    if seen == 0 {
+        // Nobody names a process of another namespace.
+        return Err(Errno::EINVAL.into());
+    }
+    if group.is_zombie() && group.main_task().is_none() && t.pid_ns().group(seen).is_none() {
         return Err(Errno::ESRCH.into());
     }
     let Some(signal_nr) = Signal::new(u64::from(signal)) else {
         return may_signal(t, &group, None).map_err(Into::into);
     };
     may_signal(t, &group, Some(signal_nr))?;
-    let info = given.unwrap_or(info::user(signal_nr, t.pid(), uid_for(t, &group)));
-    Ok(send::to_group(&group, info, send::Origin::User)?)
+    let made = info::user(signal_nr, pid_for(t, &group), uid_for(t, &group));
+    let info = given.map_or(made, |i| from_sender(t, &group, i));
+    let origin = send::Origin::of(t.thread_group(), &group);
+    Ok(send::to_group(&group, info, origin)?)
 }
 
 /// `pidfd_getfd(2)`.

@@ -68,9 +68,9 @@ fn check(t: &Arc<Task>, creds: &Creds, ns: &Namespace) -> Result<()> {
     if !creds.ns_capable(&owner, Cap::SysAdmin) || !creds.own_capable(Cap::SysAdmin) {
         return Err(Errno::EPERM);
     }
-    // Only into the own one and those below it, of which there are none.
+    // Only into the own one and those below it.
     if let Namespace::Pid(pids) = ns
-        && !Arc::ptr_eq(pids, t.pid_ns())
+        && !pids.within(t.pid_ns())
     {
         return Err(Errno::EINVAL);
     }
@@ -108,12 +108,16 @@ fn enter(t: &Arc<Task>, ns: Namespace) -> Result<()> {
             ..t.namespaces()
         }),
         Namespace::Ipc(ipc) => {
-            t.ipc().exit(t.pid());
+            t.ipc().exit(t.thread_group());
             t.set_namespaces(NsProxy {
                 ipc,
                 ..t.namespaces()
             });
         }
+        Namespace::Net(net) => t.set_namespaces(NsProxy {
+            net,
+            ..t.namespaces()
+        }),
         Namespace::Cgroup(cgroup) => t.set_namespaces(NsProxy {
             cgroup,
             ..t.namespaces()
@@ -123,8 +127,11 @@ fn enter(t: &Arc<Task>, ns: Namespace) -> Result<()> {
             let umask = t.fs().umask();
             t.set_fs(Arc::new(FsContext::new(root.clone(), root, umask)));
         }
-        // `check` lets nobody out of the one he is in.
-        Namespace::Pid(_) | Namespace::Only(_) => {}
+        Namespace::Pid(pid_for_children) => t.set_namespaces(NsProxy {
+            pid_for_children,
+            ..t.namespaces()
+        }),
+        Namespace::Only(_) => {}
     }
     Ok(())
 }

@@ -16,17 +16,17 @@ fn find(t: &Arc<Task>, pid: i32) -> Result<Arc<ThreadGroup>> {
 
 /// `getpgrp(2)`.
 pub fn getpgrp(t: &Arc<Task>) -> SysResult<i32> {
-    Ok(t.thread_group().pgrp().pgid())
+    Ok(t.thread_group().pgrp().id.nr_in(t.pid_ns()))
 }
 
 /// `getpgid(2)`.
 pub fn getpgid(t: &Arc<Task>, pid: i32) -> SysResult<i32> {
-    Ok(find(t, pid)?.pgrp().pgid())
+    Ok(find(t, pid)?.pgrp().id.nr_in(t.pid_ns()))
 }
 
 /// `getsid(2)`.
 pub fn getsid(t: &Arc<Task>, pid: i32) -> SysResult<i32> {
-    Ok(find(t, pid)?.session().sid())
+    Ok(find(t, pid)?.session().id.nr_in(t.pid_ns()))
 }
 
 /// `setsid(2)`.

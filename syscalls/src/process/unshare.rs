@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use abi::Errno;
 use abi::raw::general as raw;
+use sentry::task::NsProxy;
 use sentry::task::clone::check_namespaces;
 use sentry::task::namespace::new_user;
 use sentry::{SysResult, Task};
@@ -39,11 +40,13 @@ pub fn unshare(t: &Arc<Task>, flags: u64) -> SysResult<()> {
     } else {
         None
     };
+    let own = t.creds();
+    let owner = &creds.as_ref().unwrap_or(&own).user_ns;
+    let namespaces = NsProxy::unshared(t, flags, owner)?;
     if has(raw::CLONE_FS | raw::CLONE_NEWNS | raw::CLONE_NEWUSER) {
         let fs = t.fs().duplicate();
         if has(raw::CLONE_NEWNS) {
-            let own = t.creds();
-            fs.unshare_mounts(&creds.as_ref().unwrap_or(&own).user_ns)?;
+            fs.unshare_mounts(owner)?;
         }
         t.set_fs(Arc::new(fs));
     }
@@ -52,11 +55,9 @@ pub fn unshare(t: &Arc<Task>, flags: u64) -> SysResult<()> {
     }
     if has(raw::CLONE_SYSVSEM | raw::CLONE_NEWIPC) {
         // What the process has undone at its end, it undoes where it leaves.
-        t.ipc().exit(t.pid());
+        t.ipc().exit(t.thread_group());
     }
-    let own = t.creds();
-    let owner = &creds.as_ref().unwrap_or(&own).user_ns;
-    t.set_namespaces(t.namespaces().unshared(&t.kernel, flags, owner));
+    t.set_namespaces(namespaces);
     if let Some(creds) = creds {
         t.set_creds(creds);
     }

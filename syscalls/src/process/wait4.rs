@@ -109,9 +109,9 @@ pub fn wait4(
     }
     let which = match pid {
         -1 => Which::Any,
-        0 => Which::Pgrp(t.thread_group().pgrp().pgid()),
+        0 => Which::Pgrp(Some(t.thread_group().pgrp())),
         p if p > 0 => Which::Pid(p),
-        p => Which::Pgrp(p.saturating_neg()),
+        p => Which::Pgrp(t.pid_ns().pgrp(p.saturating_neg())),
     };
     let wait = Wait {
         what: WaitFor {
@@ -167,8 +167,8 @@ fn wait_id(
     let which = match kind {
         0 => Which::Any,
         1 if id > 0 => Which::Pid(id),
-        2 if id > 0 => Which::Pgrp(id),
-        2 if id == 0 => Which::Pgrp(t.thread_group().pgrp().pgid()),
+        2 if id > 0 => Which::Pgrp(t.pid_ns().pgrp(id)),
+        2 if id == 0 => Which::Pgrp(Some(t.thread_group().pgrp())),
         3 if id >= 0 => {
             let file = t.files().get(id)?;
             nohang |= file.flags().contains(sentry::fs::OpenFlags::NONBLOCK);

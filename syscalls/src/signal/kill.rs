@@ -31,8 +31,8 @@ pub fn may_signal(t: &Arc<Task>, target: &Arc<ThreadGroup>, signal: Option<Signa
             (uid, uid)
         }
     };
-    let same_session = signal == Some(Signal::SIGCONT)
-        && target.session().sid() == t.thread_group().session().sid();
+    let same_session =
+        signal == Some(Signal::SIGCONT) && target.session().is(&t.thread_group().session());
     let same_user = [me.euid, me.uid].iter().any(|&u| u == uid || u == suid);
     if same_user || same_session || me.capable(Cap::Kill) {
         Ok(())
@@ -49,6 +49,15 @@ pub fn uid_for(t: &Arc<Task>, target: &ThreadGroup) -> u32 {
         .map_or(uid, |to| to.creds().user_ns.shown_uid(uid))
 }
 
+/// The sender's process number as `target` is told it (`si_pid`): that in the sender's own
+/// namespace, 0 where `target` does not see the sender.
+pub fn pid_for(t: &Arc<Task>, target: &ThreadGroup) -> i32 {
+    match t.pid_in(&target.ns) {
+        0 => 0,
+        _ => t.pid(),
+    }
+}
+
 /// Number 0 only checks.
 fn decode(nr: i32) -> Result<Option<Signal>> {
     match u64::try_from(nr) {
@@ -63,8 +72,8 @@ fn send_one(t: &Arc<Task>, target: &Arc<ThreadGroup>, signal: Option<Signal>) ->
     match signal {
         None => Ok(()),
         Some(s) => {
-            let info = info::user(s, t.pid(), uid_for(t, target));
-            send::to_group(target, info, send::Origin::User)
+            let info = info::user(s, pid_for(t, target), uid_for(t, target));
+            send::to_group(target, info, send::Origin::of(t.thread_group(), target))
         }
     }
 }
@@ -88,8 +97,9 @@ pub fn kill(t: &Arc<Task>, pid: i32, signal: i32) -> SysResult<()> {
     }
     let targets: Vec<_> = match pid {
         -1 => {
-            let all = t.pid_ns().groups().into_iter();
-            all.filter(|g| !g.is_init() && !Arc::ptr_eq(g, t.thread_group()))
+            let ns = t.pid_ns();
+            let all = ns.groups().into_iter();
+            all.filter(|g| g.pid_in(ns) > 1 && !Arc::ptr_eq(g, t.thread_group()))
                 .collect()
         }
         0 => t.thread_group().pgrp().members(),
@@ -130,7 +140,7 @@ pub fn kill(t: &Arc<Task>, pid: i32, signal: i32) -> SysResult<()> {
 /// A thread, of that process; `ESRCH`.
 fn thread(t: &Arc<Task>, tgid: Option<i32>, tid: i32) -> Result<Arc<Task>> {
     let target = t.pid_ns().task(tid).ok_or(Errno::ESRCH)?;
-    if tgid.is_some_and(|g| g != target.pid()) {
+    if tgid.is_some_and(|g| g != target.pid_in(t.pid_ns())) {
         return Err(Errno::ESRCH);
     }
     Ok(target)
@@ -148,9 +158,10 @@ fn send_thread(
         may_signal(t, target.thread_group(), signal)?;
     }
     let Some(s) = signal else { return Ok(()) };
-    let made =
-        SigInfo::new(s, info::SI_TKILL).with_sender(t.pid(), uid_for(t, target.thread_group()));
-    send::to_task(&target, info.unwrap_or(made), send::Origin::User)
+    let group = target.thread_group();
+    let made = SigInfo::new(s, info::SI_TKILL).with_sender(pid_for(t, group), uid_for(t, group));
+    let info = info.map_or(made, |i| from_sender(t, group, i));
+    send::to_task(&target, info, send::Origin::of(t.thread_group(), group))
 }
 
 /// `tkill(2)`.
@@ -188,6 +199,14 @@ fn read_info(
     Ok(info)
 }
 
+/// What a sender has made up, to a target that does not see it: it comes from nobody.
+pub fn from_sender(t: &Arc<Task>, target: &ThreadGroup, info: SigInfo) -> SigInfo {
+    match t.pid_in(&target.ns) {
+        0 if info.code <= 0 => info.with_sender(0, uid_for(t, target)),
+        _ => info,
+    }
+}
+
 /// `rt_sigqueueinfo(2)`.
 pub fn rt_sigqueueinfo(
     t: &Arc<Task>,
@@ -201,7 +220,14 @@ pub fn rt_sigqueueinfo(
     may_signal(t, &target, signal)?;
     match signal {
         None => Ok(()),
-        Some(_) => Ok(send::to_group(&target, info, send::Origin::User)?),
+        Some(_) => {
+            let origin = send::Origin::of(t.thread_group(), &target);
+            Ok(send::to_group(
+                &target,
+                from_sender(t, &target, info),
+                origin,
+            )?)
+        }
     }
 }
 

@@ -100,24 +100,29 @@ fn result_text(nr: u64, result: Result<i64, Errno>) -> String {
     }
 }
 
+/// Threads are told apart by their numbers in the first pid namespace.
+fn number(t: &Task) -> i32 {
+    t.id().outermost()
+}
+
 impl Tracer for Strace {
     fn enter(&self, t: &Arc<Task>, nr: u64, args: &[u64; 6]) {
         if never_returns(nr) {
-            self.emit(t.tid(), &Strace::call_text(t, nr, args, None), "?");
+            self.emit(number(t), &Strace::call_text(t, nr, args, None), "?");
         } else if replaces_memory(nr) {
             let text = Strace::call_text(t, nr, args, None);
-            self.begun.lock().insert(t.tid(), text);
+            self.begun.lock().insert(number(t), text);
         }
     }
 
     fn leave(&self, t: &Arc<Task>, nr: u64, args: &[u64; 6], result: Result<i64, Errno>) {
         let begun = if replaces_memory(nr) {
-            self.begun.lock().remove(&t.tid())
+            self.begun.lock().remove(&number(t))
         } else {
             None
         };
         let call = begun.unwrap_or_else(|| Strace::call_text(t, nr, args, result.ok()));
-        self.emit(t.tid(), &call, &result_text(nr, result));
+        self.emit(number(t), &call, &result_text(nr, result));
     }
 
     fn signal(&self, t: &Task, info: &SigInfo) {
@@ -126,14 +131,15 @@ impl Tracer for Strace {
             .and_then(Signal::new)
             .map(Signal::name);
         let name = name.unwrap_or_default();
-        let tid = t.tid();
+        let tid = number(t);
         self.sink.line(&format!(
             "[pid {tid:>5}] --- {name} {{si_signo={name}, si_code={}}} ---",
             info.code
         ));
     }
 
-    fn exit(&self, tid: i32, status: i32) {
+    fn exit(&self, t: &Task, status: i32) {
+        let tid = number(t);
         self.begun.lock().remove(&tid);
         let text = match status & 0x7f {
             0 => format!("exited with {}", status >> 8 & 0xff),

@@ -309,7 +309,7 @@ impl FileOps for EpollFile {
         "anon_inode:[eventpoll]".to_owned()
     }
 
-    fn fdinfo(&self) -> String {
+    fn fdinfo(&self, _pids: &crate::task::PidNamespace) -> String {
         let interest = self.0.interest.lock();
         let line = |i: &Arc<Item>| {
             let (fd, event) = (i.fd, i.event());

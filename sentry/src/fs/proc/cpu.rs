@@ -29,7 +29,7 @@ pub fn uptime_text(k: &View) -> Vec<u8> {
 
 /// CPU time of all processes that are there or were waited for.
 pub fn busy(k: &View) -> CpuTimes {
-    let all = k.pids.groups();
+    let all = k.pids.first().groups();
     all.iter().fold(CpuTimes::default(), |sum, g| {
         sum.plus(g.cpu_times()).plus(g.children_times())
     })
@@ -45,7 +45,7 @@ fn idle(k: &View, up: Duration) -> Duration {
 
 /// How many threads run and how many are blocked.
 pub fn running(k: &View) -> (usize, usize) {
-    let groups = k.pids.groups();
+    let groups = k.pids.first().groups();
     let states = groups.iter().flat_map(|g| g.tasks()).map(|t| t.state());
     states.fold((0, 0), |(r, b), s| match s {
         'R' => (r + 1, b),
@@ -74,7 +74,7 @@ pub fn stat(k: &View) -> Vec<u8> {
         out.push_str(&line(&format!("cpu{i}"), cpus));
     }
     let (running, blocked) = running(k);
-    let forks = k.pids.last_pid();
+    let forks = k.pids.first().last_pid();
     out.push_str(&format!(
         "intr 0\nctxt 0\nbtime {}\nprocesses {forks}\nprocs_running {running}\nprocs_blocked {blocked}\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
         k.kernel.started.0.as_secs(),

@@ -67,7 +67,7 @@ pub(super) fn averages(k: &View) -> [f64; 3] {
 fn loadavg(k: &View) -> Vec<u8> {
     let (running, _) = cpu::running(k);
     let [a, b, c] = averages(k);
-    let (total, last) = (k.pids.count(), k.pids.last_pid());
+    let (total, last) = (k.pids.first().count(), k.pids.last_pid());
     format!("{a:.2} {b:.2} {c:.2} {}/{total} {last}\n", running.max(1)).into_bytes()
 }
 
@@ -105,14 +105,20 @@ impl Tree for Root {
             }));
         }
         match name {
-            "self" => Ok(Link::new(self.proc.node(name, 0o777), |t| {
-                let t = t.ok_or(Errno::ENOENT)?;
-                Ok(t.pid().to_string().into_bytes())
-            })),
-            "thread-self" => Ok(Link::new(self.proc.node(name, 0o777), |t| {
-                let t = t.ok_or(Errno::ENOENT)?;
-                Ok(format!("{}/task/{}", t.pid(), t.tid()).into_bytes())
-            })),
+            "self" | "thread-self" => {
+                let (pids, of_thread) = (self.proc.pids.clone(), name != "self");
+                Ok(Link::new(self.proc.node(name, 0o777), move |t| {
+                    // Who is not of the namespace has no entry.
+                    let seen = t.filter(|t| t.pid_in(&pids) != 0);
+                    let t = seen.ok_or(Errno::ENOENT)?;
+                    let (pid, tid) = (t.pid_in(&pids), t.tid_in(&pids));
+                    let text = match of_thread {
+                        true => format!("{pid}/task/{tid}"),
+                        false => pid.to_string(),
+                    };
+                    Ok(text.into_bytes())
+                }))
+            }
             "sys" => Ok(Dir::new(
                 self.proc.node(name, 0o555),
                 sysctl::Sysctl::root(&self.proc),
@@ -146,7 +152,8 @@ impl Tree for Root {
         all.push((b"sys".to_vec(), FileType::Directory));
         all.sort_by(|a, b| a.0.cmp(&b.0));
         for group in self.proc.pids.groups() {
-            all.push((group.pid().to_string().into_bytes(), FileType::Directory));
+            let pid = group.pid_in(&self.proc.pids);
+            all.push((pid.to_string().into_bytes(), FileType::Directory));
         }
         Ok(all)
     }

@@ -1,6 +1,7 @@
 //! Made-up directories.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use abi::Errno;
@@ -155,12 +156,12 @@ fn dir_entry(name: &[u8], ino: u64, kind: FileType, next: u64) -> DirEntry<'_> {
 
 /// A tree with a fixed set of children.
 #[derive(Default)]
-pub struct Static(Vec<(&'static str, Arc<dyn Inode>)>);
+pub struct Static(Vec<(Cow<'static, str>, Arc<dyn Inode>)>);
 
 impl Static {
     /// With these children.
-    pub fn new(children: Vec<(&'static str, Arc<dyn Inode>)>) -> Static {
-        Static(children)
+    pub fn new<N: Into<Cow<'static, str>>>(children: Vec<(N, Arc<dyn Inode>)>) -> Static {
+        Static(children.into_iter().map(|(n, i)| (n.into(), i)).collect())
     }
 }
 

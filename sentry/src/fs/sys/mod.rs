@@ -2,12 +2,14 @@
 //! groups ([`cgroup`]).
 
 pub mod cgroup;
+mod devices;
 mod net;
 
+use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::pseudo::{Dir, Node, PseudoFs, Static, Text};
+use super::pseudo::{Dir, Link, Node, PseudoFs, Static, Text};
 use super::vfs::fs_type::MountRequest;
 use super::vfs::{FileSystem, Inode, Owner};
 use crate::Result;
@@ -54,15 +56,17 @@ impl Builder {
         Node::new(self.dev, place, perm, ROOT).since(self.since)
     }
 
-    fn dir(&self, place: &str, children: Vec<(&'static str, Arc<dyn Inode>)>) -> Arc<dyn Inode> {
+    fn dir<N: Into<Cow<'static, str>>>(
+        &self,
+        place: &str,
+        children: Vec<(N, Arc<dyn Inode>)>,
+    ) -> Arc<dyn Inode> {
         Dir::new(self.node(&place, 0o755), Static::new(children))
     }
-}
 
-fn cpu_range(k: &Kernel) -> String {
-    match k.host.cpus.max(1) {
-        1 => "0".to_owned(),
-        n => format!("0-{}", n - 1),
+    fn link(&self, place: &str, target: String) -> Arc<dyn Inode> {
+        let node = Node::new(self.dev, &place, 0o777, ROOT).since(self.since);
+        Link::new(node, move |_| Ok(target.clone().into_bytes()))
     }
 }
 
@@ -73,32 +77,9 @@ pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Arc<PseudoFs> {
         dev,
         since: kernel.clock.realtime(),
     };
-    let empty = |place| b.dir(place, Vec::new());
-    let cpu = b.dir(
-        "cpu",
-        vec![
-            (
-                "kernel_max",
-                b.file("cpu/kernel_max", |k| (k.host.cpus.max(1) - 1).to_string()),
-            ),
-            ("online", b.file("cpu/online", cpu_range)),
-            ("possible", b.file("cpu/possible", cpu_range)),
-            ("present", b.file("cpu/present", cpu_range)),
-        ],
-    );
-    let node0 = b.dir(
-        "node0",
-        vec![("cpulist", b.file("node0/cpulist", cpu_range))],
-    );
-    let node = b.dir(
-        "node",
-        vec![
-            ("node0", node0),
-            ("online", b.file("node/online", |_| "0".to_owned())),
-            ("possible", b.file("node/possible", |_| "0".to_owned())),
-        ],
-    );
-    let system = b.dir("system", vec![("cpu", cpu), ("node", node)]);
+    let cpus = kernel.host.cpus.max(1) as usize;
+    let empty = |place| b.dir::<&str>(place, Vec::new());
+    let system = devices::system(&b, cpus);
     let virtual_devices = b.dir("virtual", vec![("net", net::devices(&b))]);
     let devices = b.dir(
         "devices",
@@ -125,7 +106,7 @@ pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Arc<PseudoFs> {
         Node::root(dev).since(b.since),
         Static::new(vec![
             ("block", empty("block")),
-            ("bus", empty("bus")),
+            ("bus", devices::bus(&b, cpus)),
             ("class", class),
             ("dev", empty("dev")),
             ("devices", devices),

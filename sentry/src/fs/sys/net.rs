@@ -93,7 +93,7 @@ struct Links {
 impl Links {
     fn view(&self) -> Result<View> {
         let kernel = self.b.kernel.upgrade().ok_or(Errno::EIO)?;
-        Ok(View::of(&kernel))
+        Ok(View::of(&kernel.net))
     }
 }
 
@@ -159,7 +159,7 @@ impl Tree for Device {
         let (kernel, index) = (self.b.kernel.clone(), self.index);
         Ok(Text::new(node, move |_: Option<&Arc<Task>>| {
             let kernel = kernel.upgrade().ok_or(Errno::EIO)?;
-            let view = View::of(&kernel);
+            let view = View::of(&kernel.net);
             let link = view.by_index(index).ok_or(Errno::ENODEV)?;
             Ok(format!("{}\n", make(link)).into_bytes())
         }))

@@ -11,9 +11,9 @@ use super::{READABLE, Tty, WRITABLE};
 use crate::Result;
 use crate::creds::Cap;
 use crate::signal::info;
-use crate::task::Task;
 use crate::task::group::ThreadGroup;
 use crate::task::session::{ControllingTty, ProcessGroup, Session};
+use crate::task::{PidNamespace, Task};
 
 /// Whose controlling terminal it is.
 #[derive(Default)]
@@ -33,8 +33,8 @@ impl ControllingTty for Tty {
         self.dev
     }
 
-    fn foreground(&self) -> i32 {
-        self.foreground_group().map_or(0, |g| g.pgid())
+    fn foreground_in(&self, ns: &PidNamespace) -> i32 {
+        self.foreground_group().map_or(0, |g| g.id.nr_in(ns))
     }
 
     fn released(&self) {
@@ -90,7 +90,7 @@ impl Tty {
     pub(super) fn acquire_if_free(&self, t: &Arc<Task>) {
         let group = t.thread_group();
         let session = group.session();
-        let leads = session.sid() == group.pid();
+        let leads = session.is_led_by(group);
         let free = self.state.lock().job.session.strong_count() == 0;
         if leads && free && session.tty().is_none() {
             self.give_to(group);
@@ -126,7 +126,7 @@ impl Tty {
             return Ok(());
         };
         let group = t.thread_group().pgrp();
-        if group.pgid() == foreground.pgid() {
+        if group.is(&foreground) {
             return Ok(());
         }
         let ignored = t.sigmask().contains(signal) || t.thread_group().sighand().ignores(signal);
@@ -157,7 +157,7 @@ impl Tty {
         if !master && !self.controls(t) {
             return Err(Errno::ENOTTY);
         }
-        Ok(self.foreground())
+        Ok(self.foreground_in(t.pid_ns()))
     }
 
     /// `TIOCSPGRP`.
@@ -170,7 +170,7 @@ impl Tty {
             return Err(Errno::EINVAL);
         }
         let group = t.pid_ns().pgrp(pgid).ok_or(Errno::ESRCH)?;
-        if group.session.sid() != session.sid() {
+        if !group.session.is(&session) {
             return Err(Errno::EPERM);
         }
         self.state.lock().job.foreground = Arc::downgrade(&group);
@@ -183,14 +183,14 @@ impl Tty {
             return Err(Errno::ENOTTY);
         }
         let session = self.state.lock().job.session.upgrade();
-        session.map(|s| s.sid()).ok_or(Errno::ENOTTY)
+        session.map(|s| s.id.nr_in(t.pid_ns())).ok_or(Errno::ENOTTY)
     }
 
     /// `TIOCSCTTY`.
     pub(super) fn acquire(&self, t: &Arc<Task>, steal: bool) -> Result<()> {
         let group = t.thread_group();
         let session = group.session();
-        let leads = session.sid() == group.pid();
+        let leads = session.is_led_by(group);
         let holder = self.state.lock().job.session.upgrade();
         if leads && holder.as_ref().is_some_and(|h| Arc::ptr_eq(h, &session)) {
             return Ok(());
@@ -216,7 +216,7 @@ impl Tty {
         }
         let group = t.thread_group();
         let session = group.session();
-        if session.sid() != group.pid() {
+        if !session.is_led_by(group) {
             return Err(Errno::EPERM);
         }
         drop(session.set_tty(None));

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use abi::Errno;
 
+use super::acl::Inherited;
 use super::attr::{Attr, FileType};
 use super::dentry::Dentry;
 use super::inode::{Inode, Owner};
@@ -26,6 +27,8 @@ pub struct NewFile {
     pub perm: u32,
     /// Owner.
     pub owner: Owner,
+    /// Access control lists.
+    acls: Inherited,
 }
 
 impl NewFile {
@@ -42,8 +45,10 @@ impl NewFile {
         }
         perm::check(&cx.creds, &**parent, Access::W | Access::X)?;
         let above = parent.attr()?;
+        let (perm, acls) = Inherited::from(&**parent, perm, cx.umask, is_dir)?;
         let mut new = NewFile {
-            perm: perm & !cx.umask,
+            perm,
+            acls,
             owner: Owner {
                 uid: cx.creds.fsuid,
                 gid: cx.creds.fsgid,
@@ -60,6 +65,13 @@ impl NewFile {
             }
         }
         Ok(new)
+    }
+
+    /// Gives the file, which has just been made, what it inherits.
+    pub(super) fn inherit(&self, inode: &Arc<dyn Inode>) {
+        if !self.acls.is_empty() && inode.kind() != FileType::Symlink {
+            inode.inherit_acls(&self.acls);
+        }
     }
 }
 
@@ -129,6 +141,7 @@ fn make(
     }
     let new = NewFile::check(cx, &dir, &parent, perm, is_dir)?;
     let inode = make(&parent, &name, &new)?;
+    new.inherit(&inode);
     let dentry = dir.dentry.insert(&name, Some(inode));
     drop(lock);
     created(&dir, &name, is_dir);

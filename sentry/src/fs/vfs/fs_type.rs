@@ -209,7 +209,12 @@ impl Default for FsTypes {
         types.register("tmpfs", tmpfs::OPTIONS, mounter, Arc::new(tmpfs::mount));
         types.register("ramfs", &[], mounter, Arc::new(tmpfs::mount_ramfs));
         types.register("overlay", overlay::OPTIONS, first, Arc::new(overlay::mount));
-        types.register("proc", &[], first, Arc::new(proc::mount));
+        types.register(
+            "proc",
+            &[],
+            |t| t.pid_ns().owner.clone(),
+            Arc::new(proc::mount),
+        );
         types.register("sysfs", &[], first, Arc::new(sys::mount));
         types.register(
             "cgroup2",

@@ -12,6 +12,7 @@ use super::mount::Path;
 use super::perm::{self, Access};
 use super::walk::{self, Last, WalkCx, WalkFlags, Walker};
 use crate::Result;
+use crate::fs::dnotify;
 use crate::fs::inotify::{self, Mask};
 
 /// One side of a rename.
@@ -156,6 +157,9 @@ fn moved(from: &Side, to: &Side, inode: &Arc<dyn Inode>) {
     let mask = |m| with_dir(m, is_dir);
     inotify::dir_event(&from.dir, &from.name, mask(Mask::MOVED_FROM), cookie);
     inotify::dir_event(&to.dir, &to.name, mask(Mask::MOVED_TO), cookie);
+    if Arc::ptr_eq(&from.dir.dentry, &to.dir.dentry) {
+        dnotify::renamed(&from.dir);
+    }
     inotify::inode_event(inode, Mask::MOVE_SELF);
 }
 

@@ -8,6 +8,7 @@
 //! requests.
 
 mod device;
+mod device_set;
 mod errors;
 mod membership;
 mod multicast;
@@ -31,10 +32,10 @@ pub use rows::{SocketRow, raw_rows, tcp_rows, udp_rows};
 
 use super::view::{LO_INDEX, LO_MTU};
 
-use super::{AF_INET6, SockAddr, SockType, Socket};
+use super::{AF_INET6, NetNs, SockAddr, SockType, Socket};
+use crate::Result;
 use crate::creds::Cap;
 use crate::task::Task;
-use crate::{Kernel, Result};
 
 /// Ports in use.
 #[derive(Default)]
@@ -47,6 +48,7 @@ pub struct Ports {
 /// A new socket.
 pub fn create(
     t: &Arc<Task>,
+    net: &Arc<NetNs>,
     domain: u16,
     kind: SockType,
     protocol: i32,
@@ -56,8 +58,8 @@ pub fn create(
     const ICMP: i32 = 1;
     const ICMPV6: i32 = 58;
     match (kind, protocol) {
-        (SockType::Stream, 0 | TCP) => Ok(tcp::TcpSocket::create(&t.kernel, domain)),
-        (SockType::Dgram, 0 | UDP) => Ok(udp::UdpSocket::create(&t.kernel, domain)),
+        (SockType::Stream, 0 | TCP) => Ok(tcp::TcpSocket::create(&t.kernel, net, domain)),
+        (SockType::Dgram, 0 | UDP) => Ok(udp::UdpSocket::create(&t.kernel, net, domain)),
         (SockType::Dgram, ICMP) if domain != AF_INET6 => raw::RawSocket::ping(t, domain, protocol),
         (SockType::Dgram, ICMPV6) if domain == AF_INET6 => {
             raw::RawSocket::ping(t, domain, protocol)
@@ -131,7 +133,7 @@ impl Target {
 
 /// What an address means: the unspecified one is the loopback; `ENETUNREACH` for anything
 /// there is no route to.
-fn destination(kernel: &Kernel, addr: SocketAddr) -> Result<Target> {
+fn destination(net: &NetNs, addr: SocketAddr) -> Result<Target> {
     let addr = canonical(addr);
     let ip = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -139,12 +141,15 @@ fn destination(kernel: &Kernel, addr: SocketAddr) -> Result<Target> {
         ip => ip,
     };
     let to = SocketAddr::new(ip, addr.port());
+    let outside = &net.outside;
     if ip.is_loopback() {
-        return Ok(Target::Here(to));
+        return match outside.has_loopback(ip) {
+            true => Ok(Target::Here(to)),
+            false => Err(outside.unreachable(ip)),
+        };
     }
-    let outside = &kernel.net.outside;
     if !outside.is_attached() {
-        return Err(Errno::ENETUNREACH);
+        return Err(outside.unreachable(ip));
     }
     outside.look(|stack| {
         if stack.topology.is_local(ip) {
@@ -158,14 +163,14 @@ fn destination(kernel: &Kernel, addr: SocketAddr) -> Result<Target> {
 }
 
 /// The source address towards a destination.
-fn source(kernel: &Kernel, to: Target) -> IpAddr {
+fn source(net: &NetNs, to: Target) -> IpAddr {
     match to.addr().ip() {
         IpAddr::V4(ip) if ip.is_loopback() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_loopback() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => match to {
             Target::Here(_) => ip,
             Target::Outside(_) => {
-                let own = kernel.net.outside.look(|s| s.source_for(ip, None));
+                let own = net.outside.look(|s| s.source_for(ip, None));
                 own.unwrap_or(ip)
             }
         },
@@ -173,8 +178,8 @@ fn source(kernel: &Kernel, to: Target) -> IpAddr {
 }
 
 /// Whether a socket may bind to an address; `EADDRNOTAVAIL`.
-fn check_bindable(kernel: &Kernel, ip: IpAddr) -> Result<()> {
-    if ip.is_unspecified() || ip.is_loopback() || kernel.net.outside.is_local(ip) {
+fn check_bindable(net: &NetNs, ip: IpAddr) -> Result<()> {
+    if ip.is_unspecified() || net.outside.is_local(ip) {
         Ok(())
     } else {
         Err(Errno::EADDRNOTAVAIL)
@@ -182,8 +187,8 @@ fn check_bindable(kernel: &Kernel, ip: IpAddr) -> Result<()> {
 }
 
 /// Ports below 1024 need `CAP_NET_BIND_SERVICE`; `EACCES`.
-fn check_port(t: &Arc<Task>, port: u16) -> Result<()> {
-    if (1..1024).contains(&port) && !t.creds().capable(Cap::NetBindService) {
+fn check_port(net: &NetNs, t: &Arc<Task>, port: u16) -> Result<()> {
+    if (1..1024).contains(&port) && !net.allows(&t.creds(), Cap::NetBindService) {
         return Err(Errno::EACCES);
     }
     Ok(())

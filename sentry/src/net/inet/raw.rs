@@ -14,6 +14,7 @@ use super::errors::{ErrorQueue, errno};
 use super::option::{IpOptions, SOL_IP, SOL_IPV6};
 use super::rows::SocketRow;
 use super::{canonical, check_bindable, of_family, shown};
+use crate::Result;
 use crate::creds::Cap;
 use crate::io::{IoDst, IoSrc};
 use crate::net::outside::Outside;
@@ -23,7 +24,6 @@ use crate::net::{
 };
 use crate::sync::Mutex;
 use crate::task::Task;
-use crate::{Kernel, Result};
 
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
@@ -34,7 +34,6 @@ const MAX_PACKET: usize = 65_535;
 
 /// A raw or ping socket.
 pub struct RawSocket {
-    kernel: Weak<Kernel>,
     common: Common,
     ip: IpOptions,
     proto: u8,
@@ -74,7 +73,7 @@ struct Rx {
 impl RawSocket {
     /// A raw socket; `EPERM` without `CAP_NET_RAW`.
     pub fn raw(t: &Arc<Task>, domain: u16, protocol: i32) -> Result<Arc<dyn Socket>> {
-        if !t.creds().capable(Cap::NetRaw) {
+        if !t.net().allows(&t.creds(), Cap::NetRaw) {
             return Err(Errno::EPERM);
         }
         RawSocket::create(t, domain, protocol, SockType::Raw)
@@ -82,7 +81,7 @@ impl RawSocket {
 
     /// A ping socket; `EACCES` for groups outside `ping_group_range`.
     pub fn ping(t: &Arc<Task>, domain: u16, protocol: i32) -> Result<Arc<dyn Socket>> {
-        let range = t.kernel.sysctl("net/ipv4/ping_group_range");
+        let range = t.net().sysctl("net/ipv4/ping_group_range");
         let range = range.unwrap_or_default();
         let mut bounds = range
             .split_whitespace()
@@ -102,11 +101,10 @@ impl RawSocket {
         protocol: i32,
         kind: SockType,
     ) -> Result<Arc<dyn Socket>> {
-        let kernel = &t.kernel;
+        let (kernel, net) = (&t.kernel, &t.net());
         let proto = u8::try_from(protocol).map_err(|_| Errno::EPROTONOSUPPORT)?;
         let socket = Arc::new(RawSocket {
-            kernel: Arc::downgrade(kernel),
-            common: Common::new(kernel, domain, kind, protocol),
+            common: Common::new(kernel, net, domain, kind, protocol),
             ip: IpOptions::default(),
             proto,
             ping: kind == SockType::Dgram,
@@ -117,7 +115,7 @@ impl RawSocket {
             rx: Mutex::default(),
             errors: ErrorQueue::default(),
         });
-        let outside = &kernel.net.outside;
+        let outside = &net.outside;
         let mut raw = outside.raw.lock();
         raw.retain(|s| s.strong_count() > 0);
         raw.push(Arc::downgrade(&socket));
@@ -325,26 +323,30 @@ impl Socket for RawSocket {
         self
     }
 
-    fn bind(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
+    fn bind(&self, _t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
         let addr = canonical(of_family(self.common.domain, addr)?);
-        check_bindable(&t.kernel, addr.ip())?;
+        check_bindable(&self.common.net, addr.ip())?;
         if self.ping {
-            self.bind_id(&t.kernel.net.outside, addr.port())?;
+            self.bind_id(&self.common.net.outside, addr.port())?;
         }
         self.state.lock().local = Some(addr.ip()).filter(|ip| !ip.is_unspecified());
         Ok(())
     }
 
-    fn connect(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
+    fn connect(&self, _t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
         if *addr == SockAddr::Unspec {
             self.state.lock().peer = None;
             return Ok(());
         }
         let to = of_family(self.common.domain, addr)?;
-        let source = t.kernel.net.outside.look(|s| s.source_for(to.ip(), None));
+        let source = self
+            .common
+            .net
+            .outside
+            .look(|s| s.source_for(to.ip(), None));
         let source = source.ok_or(Errno::ENETUNREACH)?;
         if self.ping {
-            self.bind_id(&t.kernel.net.outside, 0)?;
+            self.bind_id(&self.common.net.outside, 0)?;
         }
         let mut s = self.state.lock();
         s.peer = Some(to.ip());
@@ -367,7 +369,7 @@ impl Socket for RawSocket {
             return Err(Errno::EFAULT);
         }
         let kernel = &args.task.kernel;
-        let outside = &kernel.net.outside;
+        let outside = &self.common.net.outside;
         if self.ping {
             self.stamp(outside, &mut data)?;
         }
@@ -377,7 +379,7 @@ impl Socket for RawSocket {
         };
         let manner = self.manner(to.is_ipv6());
         let any = super::unspecified(self.common.domain);
-        let sent = outside.with(kernel, |stack, _| {
+        let sent = self.common.net.change(kernel, |stack, _| {
             if hdrincl && to.is_ipv4() {
                 return stack.send_with_header(to, data);
             }
@@ -557,10 +559,7 @@ impl RawSocket {
 
 impl Drop for RawSocket {
     fn drop(&mut self) {
-        let Some(kernel) = self.kernel.upgrade() else {
-            return;
-        };
-        let outside = &kernel.net.outside;
+        let outside = &self.common.net.outside;
         let left = RawSocket::all(outside);
         let wanted = left.iter().any(|s| !s.ping && s.proto == self.proto);
         if !self.ping && !wanted {

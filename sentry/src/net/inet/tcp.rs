@@ -20,8 +20,8 @@ use super::stream::Stream;
 use super::{Target, canonical, check_bindable, check_port, destination, of_family, shown, source};
 use crate::io::{IoDst, IoSrc};
 use crate::net::{
-    Common, MsgFlags, OptValue, READABLE, Received, SendArgs, Shut, SockAddr, SockType, Socket,
-    WRITABLE,
+    Common, MsgFlags, NetNs, OptValue, READABLE, Received, SendArgs, Shut, SockAddr, SockType,
+    Socket, WRITABLE,
 };
 use crate::sync::Mutex;
 use crate::task::Task;
@@ -84,8 +84,8 @@ pub(super) struct State {
 
 impl TcpSocket {
     /// A new socket.
-    pub fn create(kernel: &Arc<Kernel>, domain: u16) -> Arc<TcpSocket> {
-        let common = Common::new(kernel, domain, SockType::Stream, 6);
+    pub fn create(kernel: &Arc<Kernel>, net: &Arc<NetNs>, domain: u16) -> Arc<TcpSocket> {
+        let common = Common::new(kernel, net, domain, SockType::Stream, 6);
         {
             let mut o = common.options.lock();
             (o.sndbuf, o.rcvbuf) = (SNDBUF, RCVBUF);
@@ -112,7 +112,7 @@ impl TcpSocket {
                 blocked: Vec::new(),
             }),
             rx: Mutex::default(),
-            owner: kernel.net.outside.new_owner(),
+            owner: net.outside.new_owner(),
             conn: AtomicU64::new(0),
             unreported_reads: AtomicUsize::new(0),
         })
@@ -135,22 +135,27 @@ impl TcpSocket {
         }
     }
 
-    fn bind_to(&self, kernel: &Kernel, addr: SocketAddr) -> Result<SocketAddr> {
+    fn bind_to(&self, addr: SocketAddr) -> Result<SocketAddr> {
         let new = self.binding(addr.ip());
-        let port = kernel.net.inet.tcp.bind(Rules::Tcp, addr.port(), new)?;
+        let port = self
+            .common
+            .net
+            .inet
+            .tcp
+            .bind(Rules::Tcp, addr.port(), new)?;
         let bound = SocketAddr::new(addr.ip(), port);
         self.state.lock().local = Some(bound);
         Ok(bound)
     }
 
     /// The address it is bound to towards `to`, binding now if it is not.
-    fn local_towards(&self, kernel: &Kernel, to: Target) -> Result<SocketAddr> {
+    fn local_towards(&self, to: Target) -> Result<SocketAddr> {
         let local = self.state.lock().local;
         let local = match local {
             Some(l) if !l.ip().is_unspecified() => l,
-            Some(l) => SocketAddr::new(source(kernel, to), l.port()),
+            Some(l) => SocketAddr::new(source(&self.common.net, to), l.port()),
             None => {
-                let bound = self.bind_to(kernel, SocketAddr::new(source(kernel, to), 0))?;
+                let bound = self.bind_to(SocketAddr::new(source(&self.common.net, to), 0))?;
                 self.state.lock().auto = true;
                 bound
             }
@@ -160,10 +165,10 @@ impl TcpSocket {
     }
 
     /// Takes another ephemeral port instead of the one it has.
-    pub(super) fn rebind(&self, kernel: &Kernel) -> Result<()> {
+    pub(super) fn rebind(&self) -> Result<()> {
         let old = self.state.lock().local.take().ok_or(Errno::EINVAL)?;
-        kernel.net.inet.tcp.release(old.port(), &self.me);
-        self.bind_to(kernel, SocketAddr::new(old.ip(), 0))?;
+        self.common.net.inet.tcp.release(old.port(), &self.me);
+        self.bind_to(SocketAddr::new(old.ip(), 0))?;
         self.state.lock().auto = true;
         Ok(())
     }
@@ -178,9 +183,9 @@ impl TcpSocket {
                 _ => return Err(Errno::EINVAL),
             }
         };
-        let ports = &kernel.net.inet.tcp;
+        let ports = &self.common.net.inet.tcp;
         let listener = ports.find(to, local, true).ok_or(Errno::ECONNREFUSED)?;
-        let server = TcpSocket::create(kernel, listener.common.domain);
+        let server = TcpSocket::create(kernel, &self.common.net, listener.common.domain);
         *server.common.options.lock() = listener.common.options.lock().clone();
         {
             let mut s = server.state.lock();
@@ -239,8 +244,8 @@ impl TcpSocket {
             let auto = std::mem::take(&mut s.auto);
             if auto { s.local.take() } else { None }
         };
-        if let (Some(kernel), Some(local)) = (self.kernel.upgrade(), given_back) {
-            kernel.net.inet.tcp.release(local.port(), &self.me);
+        if let Some(local) = given_back {
+            self.common.net.inet.tcp.release(local.port(), &self.me);
         }
         self.common.set_error(e);
         self.common.pollee.notify(PollEvents::all());
@@ -309,18 +314,18 @@ impl Socket for TcpSocket {
             }
             _ => canonical(of_family(self.common.domain, addr)?),
         };
-        check_bindable(&t.kernel, addr.ip())?;
-        check_port(t, addr.port())?;
+        check_bindable(&self.common.net, addr.ip())?;
+        check_port(&self.common.net, t, addr.port())?;
         {
             let s = self.state.lock();
             if s.local.is_some() || s.phase != Phase::Closed {
                 return Err(Errno::EINVAL);
             }
         }
-        self.bind_to(&t.kernel, addr).map(drop)
+        self.bind_to(addr).map(drop)
     }
 
-    fn listen(&self, t: &Arc<Task>, backlog: i32) -> Result<()> {
+    fn listen(&self, _t: &Arc<Task>, backlog: i32) -> Result<()> {
         let backlog = usize::try_from(backlog).unwrap_or(0);
         let (phase, local) = {
             let s = self.state.lock();
@@ -329,7 +334,7 @@ impl Socket for TcpSocket {
         match phase {
             Phase::Listening => {
                 self.state.lock().backlog = backlog;
-                self.listen_outside(&t.kernel, backlog);
+                self.listen_outside(backlog);
                 return Ok(());
             }
             Phase::Closed => {}
@@ -339,16 +344,16 @@ impl Socket for TcpSocket {
             Some(l) => l,
             None => {
                 let any = super::unspecified(self.common.domain);
-                self.bind_to(&t.kernel, SocketAddr::new(any, 0))?
+                self.bind_to(SocketAddr::new(any, 0))?
             }
         };
-        t.kernel.net.inet.tcp.listen(local.port(), &self.me)?;
+        self.common.net.inet.tcp.listen(local.port(), &self.me)?;
         let mut s = self.state.lock();
         s.phase = Phase::Listening;
         s.shut.read = false;
         s.backlog = backlog;
         drop(s);
-        self.listen_outside(&t.kernel, backlog);
+        self.listen_outside(backlog);
         Ok(())
     }
 
@@ -393,9 +398,9 @@ impl Socket for TcpSocket {
                 Phase::Closed => {}
             }
         }
-        let target = destination(&t.kernel, to)?;
+        let target = destination(&self.common.net, to)?;
         let to = target.addr();
-        self.local_towards(&t.kernel, target)?;
+        self.local_towards(target)?;
         {
             let mut s = self.state.lock();
             s.peer_addr = Some(to);
@@ -407,7 +412,8 @@ impl Socket for TcpSocket {
             };
         }
         let done = match target {
-            Target::Here(_) => self.establish(&t.kernel),
+            Target::Here(_) if !self.common.net.taps.is_on() => self.establish(&t.kernel),
+            Target::Here(_) => self.open_outside(&t.kernel),
             Target::Outside(_) => self.open_outside(&t.kernel),
         };
         match done {
@@ -634,8 +640,8 @@ impl Drop for TcpSocket {
             let peer = std::mem::take(&mut s.peer).upgrade();
             (peer, s.embryo, s.local, s.phase == Phase::Listening)
         };
-        if let (Some(kernel), Some(local)) = (self.kernel.upgrade(), local) {
-            kernel.net.inet.tcp.release(local.port(), &self.me);
+        if let Some(local) = local {
+            self.common.net.inet.tcp.release(local.port(), &self.me);
         }
         if listening {
             self.stop_listening();

@@ -18,8 +18,8 @@ use super::rows::SocketRow;
 use super::{Target, canonical, check_bindable, check_port, destination, of_family, shown, source};
 use crate::io::{IoDst, IoSrc};
 use crate::net::{
-    AF_INET6, Common, MsgFlags, OptValue, READABLE, Received, SendArgs, Shut, SockAddr, SockType,
-    Socket, WRITABLE,
+    AF_INET6, Common, MsgFlags, NetNs, OptValue, READABLE, Received, SendArgs, Shut, SockAddr,
+    SockType, Socket, WRITABLE,
 };
 use netstack::{Manner, SendError};
 
@@ -37,17 +37,16 @@ const OVERHEAD: usize = 512;
 const LO: i32 = super::LO_INDEX;
 
 /// A socket leaves a group on a link.
-fn leave(kernel: &Kernel, link: u32, group: IpAddr) {
+fn leave(net: &NetNs, link: u32, group: IpAddr) {
     if link == LO as u32 {
-        return kernel.net.inet.lo_groups.leave(group);
+        return net.inet.lo_groups.leave(group);
     }
-    kernel.net.outside.look(|stack| stack.leave(group, link));
+    net.outside.look(|stack| stack.leave(group, link));
 }
 
 /// A UDP socket.
 pub struct UdpSocket {
     me: Weak<UdpSocket>,
-    kernel: Weak<Kernel>,
     common: Common,
     ip: IpOptions,
     state: Mutex<State>,
@@ -84,11 +83,10 @@ struct Rx {
 
 impl UdpSocket {
     /// A new socket.
-    pub fn create(kernel: &Arc<Kernel>, domain: u16) -> Arc<UdpSocket> {
+    pub fn create(kernel: &Arc<Kernel>, net: &Arc<NetNs>, domain: u16) -> Arc<UdpSocket> {
         Arc::new_cyclic(|me| UdpSocket {
             me: me.clone(),
-            kernel: Arc::downgrade(kernel),
-            common: Common::new(kernel, domain, SockType::Dgram, 17),
+            common: Common::new(kernel, net, domain, SockType::Dgram, 17),
             ip: IpOptions::default(),
             state: Mutex::default(),
             rx: Mutex::default(),
@@ -96,7 +94,7 @@ impl UdpSocket {
         })
     }
 
-    fn bind_to(&self, kernel: &Kernel, addr: SocketAddr) -> Result<SocketAddr> {
+    fn bind_to(&self, addr: SocketAddr) -> Result<SocketAddr> {
         let (reuseaddr, reuseport) = {
             let o = self.common.options.lock();
             (o.reuseaddr, o.reuseport)
@@ -110,43 +108,47 @@ impl UdpSocket {
             peer: None,
             socket: self.me.clone(),
         };
-        let port = kernel.net.inet.udp.bind(Rules::Udp, addr.port(), new)?;
+        let port = self
+            .common
+            .net
+            .inet
+            .udp
+            .bind(Rules::Udp, addr.port(), new)?;
         let bound = SocketAddr::new(addr.ip(), port);
         self.state.lock().local = Some(bound);
         Ok(bound)
     }
 
     /// The bound address, binding to an ephemeral port if there is none.
-    fn bound(&self, kernel: &Kernel) -> Result<SocketAddr> {
+    fn bound(&self) -> Result<SocketAddr> {
         let local = self.state.lock().local;
         match local {
             Some(l) => Ok(l),
             None => {
                 let any = super::unspecified(self.common.domain);
-                self.bind_to(kernel, SocketAddr::new(any, 0))
+                self.bind_to(SocketAddr::new(any, 0))
             }
         }
     }
 
     /// Where a message goes.
     fn target(&self, args: &SendArgs<'_>) -> Result<Target> {
-        let kernel = &args.task.kernel;
         match args.to {
             Some(SockAddr::Unspec) | None => {
                 let peer = self.state.lock().peer;
-                destination(kernel, peer.ok_or(Errno::EDESTADDRREQ)?)
+                destination(&self.common.net, peer.ok_or(Errno::EDESTADDRREQ)?)
             }
             // An IPv6 socket takes an IPv4 address too.
-            Some(SockAddr::Inet(to @ SocketAddr::V4(_))) => self.reachable(kernel, *to),
-            Some(to) => self.reachable(kernel, of_family(self.common.domain, to)?),
+            Some(SockAddr::Inet(to @ SocketAddr::V4(_))) => self.reachable(*to),
+            Some(to) => self.reachable(of_family(self.common.domain, to)?),
         }
     }
 
-    fn reachable(&self, kernel: &Kernel, to: SocketAddr) -> Result<Target> {
+    fn reachable(&self, to: SocketAddr) -> Result<Target> {
         if to.port() == 0 {
             return Err(Errno::EINVAL);
         }
-        let outside = &kernel.net.outside;
+        let outside = &self.common.net.outside;
         let ip = to.ip().to_canonical();
         let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast())
             || (outside.is_attached() && outside.look(|s| s.topology.is_broadcast(ip)));
@@ -154,14 +156,14 @@ impl UdpSocket {
             return Err(Errno::EACCES);
         }
         if ip.is_multicast() {
-            return self.multicast(kernel, canonical(to));
+            return self.multicast(canonical(to));
         }
-        destination(kernel, to)
+        destination(&self.common.net, to)
     }
 
     /// Where a packet to a group goes: by the link that was chosen, or that of the address
     /// bound to.
-    fn multicast(&self, kernel: &Kernel, to: SocketAddr) -> Result<Target> {
+    fn multicast(&self, to: SocketAddr) -> Result<Target> {
         let by_lo = match (to.ip(), self.via(to.ip())) {
             (IpAddr::V6(_), LO) => return Err(Errno::ENETUNREACH),
             (IpAddr::V4(_), 0) => {
@@ -172,18 +174,18 @@ impl UdpSocket {
         };
         match by_lo {
             true => Ok(Target::Here(to)),
-            false => destination(kernel, to),
+            false => destination(&self.common.net, to),
         }
     }
 
     /// The source address of packets to an IPv4 group.
-    fn multicast_source(&self, kernel: &Kernel, to: Target) -> IpAddr {
+    fn multicast_source(&self, to: Target) -> IpAddr {
         let via = self.state.lock().via;
         match to {
             // What Linux makes of a link whose only address is the host's own: none.
             _ if via.v4 == LO || !via.own.is_unspecified() => IpAddr::V4(via.own),
             Target::Here(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            Target::Outside(_) => source(kernel, to),
+            Target::Outside(_) => source(&self.common.net, to),
         }
     }
 
@@ -222,7 +224,7 @@ impl UdpSocket {
     }
 
     /// A datagram has come over a link.
-    pub(in crate::net) fn arrived(kernel: &Arc<Kernel>, d: netstack::Datagram) {
+    pub(in crate::net) fn arrived(net: &Arc<NetNs>, kernel: &Arc<Kernel>, d: netstack::Datagram) {
         let (to, from) = (d.dst, d.src);
         let datagram = |d: &netstack::Datagram| Datagram {
             from,
@@ -232,9 +234,9 @@ impl UdpSocket {
             tos: d.tos,
             data: d.data().to_vec(),
         };
-        let outside = &kernel.net.outside;
+        let outside = &net.outside;
         let many = to.ip().is_multicast() || outside.look(|s| s.topology.is_broadcast(to.ip()));
-        let table = &kernel.net.inet.udp;
+        let table = &net.inet.udp;
         if many {
             for socket in table.find_all(to, from) {
                 if !to.ip().is_multicast() || socket.takes(d.link, to.ip()) {
@@ -245,18 +247,18 @@ impl UdpSocket {
         }
         match table.find(to, from, false) {
             Some(socket) => socket.deliver(datagram(&d)),
-            None => outside.with(kernel, |stack, _| stack.port_unreachable(&d)),
+            None => net.change(kernel, |stack, _| stack.port_unreachable(&d)),
         }
     }
 
     /// A datagram from a relay, as if a socket at `from` had sent it.
     pub(in crate::net) fn local_answer(
-        kernel: &Arc<Kernel>,
+        net: &NetNs,
         from: SocketAddr,
         to: SocketAddr,
         data: Vec<u8>,
     ) {
-        if let Some(socket) = kernel.net.inet.udp.find(to, from, false) {
+        if let Some(socket) = net.inet.udp.find(to, from, false) {
             socket.deliver(Datagram {
                 from,
                 to: to.ip(),
@@ -269,13 +271,13 @@ impl UdpSocket {
     }
 
     /// A datagram of ours could not be delivered.
-    pub(in crate::net) fn failed(kernel: &Arc<Kernel>, e: &netstack::IcmpError) {
+    pub(in crate::net) fn failed(net: &NetNs, e: &netstack::IcmpError) {
         const UDP: u8 = 17;
         if e.proto != UDP {
-            super::raw::RawSocket::failed(&kernel.net.outside, e);
+            super::raw::RawSocket::failed(&net.outside, e);
             return;
         }
-        let Some(socket) = kernel.net.inet.udp.find(e.local, e.peer, false) else {
+        let Some(socket) = net.inet.udp.find(e.local, e.peer, false) else {
             return;
         };
         let connected = socket.state.lock().peer == Some(e.peer);
@@ -309,16 +311,16 @@ impl UdpSocket {
         data: &[u8],
     ) -> Result<()> {
         let manner = self.manner(to.ip());
-        let sent = kernel
+        let sent = self
+            .common
             .net
-            .outside
-            .with(kernel, |stack, _| stack.send_udp(from, to, data, manner));
+            .change(kernel, |stack, _| stack.send_udp(from, to, data, manner));
         match sent {
             Ok(()) => Ok(()),
             Err(SendError::NoRoute) => Err(Errno::ENETUNREACH),
             Err(SendError::TooBig) => {
                 if self.wants_errors(to.ip()) {
-                    let mtu = kernel.net.outside.look(|s| s.mtu_for(to.ip()));
+                    let mtu = self.common.net.outside.look(|s| s.mtu_for(to.ip()));
                     self.errors.push_too_big(to, mtu.unwrap_or(1500).into());
                 }
                 Err(Errno::EMSGSIZE)
@@ -329,9 +331,9 @@ impl UdpSocket {
     /// Sends to a socket of this sandbox.
     fn send_here(&self, kernel: &Kernel, from: SocketAddr, to: SocketAddr, data: Vec<u8>) {
         if to.ip().is_multicast() {
-            return self.send_to_group(kernel, from, to, &data);
+            return self.send_to_group(from, to, &data);
         }
-        match kernel.net.inet.udp.find(to, from, false) {
+        match self.common.net.inet.udp.find(to, from, false) {
             Some(target) => target.deliver(Datagram {
                 from,
                 to: to.ip(),
@@ -340,14 +342,14 @@ impl UdpSocket {
                 tos: self.manner(to.ip()).tos,
                 data,
             }),
-            None if to == RESOLVER && kernel.net.outside.dns.ask(kernel, from, &data) => {}
+            None if to == RESOLVER && self.common.net.outside.dns.ask(kernel, from, &data) => {}
             None => self.refused(from, to, &data),
         }
     }
 
     /// Over `lo`: to every socket that takes the group's packets, if any host is in it.
-    fn send_to_group(&self, kernel: &Kernel, from: SocketAddr, to: SocketAddr, data: &[u8]) {
-        let inet = &kernel.net.inet;
+    fn send_to_group(&self, from: SocketAddr, to: SocketAddr, data: &[u8]) {
+        let inet = &self.common.net.inet;
         if !inet.lo_groups.has(to.ip()) {
             return;
         }
@@ -439,8 +441,7 @@ impl UdpSocket {
     /// Joins or leaves a group. `ENODEV` without such a link, `EADDRINUSE` when it is in,
     /// `EADDRNOTAVAIL` when it is not.
     fn change_membership(&self, m: Membership) -> Result<()> {
-        let kernel = self.kernel.upgrade().ok_or(Errno::ENODEV)?;
-        let outside = &kernel.net.outside;
+        let outside = &self.common.net.outside;
         let mut s = self.state.lock();
         if m.join {
             let lo = m.link == LO as u32 || m.link == 0 && m.own.is_some_and(|ip| ip.is_loopback());
@@ -450,7 +451,7 @@ impl UdpSocket {
                     return Err(Errno::EADDRINUSE);
                 }
                 s.groups.push(place);
-                kernel.net.inet.lo_groups.join(m.group);
+                self.common.net.inet.lo_groups.join(m.group);
                 return Ok(());
             }
             let link = outside.look(|stack| stack.join(m.group, m.link, m.own));
@@ -466,7 +467,7 @@ impl UdpSocket {
             |(link, group): &(u32, IpAddr)| *group == m.group && (m.link == 0 || *link == m.link);
         let at = s.groups.iter().position(fits).ok_or(Errno::EADDRNOTAVAIL)?;
         let (link, group) = s.groups.swap_remove(at);
-        leave(&kernel, link, group);
+        leave(&self.common.net, link, group);
         Ok(())
     }
 
@@ -519,17 +520,17 @@ impl Socket for UdpSocket {
     fn bind(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
         let addr = canonical(of_family(self.common.domain, addr)?);
         if !addr.ip().is_multicast() && !matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast()) {
-            check_bindable(&t.kernel, addr.ip())?;
+            check_bindable(&self.common.net, addr.ip())?;
         }
-        check_port(t, addr.port())?;
+        check_port(&self.common.net, t, addr.port())?;
         if self.state.lock().local.is_some() {
             return Err(Errno::EINVAL);
         }
-        self.bind_to(&t.kernel, addr).map(drop)
+        self.bind_to(addr).map(drop)
     }
 
-    fn connect(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
-        let udp = &t.kernel.net.inet.udp;
+    fn connect(&self, _t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
+        let udp = &self.common.net.inet.udp;
         if *addr == SockAddr::Unspec {
             let local = {
                 let mut s = self.state.lock();
@@ -541,11 +542,11 @@ impl Socket for UdpSocket {
             }
             return Ok(());
         }
-        let target = destination(&t.kernel, of_family(self.common.domain, addr)?)?;
+        let target = destination(&self.common.net, of_family(self.common.domain, addr)?)?;
         let to = target.addr();
-        let bound = self.bound(&t.kernel)?;
+        let bound = self.bound()?;
         let ip = if bound.ip().is_unspecified() {
-            source(&t.kernel, target)
+            source(&self.common.net, target)
         } else {
             bound.ip()
         };
@@ -574,11 +575,11 @@ impl Socket for UdpSocket {
             return Err(Errno::EMSGSIZE);
         }
         let kernel = &args.task.kernel;
-        let local = self.bound(kernel)?;
+        let local = self.bound()?;
         let from = if local.ip().is_unspecified() {
             let own = match to.ip() {
-                IpAddr::V4(ip) if ip.is_multicast() => self.multicast_source(kernel, target),
-                _ => source(kernel, target),
+                IpAddr::V4(ip) if ip.is_multicast() => self.multicast_source(target),
+                _ => source(&self.common.net, target),
             };
             SocketAddr::new(own, local.port())
         } else {
@@ -589,7 +590,12 @@ impl Socket for UdpSocket {
             return Err(Errno::EFAULT);
         }
         match target {
-            Target::Here(_) => self.send_here(kernel, from, to, data),
+            Target::Here(_)
+                if !self.common.net.taps.is_on() || to.ip().is_multicast() || to == RESOLVER =>
+            {
+                self.send_here(kernel, from, to, data);
+            }
+            Target::Here(_) => self.send_outside(kernel, from, to, &data)?,
             Target::Outside(_) => self.send_outside(kernel, from, to, &data)?,
         }
         Ok(len)
@@ -697,13 +703,13 @@ impl Socket for UdpSocket {
         }
     }
 
-    fn set_option(&self, t: &Arc<Task>, level: i32, name: i32, value: &[u8]) -> Result<()> {
+    fn set_option(&self, _t: &Arc<Task>, level: i32, name: i32, value: &[u8]) -> Result<()> {
         if level == 1 {
             return Err(Errno::ENOPROTOOPT);
         }
         if level == SOL_IP || self.common.domain == AF_INET6 {
             let mut via = self.state.lock().via;
-            if via.set(&t.kernel, level, name, value)? {
+            if via.set(&self.common.net, level, name, value)? {
                 self.state.lock().via = via;
                 return Ok(());
             }
@@ -724,13 +730,11 @@ impl Drop for UdpSocket {
         let state = self.state.get_mut();
         let local = state.local;
         let groups = std::mem::take(&mut state.groups);
-        if let Some(kernel) = self.kernel.upgrade().filter(|_| !groups.is_empty()) {
-            for (link, group) in groups {
-                leave(&kernel, link, group);
-            }
+        for (link, group) in groups {
+            leave(&self.common.net, link, group);
         }
-        if let (Some(kernel), Some(local)) = (self.kernel.upgrade(), local) {
-            kernel.net.inet.udp.release(local.port(), &self.me);
+        if let Some(local) = local {
+            self.common.net.inet.udp.release(local.port(), &self.me);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use netstack::{Address, Route};
 
 use super::message::attribute;
-use crate::net::view::{LOOPBACK, LinkView, NeighbourView, SCOPE_HOST, View};
+use crate::net::view::{IFF_UP, LOOPBACK, LinkView, NeighbourView, SCOPE_HOST, View};
 use crate::net::{AF_INET, AF_INET6};
 
 const RT_TABLE_MAIN: u8 = 254;
@@ -208,7 +208,9 @@ pub(super) fn local_routes(view: &View, wanted: u16) -> Vec<Vec<u8>> {
             let net = IpAddr::from([127, 0, 0, 0]);
             out.push(row((net, 8), RTN_LOCAL, SCOPE_HOST).body());
             let last = IpAddr::from([127, 255, 255, 255]);
-            out.push(row((last, 32), RTN_BROADCAST, SCOPE_LINK).body());
+            if l.flags & IFF_UP != 0 {
+                out.push(row((last, 32), RTN_BROADCAST, SCOPE_LINK).body());
+            }
         }
         out.push(
             row(

@@ -6,7 +6,7 @@ use abi::Errno;
 
 use super::{State, UnixSocket};
 use crate::net::addr::UnixAddr;
-use crate::net::{READABLE, SockAddr, SockType, Ucred};
+use crate::net::{PeerCreds, READABLE, SockAddr, SockType};
 use crate::task::Task;
 use crate::{Kernel, Result};
 
@@ -16,17 +16,18 @@ pub fn pair(
     kind: SockType,
     protocol: i32,
 ) -> Result<(Arc<UnixSocket>, Arc<UnixSocket>)> {
-    let a = UnixSocket::create(&t.kernel, kind, protocol)?;
-    let b = UnixSocket::create(&t.kernel, kind, protocol)?;
-    let creds = Ucred::of(t);
-    a.state.lock().join(&b, UnixAddr::Unnamed, creds);
+    let net = &t.net();
+    let a = UnixSocket::create(&t.kernel, net, kind, protocol)?;
+    let b = UnixSocket::create(&t.kernel, net, kind, protocol)?;
+    let creds = PeerCreds::of(t);
+    a.state.lock().join(&b, UnixAddr::Unnamed, creds.clone());
     b.state.lock().join(&a, UnixAddr::Unnamed, creds);
     Ok((a, b))
 }
 
 impl State {
     /// Records the other side of a connection.
-    fn join(&mut self, peer: &Arc<UnixSocket>, name: UnixAddr, creds: Ucred) {
+    fn join(&mut self, peer: &Arc<UnixSocket>, name: UnixAddr, creds: PeerCreds) {
         self.peer = Some(Arc::downgrade(peer));
         self.peer_name = name;
         self.peer_creds = creds;
@@ -45,7 +46,7 @@ impl UnixSocket {
             }
             _ => return Err(Errno::EINVAL),
         };
-        let target = UnixSocket::find(t, name)?;
+        let target = self.find(t, name)?;
         if target.common.kind != self.common.kind {
             return Err(Errno::EPROTOTYPE);
         }
@@ -86,7 +87,7 @@ impl UnixSocket {
         }
         let kernel: &Arc<Kernel> = &t.kernel;
         let me = self.me.upgrade().ok_or(Errno::EINVAL)?;
-        let server = UnixSocket::create(kernel, self.common.kind, 0)?;
+        let server = UnixSocket::create(kernel, &target.common.net, self.common.kind, 0)?;
         let my_name = self.state.lock().local.clone();
         let (name, creds) = {
             let mut s = target.state.lock();
@@ -103,11 +104,11 @@ impl UnixSocket {
             }
             {
                 let mut srv = server.state.lock();
-                srv.join(&me, my_name, Ucred::of(t));
+                srv.join(&me, my_name, PeerCreds::of(t));
                 srv.local = name.clone();
             }
             listener.queue.push_back(server.clone());
-            (name, listener.creds)
+            (name, listener.creds.clone())
         };
         self.state.lock().join(&server, name, creds);
         target.common.pollee.notify(READABLE);

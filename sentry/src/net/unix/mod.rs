@@ -25,8 +25,8 @@ use zerocopy::IntoBytes;
 
 use super::addr::UnixAddr;
 use super::{
-    AF_UNIX, Common, MsgFlags, OptValue, READABLE, Received, SendArgs, Shut, SockAddr, SockType,
-    Socket, Ucred, WRITABLE,
+    AF_UNIX, Common, MsgFlags, NetNs, OptValue, PeerCreds, READABLE, Received, SendArgs, Shut,
+    SockAddr, SockType, Socket, WRITABLE,
 };
 use crate::io::{IoDst, IoSrc};
 use crate::sync::Mutex;
@@ -35,7 +35,7 @@ use crate::{Kernel, Result};
 pub use connect::pair;
 pub use names::Names;
 use queue::Rx;
-pub use rights::SCM_MAX_FD;
+pub use rights::{InFlight, SCM_MAX_FD};
 
 /// Messages an unconnected receiver takes before senders wait (`max_dgram_qlen`).
 const DGRAM_QLEN: usize = 10;
@@ -56,7 +56,7 @@ struct State {
     peer: Option<Weak<UnixSocket>>,
     /// Name and credentials of the peer when the connection was made.
     peer_name: UnixAddr,
-    peer_creds: Ucred,
+    peer_creds: PeerCreds,
     /// Whether it ever was connected.
     connected: bool,
     listener: Option<Listener>,
@@ -66,17 +66,17 @@ struct State {
 struct Listener {
     queue: VecDeque<Arc<UnixSocket>>,
     max: usize,
-    creds: Ucred,
-}
-
-/// The process id a task shows to peers.
-pub fn process_id(t: &Arc<Task>) -> i32 {
-    t.pid()
+    creds: PeerCreds,
 }
 
 impl UnixSocket {
     /// A new socket; `EPROTONOSUPPORT`, `ESOCKTNOSUPPORT`.
-    pub fn create(kernel: &Arc<Kernel>, kind: SockType, protocol: i32) -> Result<Arc<UnixSocket>> {
+    pub fn create(
+        kernel: &Arc<Kernel>,
+        net: &Arc<NetNs>,
+        kind: SockType,
+        protocol: i32,
+    ) -> Result<Arc<UnixSocket>> {
         if protocol != 0 && protocol != i32::from(AF_UNIX) {
             return Err(Errno::EPROTONOSUPPORT);
         }
@@ -89,12 +89,12 @@ impl UnixSocket {
         let socket = Arc::new_cyclic(|me| UnixSocket {
             me: me.clone(),
             kernel: Arc::downgrade(kernel),
-            common: Common::new(kernel, AF_UNIX, kind, 0),
+            common: Common::new(kernel, net, AF_UNIX, kind, 0),
             state: Mutex::new(State {
                 local: UnixAddr::Unnamed,
                 peer: None,
                 peer_name: UnixAddr::Unnamed,
-                peer_creds: Ucred::NOBODY,
+                peer_creds: PeerCreds::NOBODY,
                 connected: false,
                 listener: None,
                 shut: Shut {
@@ -105,7 +105,7 @@ impl UnixSocket {
             rx: Mutex::default(),
             in_flight: AtomicUsize::new(0),
         });
-        kernel.net.unix.all.add(&socket);
+        net.unix.all.add(&socket);
         Ok(socket)
     }
 
@@ -190,7 +190,7 @@ impl Socket for UnixSocket {
                 s.listener = Some(Listener {
                     queue: VecDeque::new(),
                     max,
-                    creds: Ucred::of(t),
+                    creds: PeerCreds::of(t),
                 });
             }
         }
@@ -332,7 +332,7 @@ impl Socket for UnixSocket {
                 Ok(OptValue::Int(i32::from(listening)))
             }
             (super::options::SOL_SOCKET, SO_PEERGROUPS) => {
-                if self.state.lock().peer_creds == Ucred::NOBODY {
+                if self.state.lock().peer_creds == PeerCreds::NOBODY {
                     return Err(Errno::ENODATA);
                 }
                 let groups = t.creds().groups.clone();
@@ -359,9 +359,8 @@ impl Drop for UnixSocket {
         let pending = s.listener.take();
         let local = std::mem::replace(&mut s.local, UnixAddr::Unnamed);
         let rx = std::mem::take(self.rx.get_mut());
-        let kernel = self.kernel.upgrade();
-        if let (Some(kernel), UnixAddr::Abstract(name)) = (&kernel, &local) {
-            kernel.net.unix.release(name, &self.me);
+        if let UnixAddr::Abstract(name) = &local {
+            self.common.net.unix.release(name, &self.me);
         }
         let unread = !rx.packets.is_empty();
         if let Some(peer) = peer.filter(|_| self.connection_based()) {

@@ -8,7 +8,7 @@ use super::UnixSocket;
 use super::rights::Rights;
 use crate::fs::File;
 use crate::net::addr::UnixAddr;
-use crate::net::{Ucred, WRITABLE};
+use crate::net::{PeerCreds, WRITABLE};
 
 /// What Linux charges a packet beyond its bytes, roughly.
 const OVERHEAD: usize = 576;
@@ -19,7 +19,7 @@ const MERGE_MAX: usize = 16 * 1024;
 pub(super) struct Packet {
     data: Vec<u8>,
     start: usize,
-    pub(super) creds: Option<Ucred>,
+    pub(super) creds: Option<PeerCreds>,
     pub(super) rights: Rights,
     /// Sender's name when it was sent.
     pub(super) from_name: UnixAddr,
@@ -30,7 +30,7 @@ pub(super) struct Packet {
 }
 
 impl Packet {
-    pub(super) fn new(data: Vec<u8>, creds: Option<Ucred>, rights: Rights) -> Packet {
+    pub(super) fn new(data: Vec<u8>, creds: Option<PeerCreds>, rights: Rights) -> Packet {
         Packet {
             data,
             start: 0,
@@ -50,7 +50,7 @@ impl Packet {
     /// Splits the last byte off as an urgent packet.
     pub(super) fn split_last(&mut self) -> Packet {
         let last = self.data.pop().into_iter().collect();
-        let mut packet = Packet::new(last, self.creds, Rights::default());
+        let mut packet = Packet::new(last, self.creds.clone(), Rights::default());
         packet.urgent = true;
         packet
     }

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::fs::PollEvents;
-use zerocopy::IntoBytes;
 
 use super::UnixSocket;
 use super::queue::{Packet, wake};
@@ -13,14 +12,10 @@ use super::rights::Rights;
 use crate::Result;
 use crate::io::{IoDst, IoSrc};
 use crate::net::addr::UnixAddr;
-use crate::net::{MsgFlags, READABLE, Received, SendArgs, SockAddr, SockType, Ucred, WRITABLE};
+use crate::net::{MsgFlags, PeerCreds, READABLE, Received, SendArgs, SockAddr, SockType, WRITABLE};
 
 /// Most bytes of one stream packet.
 const STREAM_CHUNK: usize = 32 * 1024;
-const SOL_SOCKET: i32 = 1;
-const SCM_CREDENTIALS: i32 = 2;
-/// User and group of a sender that is not known.
-const OVERFLOW_ID: u32 = 65_534;
 
 /// Copies up to `len` bytes in.
 fn gather(src: &mut dyn IoSrc, len: usize) -> Result<Vec<u8>> {
@@ -79,7 +74,7 @@ impl UnixSocket {
             done += n;
             push(
                 &peer,
-                Packet::new(data, creds, rights),
+                Packet::new(data, creds.clone(), rights),
                 urgent && src.remaining() == 0,
             );
             if n < want {
@@ -93,11 +88,11 @@ impl UnixSocket {
     }
 
     /// Who a message is from: what the sender claims, or itself if either side asks.
-    fn attached_creds(&self, peer: &UnixSocket, args: &SendArgs<'_>) -> Option<Ucred> {
+    fn attached_creds(&self, peer: &UnixSocket, args: &SendArgs<'_>) -> Option<PeerCreds> {
         let asked = |s: &UnixSocket| s.common.options.lock().passcred;
         let asked = asked(self) || asked(peer);
-        let own = || asked.then(|| Ucred::of(args.task));
-        args.control.creds.or_else(own)
+        let own = || asked.then(|| PeerCreds::of(args.task));
+        args.control.creds.clone().or_else(own)
     }
 
     /// `MSG_OOB`: the urgent byte; `EINVAL` when there is none.
@@ -153,7 +148,7 @@ impl UnixSocket {
                 Err(e) if got.bytes == 0 => return Err(e),
                 Err(_) => break,
             };
-            creds = packet.creds;
+            creds.clone_from(&packet.creds);
             got.bytes += n;
             let with_files = !packet.rights.is_empty();
             if peek {
@@ -174,7 +169,7 @@ impl UnixSocket {
         drop(rx);
         got.full = got.bytes;
         if passcred {
-            got.cmsgs.push(credentials(creds));
+            got.creds = Some(creds.unwrap_or(PeerCreds::UNKNOWN));
         }
         if !peek {
             self.tell_writer(low);
@@ -212,7 +207,7 @@ impl UnixSocket {
             let SockAddr::Unix(name) = to else {
                 return Err(Errno::EINVAL);
             };
-            let target = UnixSocket::find(args.task, name)?;
+            let target = self.find(args.task, name)?;
             if target.common.kind != self.common.kind {
                 return Err(Errno::EPROTOTYPE);
             }
@@ -290,7 +285,8 @@ impl UnixSocket {
             ..Received::default()
         };
         if self.common.options.lock().passcred {
-            got.cmsgs.push(credentials(packet.creds));
+            let creds = packet.creds.clone();
+            got.creds = Some(creds.unwrap_or(PeerCreds::UNKNOWN));
         }
         if bytes < full {
             got.flags |= MsgFlags::TRUNC;
@@ -333,13 +329,4 @@ fn push(to: &UnixSocket, mut packet: Packet, urgent: bool) {
         PollEvents::empty()
     };
     to.common.pollee.notify(READABLE | urgent);
-}
-
-fn credentials(creds: Option<Ucred>) -> (i32, i32, Vec<u8>) {
-    let creds = creds.unwrap_or(Ucred {
-        pid: 0,
-        uid: OVERFLOW_ID,
-        gid: OVERFLOW_ID,
-    });
-    (SOL_SOCKET, SCM_CREDENTIALS, creds.as_bytes().to_vec())
 }

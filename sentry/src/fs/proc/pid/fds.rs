@@ -100,7 +100,7 @@ impl Tree for FdInfo {
                 "pos:\t{pos}\nflags:\t0{:o}\nmnt_id:\t{mount}\nino:\t{ino}\n",
                 flags.bits()
             );
-            text.push_str(&file.ops.fdinfo());
+            text.push_str(&file.ops.fdinfo(&subject.proc.pids));
             Ok(text.into_bytes())
         }))
     }

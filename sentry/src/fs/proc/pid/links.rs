@@ -54,7 +54,11 @@ impl Tree for Namespaces {
         let subject = self.0.clone();
         let node = self.0.node(&format!("ns/{name}"), 0o777);
         Ok(Jump::to_path(node, move || {
-            let ns = Namespace::of(&*subject.task()?, *kind)?;
+            let task = subject.task()?;
+            let ns = match *name {
+                "pid_for_children" => Namespace::of_children(&task)?,
+                _ => Namespace::of(&task, *kind)?,
+            };
             anon::of_file(&NsFile::file(ns))
         }))
     }

@@ -32,11 +32,11 @@ use crate::task::group::ThreadGroup;
 /// One thread of one process, as a directory shows it.
 #[derive(Clone)]
 pub(super) struct Subject {
-    proc: Proc,
+    pub(super) proc: Proc,
     group: Weak<ThreadGroup>,
     /// `None` for the process' own directory: its main thread.
     tid: Option<i32>,
-    pid: i32,
+    pub(super) pid: i32,
 }
 
 impl Subject {
@@ -45,12 +45,15 @@ impl Subject {
     }
 
     /// The thread; `ESRCH` for one that has ended.
-    fn task(&self) -> Result<Arc<Task>> {
+    pub(super) fn task(&self) -> Result<Arc<Task>> {
         let group = self.group()?;
         match self.tid {
             None => group.main_task().ok_or(Errno::ESRCH),
             Some(tid) => {
-                let task = group.tasks().into_iter().find(|t| t.tid() == tid);
+                let task = group
+                    .tasks()
+                    .into_iter()
+                    .find(|t| t.tid_in(&self.proc.pids) == tid);
                 task.ok_or(Errno::ESRCH)
             }
         }
@@ -129,9 +132,11 @@ const ENTRIES: [Entry; 23] = [
     guarded("smaps", 0o444, maps::smaps),
     guarded("smaps_rollup", 0o444, maps::smaps_rollup),
     guarded("stack", 0o400, |_| Ok(Vec::new())),
-    open("stat", stat::stat),
+    open("stat", |t| stat::stat(t, t.pid_ns())),
     open("statm", stat::statm),
-    open("status", |t| status::status(t, &t.creds().user_ns)),
+    open("status", |t| {
+        status::status(t, &t.creds().user_ns, t.pid_ns())
+    }),
     guarded("syscall", 0o400, stat::syscall),
     open("wchan", stat::wchan),
 ];
@@ -148,7 +153,7 @@ pub fn process_dir(proc: &Proc, group: &Arc<ThreadGroup>) -> Arc<dyn Inode> {
         proc: proc.clone(),
         group: Arc::downgrade(group),
         tid: None,
-        pid: group.pid(),
+        pid: group.pid_in(&proc.pids),
     };
     Dir::new(subject.node("", 0o555), Process { subject })
 }
@@ -166,7 +171,7 @@ impl Process {
                 let task = match subject.task() {
                     // A zombie has no thread left, but its stat and status live on.
                     Err(_) if matches!(entry.name, "stat" | "status" | "cmdline") => {
-                        return status::zombie(&*subject.group()?, entry.name);
+                        return status::zombie(&*subject.group()?, &subject.proc.pids, entry.name);
                     }
                     task => task?,
                 };
@@ -177,12 +182,13 @@ impl Process {
                 if own && entry.name == "syscall" {
                     return stat::own_syscall(&task);
                 }
-                if entry.name == "status"
-                    && let Some(reader) = reader
-                {
-                    return status::status(&task, &reader.creds().user_ns);
+                // Numbers are those of this instance's namespace.
+                let pids = &subject.proc.pids;
+                match (entry.name, reader) {
+                    ("stat", _) => stat::stat(&task, pids),
+                    ("status", Some(by)) => status::status(&task, &by.creds().user_ns, pids),
+                    _ => (entry.make)(&task),
                 }
-                (entry.make)(&task)
             },
         )
     }
@@ -219,7 +225,7 @@ impl Tree for Process {
             "pagemap" => Ok(SpaceFile::new(s, "pagemap", 0o400, pagemap::open)),
             "fdinfo" => Ok(fds::fdinfo_dir(s)),
             "map_files" if s.tid.is_none() => Ok(map_files::dir(s)),
-            "net" => Ok(net::dir(&s.proc, s.node("net", 0o555))),
+            "net" => Ok(net::dir(s, s.node("net", 0o555))),
             "ns" => Ok(links::ns_dir(s)),
             "task" if s.tid.is_none() => Ok(Dir::new(s.node("task", 0o555), Tasks(s.clone()))),
             "cwd" | "exe" | "root" => Ok(links::link(s, name)),
@@ -265,7 +271,8 @@ impl Tree for Tasks {
         let group = self.0.group()?;
         let name = std::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
         let tid: i32 = name.parse().map_err(|_| Errno::ENOENT)?;
-        if !group.tasks().iter().any(|t| t.tid() == tid) {
+        let pids = &self.0.proc.pids;
+        if !group.tasks().iter().any(|t| t.tid_in(pids) == tid) {
             return Err(Errno::ENOENT);
         }
         let subject = Subject {
@@ -277,7 +284,8 @@ impl Tree for Tasks {
 
     fn list(&self) -> Result<Vec<(Vec<u8>, FileType)>> {
         let group = self.0.group().map_err(|_| Errno::ENOENT)?;
-        let mut tids: Vec<i32> = group.tasks().iter().map(|t| t.tid()).collect();
+        let pids = &self.0.proc.pids;
+        let mut tids: Vec<i32> = group.tasks().iter().map(|t| t.tid_in(pids)).collect();
         tids.sort_unstable();
         Ok(tids
             .iter()

@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 use abi::PAGE_SIZE;
 
 use crate::Result;
-use crate::task::Task;
 use crate::task::times::ticks;
+use crate::task::{PidNamespace, Task};
 
-/// `stat` (`proc_pid_stat(5)`).
-pub fn stat(t: &Task) -> Result<Vec<u8>> {
+/// `stat` (`proc_pid_stat(5)`), with the numbers of a namespace.
+pub fn stat(t: &Task, pids: &PidNamespace) -> Result<Vec<u8>> {
     let g = t.thread_group();
     let (usage, layout) = (t.mm().usage(), t.mm().layout());
     let (own, children) = (g.cpu_times(), g.children_times());
@@ -19,15 +19,15 @@ pub fn stat(t: &Task) -> Result<Vec<u8>> {
     let session = g.session();
     let (tty, tpgid) = session
         .tty()
-        .map_or((0, -1), |tty| (tty.dev(), tty.foreground()));
+        .map_or((0, -1), |tty| (tty.dev(), tty.foreground_in(pids)));
     let exe = t.exe().is_some();
     let fields = [
-        t.tid().to_string(),
+        t.tid_in(pids).to_string(),
         format!("({})", String::from_utf8_lossy(&t.comm())),
         t.state().to_string(),
-        g.ppid().to_string(),
-        g.pgrp().pgid().to_string(),
-        session.sid().to_string(),
+        g.ppid_in(pids).to_string(),
+        g.pgrp().id.nr_in(pids).to_string(),
+        session.id.nr_in(pids).to_string(),
         tty.to_string(),
         tpgid.to_string(),
         if exe { "4194560" } else { "4194368" }.to_owned(),

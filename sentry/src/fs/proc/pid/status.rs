@@ -8,9 +8,9 @@ use abi::Errno;
 
 use crate::Result;
 use crate::creds::{Cap, Creds};
-use crate::task::Task;
 use crate::task::group::ThreadGroup;
 use crate::task::limits::{INFINITY, Resource};
+use crate::task::{Pid, PidNamespace, Task};
 use crate::userns::UserNs;
 
 fn state_name(letter: char) -> &'static str {
@@ -47,8 +47,18 @@ fn memory(u: &crate::mm::report::Usage, s: &mut String) {
     }
 }
 
-/// `status` (`proc_pid_status(5)`), ids as the reader's user namespace shows them.
-pub fn status(t: &Task, reader: &UserNs) -> Result<Vec<u8>> {
+/// A line of the numbers of `id` in the namespaces from `pids` on in which `own` is seen.
+fn levels(name: &str, id: &Pid, own: &Pid, pids: &PidNamespace) -> String {
+    let within = own.ns.lineage().take_while(|ns| ns.within(pids));
+    let mut numbers: Vec<i32> = within.map(|ns| id.nr_in(ns)).collect();
+    numbers.reverse();
+    let numbers: String = numbers.iter().map(|nr| format!("\t{nr}")).collect();
+    format!("{name}:{numbers}\n")
+}
+
+/// `status` (`proc_pid_status(5)`), ids as the reader's user namespace shows them, numbers as
+/// `pids` does.
+pub fn status(t: &Task, reader: &UserNs, pids: &PidNamespace) -> Result<Vec<u8>> {
     let g = t.thread_group();
     let c = t.creds();
     let u = t.mm().usage();
@@ -66,14 +76,14 @@ pub fn status(t: &Task, reader: &UserNs) -> Result<Vec<u8>> {
         "Name:\t{}\nUmask:\t{umask:04o}\nState:\t{}\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t{}\n",
         String::from_utf8_lossy(&t.comm()).escape_default(),
         state_name(t.state()),
-        t.pid(),
-        t.tid(),
-        g.ppid(),
-        t.tracer().map_or(0, |t| t.pid()),
+        t.pid_in(pids),
+        t.tid_in(pids),
+        g.ppid_in(pids),
+        t.tracer().map_or(0, |t| t.tid_in(pids)),
     );
     let _ = write!(
         s,
-        "Uid:\t{}\t{}\t{}\t{}\nGid:\t{}\t{}\t{}\t{}\nFDSize:\t{slots}\nGroups:\t{groups}\nNStgid:\t{}\nNSpid:\t{}\nNSpgid:\t{}\nNSsid:\t{}\n",
+        "Uid:\t{}\t{}\t{}\t{}\nGid:\t{}\t{}\t{}\t{}\nFDSize:\t{slots}\nGroups:\t{groups}\n{}{}{}{}",
         reader.shown_uid(c.uid),
         reader.shown_uid(c.euid),
         reader.shown_uid(c.suid),
@@ -82,10 +92,10 @@ pub fn status(t: &Task, reader: &UserNs) -> Result<Vec<u8>> {
         reader.shown_gid(c.egid),
         reader.shown_gid(c.sgid),
         reader.shown_gid(c.fsgid),
-        t.pid(),
-        t.tid(),
-        g.pgrp().pgid(),
-        g.session().sid(),
+        levels("NStgid", &g.id, &g.id, pids),
+        levels("NSpid", &t.id(), &g.id, pids),
+        levels("NSpgid", &g.pgrp().id, &g.id, pids),
+        levels("NSsid", &g.session().id, &g.id, pids),
     );
     memory(&u, &mut s);
     signals(t, &mut s);
@@ -140,11 +150,11 @@ fn caps(c: &Creds, s: &mut String) {
 }
 
 /// `stat`, `status` or `cmdline` of a process that has ended and was not waited for.
-pub fn zombie(g: &ThreadGroup, name: &str) -> Result<Vec<u8>> {
+pub fn zombie(g: &ThreadGroup, pids: &PidNamespace, name: &str) -> Result<Vec<u8>> {
     let comm = String::from_utf8_lossy(&g.comm()).into_owned();
     let (uid, gid) = g.owner();
-    let (pid, ppid) = (g.pid(), g.ppid());
-    let (pgid, sid) = (g.pgrp().pgid(), g.session().sid());
+    let (pid, ppid) = (g.pid_in(pids), g.ppid_in(pids));
+    let (pgid, sid) = (g.pgrp().id.nr_in(pids), g.session().id.nr_in(pids));
     Ok(match name {
         "stat" => {
             let own = g.cpu_times();
