@@ -68,8 +68,8 @@ fn files_of(controller: &str) -> &'static [(&'static str, Make)] {
             ("memory.usage_in_bytes", memory_used),
         ],
         "cpuset" => &[
-            ("cpuset.cpus", |k, _| super::devices::cpu_range(k)),
-            ("cpuset.effective_cpus", |k, _| super::devices::cpu_range(k)),
+            ("cpuset.cpus", |k, _| cpus(k)),
+            ("cpuset.effective_cpus", |k, _| cpus(k)),
             ("cpuset.effective_mems", |_, _| "0".to_owned()),
             ("cpuset.mems", |_, _| "0".to_owned()),
         ],
@@ -162,6 +162,10 @@ fn cpu_used(kernel: &Kernel, group: &Arc<Cgroup>) -> String {
     let groups = group.groups(kernel);
     let total = groups.iter().map(|g| g.cpu_times().total().as_nanos());
     total.sum::<u128>().to_string()
+}
+
+fn cpus(kernel: &Kernel) -> String {
+    super::devices::range(kernel.host.cpus.max(1) as usize)
 }
 
 fn pids_now(_: &Kernel, group: &Arc<Cgroup>) -> String {

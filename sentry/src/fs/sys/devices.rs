@@ -133,13 +133,8 @@ fn fixed(b: &Builder, place: &str, text: String) -> Arc<dyn Inode> {
     b.file_of(place, move |_| text.clone())
 }
 
-/// The processors there are, as a list.
-pub(super) fn cpu_range(k: &Kernel) -> String {
-    range(k.host.cpus as usize)
-}
-
 /// `0-3`.
-fn range(cpus: usize) -> String {
+pub(super) fn range(cpus: usize) -> String {
     match cpus {
         0 | 1 => "0".to_owned(),
         n => format!("0-{}", n - 1),
