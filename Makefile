@@ -1,4 +1,4 @@
-# Targets: run, test, build, lint, fmt, docker-check, clean-demo, and suite-libuv,
+# Targets: run, test, build, lint, fmt, docker-check, cri-check, clean-demo, and suite-libuv,
 # suite-libevent, suite-cpython, suite-go, suite-sqlite,
 # suite-kselftest, suite-pjdfstest, suite-crun, suite-runc, bench-check.
 # Each installs what it needs by apt-get where it is missing (see scripts/need).
@@ -6,7 +6,7 @@
 CARGO ?= cargo
 RUNSC := target/release/runsc
 
-.PHONY: all run test build lint fmt docker-check suite-crun suite-runc bench-check clean-demo
+.PHONY: all run test build lint fmt docker-check cri-check suite-crun suite-runc bench-check clean-demo
 
 all: build
 
@@ -31,6 +31,10 @@ fmt:
 # What a Docker user does first, with the stock client, daemon and shim.
 docker-check: build
 	scripts/docker-rows $(RUNSC)
+
+# Pods through containerd's CRI: under the shim of runc and under our own.
+cri-check: build
+	scripts/cri-check $(RUNSC)
 
 # A test suite that others wrote, compared with what is expected of it.
 suite-%: build

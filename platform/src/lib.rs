@@ -5,17 +5,18 @@
 //! semantics: it never interprets a system call, it only carries it. A guest thread need
 //! not be a host thread, and nothing above this crate may assume that it is.
 //!
-//! Implementations: [`systrap`] (seccomp, the default) and [`mock`] (scripted, for tests).
+//! Implementations: [`systrap`] (seccomp, the default), [`ptrace`] (the fallback) and [`mock`] (scripted, for tests).
 //! Neighbours: `guestmem` below (the memory file that backs guest RAM), `sentry` above.
 
 pub mod exit;
 pub mod host;
 pub mod mock;
+pub mod ptrace;
 mod raw;
 pub mod regs;
 pub mod systrap;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,7 +87,7 @@ pub enum MapOp {
         /// Length in bytes.
         len: u64,
         /// The host file; the platform duplicates it where it needs to.
-        file: Arc<std::os::fd::OwnedFd>,
+        file: Arc<OwnedFd>,
         /// Offset in the file.
         offset: u64,
         /// Protection.
@@ -225,6 +226,14 @@ pub trait AddressSpace: Send + Sync {
     fn spare(&self) -> Option<Arc<dyn AddressSpace>> {
         None
     }
+    /// Moves what runs the space's guest code into control groups of the host: each of these is
+    /// the `cgroup.procs` of one, open for writing. Spaces forked from this one are born there.
+    fn enter_groups(&self, groups: &[OwnedFd]) -> Result<(), PlatformError> {
+        match groups {
+            [] => Ok(()),
+            _ => Err(PlatformError::Unsupported("control groups".into())),
+        }
+    }
     /// A new guest thread in this space with these registers; held until the first
     /// `resume(Resume::Regs)`. Its events carry `cookie` and go to `worker` at first.
     fn new_context(
@@ -285,6 +294,11 @@ pub trait Platform: Send + Sync {
     fn next(&self, worker: WorkerId, timeout: Option<Duration>) -> Event;
     /// The calling thread serves `worker` from now on, in another's place.
     fn take_over(&self, _worker: WorkerId) {}
+    /// Whether guest threads dealt to `worker` wait for the calling thread even while another
+    /// serves it, so that it should serve again as soon as it can.
+    fn is_bound(&self, _worker: WorkerId) -> bool {
+        false
+    }
     /// Makes `next` of `worker` return [`Event::Kick`] soon. From any thread; merged.
     fn kick(&self, worker: WorkerId);
     /// Adds a host descriptor to `worker`'s wait set; when it becomes readable (or hung

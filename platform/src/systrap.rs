@@ -18,17 +18,17 @@
 
 mod context;
 mod control;
-mod core;
+pub(crate) mod core;
 mod coverage;
 mod filter;
-mod frame;
-mod layout;
+pub(crate) mod frame;
+pub(crate) mod layout;
 mod mapper;
 mod owed;
 mod pool;
-mod raw;
-mod setup;
-mod space;
+pub(crate) mod raw;
+pub(crate) mod setup;
+pub(crate) mod space;
 mod stub;
 mod watchdog;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::filecap::FileCaps;
+use crate::landlock::Domain;
 use crate::userns::UserNs;
 
 /// A capability set: bit n stands for capability n.
@@ -90,6 +91,7 @@ pub struct Creds {
     pub securebits: u32,
     pub no_new_privs: bool,
     pub user_ns: UserNs,
+    pub landlock: Domain,
 }
 
 impl Creds {
@@ -113,6 +115,7 @@ impl Creds {
             securebits: 0,
             no_new_privs: false,
             user_ns: UserNs::INITIAL,
+            landlock: Domain::default(),
         }
     }
 

@@ -21,7 +21,8 @@ use crate::ipc::IpcNs;
 use crate::kernel_log::KernelLog;
 use crate::keys::Keys;
 use crate::mm::frames::Frames;
-use crate::net::NetNs;
+use crate::net::unix::InFlight;
+use crate::net::{NetNamespaces, NetNs};
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
 use crate::task::run::Dispatcher;
@@ -98,8 +99,12 @@ pub struct Kernel {
     pub keys: Arc<Keys>,
     /// The first IPC namespace.
     pub ipc: Arc<IpcNs>,
-    /// The network namespace.
-    pub net: NetNs,
+    /// The first network namespace.
+    pub net: Arc<NetNs>,
+    /// All of them.
+    pub nets: NetNamespaces,
+    /// Descriptors in messages of unix sockets.
+    pub in_flight: InFlight,
     /// The kernel's log.
     pub log: KernelLog,
     /// Held while an epoll set is made to watch another.
@@ -152,6 +157,7 @@ impl Kernel {
             config.clock.realtime().saturating_sub(boottime),
             Duration::ZERO,
         );
+        let (net, nets) = NetNamespaces::new();
         let kernel = Arc::new(Kernel {
             host: config.host,
             started,
@@ -168,7 +174,9 @@ impl Kernel {
             host_watch: HostWatch::default(),
             keys: Arc::default(),
             ipc: Arc::default(),
-            net: NetNs::default(),
+            net,
+            nets,
+            in_flight: InFlight::default(),
             log: KernelLog::default(),
             epoll_nesting: Mutex::default(),
             anon_ino: AtomicU64::new(1),
@@ -190,6 +198,7 @@ impl Kernel {
         });
         crate::fs::devpts::register(&kernel);
         crate::fs::dev::kmsg::register(&kernel);
+        crate::net::tun::register(&kernel);
         let banner = format!("Linux version {} {}", kernel.release, kernel.version);
         kernel.log.add(5, Duration::ZERO, banner.as_bytes());
         kernel

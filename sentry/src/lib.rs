@@ -21,6 +21,7 @@ pub mod ipc;
 pub mod kernel;
 pub mod kernel_log;
 pub mod keys;
+pub mod landlock;
 pub mod load;
 pub mod mm;
 pub mod net;

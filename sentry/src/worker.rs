@@ -78,7 +78,11 @@ impl Kernel {
             }
             // What was queued and armed since the successor looked is not its to find.
             self.platform.kick(holder.worker);
-            next = self.workers.seats.next_offer();
+            next = if self.platform.is_bound(holder.worker) {
+                self.workers.seats.reclaim(holder.worker)
+            } else {
+                self.workers.seats.next_offer()
+            };
         }
     }
 
@@ -135,7 +139,7 @@ impl Kernel {
     fn drain(self: &Arc<Kernel>, holder: Holder) {
         loop {
             self.timers.fire(holder.worker, self.clock.monotonic());
-            self.net.outside.work(self);
+            self.nets.work(self);
             if !self.workers.seats.is_held(holder) {
                 return;
             }

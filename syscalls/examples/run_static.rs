@@ -16,9 +16,7 @@ use sentry::fs::vfs::{MountFlags, MountNamespace, WalkCx};
 use sentry::fs::{FdTable, FsContext};
 use sentry::io::KernelSrc;
 use sentry::kernel::{HostInfo, Kernel, KernelConfig};
-use sentry::task::cgroup::Cgroup;
 use sentry::task::create::ProcessSpec;
-use sentry::task::device_rules::DeviceRules;
 use sentry::task::limits::Limits;
 use sentry::task::pid::PidNamespace;
 use sentry::task::uts::UtsNamespace;
@@ -108,7 +106,7 @@ fn main() {
                 files,
                 fs: Arc::new(FsContext::new(ns.root(), ns.root(), 0o22)),
                 uts,
-                cgroup: Cgroup::new(DeviceRules::default()),
+                cgroup: Arc::default(),
             },
         )
         .unwrap();

@@ -260,7 +260,7 @@ rows! {
     213 epoll_create Full poll::epoll::epoll_create;
     214 epoll_ctl_old Missing(ENOSYS);
     215 epoll_wait_old Missing(ENOSYS);
-    216 remap_file_pages Missing(ENOSYS);
+    216 remap_file_pages Full mm::remap_file_pages::remap_file_pages;
     217 getdents64 Full fs::getdents::getdents64;
     218 set_tid_address Full process::getpid::set_tid_address;
     219 restart_syscall Full sys::privileged::restart_syscall;
@@ -399,14 +399,14 @@ rows! {
     441 epoll_pwait2 Full poll::epoll::epoll_pwait2;
     442 mount_setattr Partial("no idmapped mounts") fs::mount_attr::mount_setattr;
     443 quotactl_fd Missing(ENOSYS);
-    444 landlock_create_ruleset Missing(ENOSYS);
-    445 landlock_add_rule Missing(ENOSYS);
-    446 landlock_restrict_self Missing(ENOSYS);
+    444 landlock_create_ruleset Partial("SIGIO is not scoped; no errata") sys::landlock::landlock_create_ruleset;
+    445 landlock_add_rule Full sys::landlock::landlock_add_rule;
+    446 landlock_restrict_self Full sys::landlock::landlock_restrict_self;
     447 memfd_secret Missing(ENOSYS);
     448 process_mrelease Full process::process_madvise::process_mrelease;
     449 futex_waitv Full process::futex_waitv::futex_waitv;
     450 set_mempolicy_home_node Full mm::mempolicy::set_mempolicy_home_node;
-    451 cachestat Missing(ENOSYS);
+    451 cachestat Partial("what is stored counts as cached, nothing as dirty") io::cachestat::cachestat;
     452 fchmodat2 Full fs::attr::fchmodat2;
     453 map_shadow_stack Missing(ENOSYS);
     454 futex_wake Full process::futex_waitv::futex_wake;

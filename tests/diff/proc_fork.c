@@ -21,8 +21,8 @@ int main(void)
 		T(getsid(0) == getsid(me));
 		_exit(7);
 	}
-	T(k > 0);
 	reap(__LINE__, "child", k);
+	T(k > 0);
 	/* offset, flags, umask, cwd, signals */
 	lseek(fd, 3, SEEK_SET);
 	signal(SIGUSR1, SIG_IGN);

@@ -56,7 +56,7 @@ static void *cond_wait(void *a)
 
 static volatile int hits;
 static volatile pid_t hit_tid;
-static void hit(int s) { (void)s; hits++; hit_tid = gettid(); }
+static void hit(int s) { (void)s; hit_tid = gettid(); hits++; }
 
 static void *catcher(void *a)
 {

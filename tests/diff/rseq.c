@@ -302,6 +302,10 @@ int main(int argc, char **argv) {
         children();
         return 0;
     }
+    if (syscall(SYS_rseq, NULL, 0, 0, 0) == -1 && errno == ENOSYS) {
+        puts("the kernel has no rseq");
+        return 77;
+    }
     printf("size %u\n", BIG);
     errors();
     sections();

@@ -1,14 +1,15 @@
 #!/bin/bash
 # run.sh: run differential programs natively and in the sandbox and compare.
 #
-#   tests/diff/run.sh [-n] [-s] [-k] [-r N] [NAME[@PLACE]...]
+#   tests/diff/run.sh [-n] [-s] [-k] [-r N] [-p PLATFORM] [NAME[@PLACE]...]
 #
 # NAME is a program of tests/diff without .c; without a name all are run. PLACE is
 # where it works: root (the container's root file system) or shm (a tmpfs); fs_*
-# programs run in both, the others in root. mount_* programs have all capabilities.
+# programs run in both, the others in root. mount_* and *_admin programs have all capabilities.
 #
 #   -n     only natively, printing what the program prints
 #   -s     only in the sandbox, printing what the program prints
+#   -p P   on this platform
 #   -r N   only natively, N times: says whether it is deterministic
 #   -k     keep the work directory and say where it is
 #
@@ -16,7 +17,8 @@
 # RUNSC_PLATFORM  passed as --platform
 # RUNSC_FLAGS     further global flags of runsc
 #
-# Differences known and accepted stand in known.txt with a reason: NAME@PLACE REASON.
+# Differences known and accepted stand in known.txt with a reason: NAME@PLACE REASON; those
+# of one platform in known-PLATFORM.txt.
 # An entry that passes is an error too, so that the list only shrinks.
 # Exit status: 0 when all is as expected.
 set -uo pipefail
@@ -25,10 +27,11 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 build=${DIFF_BUILD:-$top/target/diff}
 native_only= sandbox_only= repeat= keep=
-while getopts nsr:kh o; do
+while getopts nsp:r:kh o; do
     case $o in
         n) native_only=1 ;;
         s) sandbox_only=1 ;;
+        p) RUNSC_PLATFORM=$OPTARG ;;
         r) repeat=$OPTARG ;;
         k) keep=1 ;;
         *) sed -n '2,/^set -/s/^# \{0,1\}//p' "$0" | sed '/^set -/d'; exit 2 ;;
@@ -62,7 +65,7 @@ run() {
     local d; d=$(mktemp -d "$work/r.XXXXXX"); chmod 755 "$d"
     make_root "$d/root" "$2"
     local caps=${WORLD_CAPS:-}
-    case $2 in mount_*) caps=all ;; esac
+    case $2 in mount_* | *_admin) caps=all ;; esac
     WORLD_CAPS=$caps "$1" "$d" ${DIFF_LIMIT:-40} "$(place_dir "$3")" "/t/$2" > "$4" 2>&1
     finish $? "$4"
     rm -rf "$d"

@@ -61,6 +61,13 @@ int main(void)
 	tx.modes = ADJ_OFFSET;
 	R(adjtimex(&tx));
 	R(syscall(SYS_adjtimex, BAD));
+	/* the old adjtime(3) asks with two bits and sets with one */
+	unsigned modes[] = { 0xa001, 0x8001, 0x8000, 0xa000, 0x2000, 0x1, 0x4000, 0x100 };
+	for (unsigned i = 0; i < sizeof modes / sizeof *modes; i++) {
+		memset(&tx, 0, sizeof tx);
+		tx.modes = modes[i];
+		R(adjtimex(&tx) >= 0);
+	}
 
 	/* they agree with one another */
 	R(gettimeofday(&tv, NULL));

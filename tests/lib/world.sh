@@ -85,8 +85,14 @@ sandbox() {
     return $st
 }
 
-# known NAME: the reason in $here/known.txt why this case may differ; fails when there is none.
-known() { sed -n "s|^$1 ||p" "$here/known.txt" 2>/dev/null | grep .; }
+# known NAME: the reason in $here/known.txt, or for a platform in $here/known-PLATFORM.txt, why
+# this case may differ; fails when there is none.
+known() {
+    local f
+    for f in "$here/known.txt" "$here/known-${RUNSC_PLATFORM:-}.txt"; do
+        sed -n "s|^$1 ||p" "$f" 2>/dev/null
+    done | grep .
+}
 
 # verdict NAME NATIVE SANDBOX: compare two outputs, print the difference and what it means.
 verdict() {

@@ -353,6 +353,10 @@ case_install() {
         grep -q mine "$file" && fail "$client: something is left"
         like "$(rs uninstall --client "$client" --config-file "$file" --runtime mine)" 'no runtime mine'
     done
+    file=$w/shim
+    like "$(rs install --client containerd --config-file "$file" --runtime mine --shim)" 'io.containerd.runsc.v1'
+    grep -q 'runtime_type = "io.containerd.runsc.v1"' "$file" || fail "the shim is not named"
+    like "$(rs install --client docker --config-file "$file" --shim 2>&1)" 'for containerd only'
     echo '{' > "$w/bad"
     like "$(rs install --config-file "$w/bad" 2>&1)" "install failed: $w/bad"
     is "$(cat "$w/bad")" '{'

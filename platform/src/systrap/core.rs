@@ -260,7 +260,8 @@ impl Worker {
         self.wake();
     }
 
-    fn wake(&self) {
+    /// Wakes whoever waits on the set.
+    pub fn wake(&self) {
         // A full counter wakes as well.
         let _ = raw::write(self.counter.as_fd(), &1u64.to_ne_bytes());
     }
@@ -270,6 +271,21 @@ impl Worker {
         if !self.kicked.swap(true, Ordering::AcqRel) {
             self.wake();
         }
+    }
+
+    /// Notes that a kick is asked for; whether none was.
+    pub fn note_kick(&self) -> bool {
+        !self.kicked.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether a kick is asked for.
+    pub fn is_noted(&self) -> bool {
+        self.kicked.load(Ordering::SeqCst)
+    }
+
+    /// Takes a kick that was asked for, and leaves the counter alone.
+    pub fn take_noted(&self) -> bool {
+        self.kicked.load(Ordering::SeqCst) && self.kicked.swap(false, Ordering::SeqCst)
     }
 
     /// Empties the counter; whether a kick was asked for.

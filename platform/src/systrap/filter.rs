@@ -274,6 +274,7 @@ const MAPPER_CALLS: &[i64] = &[
     libc::SYS_exit_group,
     libc::SYS_clock_gettime,
     libc::SYS_rseq,
+    libc::SYS_membarrier,
 ];
 
 /// The mapper's program.

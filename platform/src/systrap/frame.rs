@@ -237,13 +237,13 @@ impl Area {
 
 /// A segment base the guest may have; wrfsbase faults on others, or would show kernel
 /// addresses as bases.
-fn user_base(base: u64) -> u64 {
+pub fn user_base(base: u64) -> u64 {
     if base < 1 << 47 { base } else { 0 }
 }
 
 /// Extended state as the host's rt_sigreturn accepts it; `None` is the initial state. As on
 /// Linux, a frame without the magic words carries the legacy part only.
-fn sanitize(given: &[u8], x: &XLayout) -> Option<Vec<u8>> {
+pub fn sanitize(given: &[u8], x: &XLayout) -> Option<Vec<u8>> {
     if given.len() < 512 {
         return None;
     }
@@ -275,6 +275,22 @@ fn sanitize(given: &[u8], x: &XLayout) -> Option<Vec<u8>> {
     put(&mut state, 512, &features.to_le_bytes());
     put(&mut state, x.size, &MAGIC2.to_le_bytes());
     Some(state)
+}
+
+/// Extended state as ptrace shows it, or as [`sanitize`] has made it, in the form of a frame.
+pub fn dress(given: &[u8], x: &XLayout) -> Vec<u8> {
+    if given.len() < x.size {
+        return Vec::new();
+    }
+    let size = u32::try_from(x.size).unwrap_or(0);
+    let mut state = given.get(..x.size).unwrap_or(&[]).to_vec();
+    state.extend_from_slice(&MAGIC2.to_le_bytes());
+    put(&mut state, 464, &[0; 48]);
+    put(&mut state, 464, &MAGIC1.to_le_bytes());
+    put(&mut state, 468, &size.saturating_add(4).to_le_bytes());
+    put(&mut state, 472, &x.features.to_le_bytes());
+    put(&mut state, 480, &size.to_le_bytes());
+    state
 }
 
 #[cfg(test)]

@@ -302,3 +302,5 @@ impl Op {
 pub const CHILD_THREAD: u64 = 1;
 /// Argument 5 of a mapper's clone: the child is a new stub.
 pub const CHILD_STUB: u64 = 2;
+/// Argument 5 of a mapper's clone: the child is a guest thread that will be traced.
+pub const CHILD_TRACED: u64 = 3;

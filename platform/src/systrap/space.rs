@@ -60,6 +60,8 @@ pub struct Stub {
     killed: AtomicBool,
     /// Has had more than one guest thread: its CPU time is not that of the one left.
     shared: AtomicBool,
+    /// It was moved into control groups of the host, where spare stubs are not.
+    moved: AtomicBool,
     reaped: AtomicBool,
     mapper: Mutex<Mapper>,
     threads: Mutex<Vec<Key>>,
@@ -90,6 +92,7 @@ impl Stub {
                 pidfd,
                 killed: AtomicBool::new(false),
                 shared: AtomicBool::new(false),
+                moved: AtomicBool::new(false),
                 reaped: AtomicBool::new(false),
                 mapper: Mutex::new(mapper),
                 threads: Mutex::default(),
@@ -558,6 +561,8 @@ impl Stub {
         drop(mapper);
         let first = child.wait();
         let stub = Self::enter(core, pid, child)?;
+        let moved = self.moved.load(Ordering::Relaxed);
+        stub.moved.store(moved, Ordering::Relaxed);
         if first.is_err() {
             stub.kill();
             return Err(what(libc::EAGAIN));
@@ -618,8 +623,23 @@ impl AddressSpace for Space {
     }
 
     fn spare(&self) -> Option<Arc<dyn AddressSpace>> {
+        if self.0.moved.load(Ordering::Relaxed) {
+            return None;
+        }
         let pool = self.0.core.pool.get()?.upgrade()?;
         Some(Arc::new(Self(pool.spare()?)))
+    }
+
+    fn enter_groups(&self, groups: &[OwnedFd]) -> Result<(), PlatformError> {
+        let pid = self.0.pid.to_string();
+        for group in groups {
+            crate::host::write_at(group.as_fd(), None, pid.as_bytes()).map_err(|e| {
+                let errno = e.raw_os_error().unwrap_or(libc::EIO);
+                exhausted("entering a control group")(errno)
+            })?;
+        }
+        self.0.moved.store(!groups.is_empty(), Ordering::Relaxed);
+        Ok(())
     }
 
     fn new_context(

@@ -48,11 +48,13 @@ fn stages(plan: Plan, join: Join, listener: UnixListener, sync: &Sync) -> Result
 
     let mut fds: Vec<BorrowedFd<'_>> =
         vec![ends.session.as_fd(), ends.life.as_fd(), listener.as_fd()];
+    fds.extend(plan.groups.iter().map(AsFd::as_fd));
     fds.extend(plan.stdio.fds());
     fds.extend(plan.preserved.iter().map(AsFd::as_fd));
     let request = Request::Create {
         guest: Box::new(plan.guest),
         share: join.share,
+        groups: plan.groups.len(),
     };
     join.sandbox.send(&request, &fds)?;
     match join.sandbox.reply()? {
@@ -60,7 +62,7 @@ fn stages(plan: Plan, join: Join, listener: UnixListener, sync: &Sync) -> Result
         Some(other) => return Err(Failure::new(1, format!("unexpected answer: {other:?}"))),
         None => return Err(Failure::new(1, "the sandbox ended")),
     }
-    drop((ends, listener, plan.preserved));
+    drop((ends, listener, plan.groups, plan.preserved));
     sync.report(&Stage::Ready)?;
     Ok(hold::stay(join.sandbox.stream(), &signals, plan.stdio))
 }

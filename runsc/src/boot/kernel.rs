@@ -8,8 +8,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use platform::ptrace::Ptrace;
 use platform::systrap::{Config, Systrap};
-use platform::{Platform, WorkerId};
+use platform::{Platform, PlatformError, WorkerId};
 use sentry::boot::spec::{
     BootError, ContainerSpec, DeviceSpec, MountSource, MountSpec, ProcessSpec,
 };
@@ -26,6 +27,7 @@ use super::{Guest, Plan, Stdio, Trace, control, gofer};
 use crate::bundle::mounts::{GuestMount, MountKind};
 use crate::bundle::process::GuestProcess;
 use crate::cli::Failure;
+use crate::cli::args::PlatformKind;
 use crate::debug::profile::Report;
 use crate::jail::filter;
 use crate::net::client::Client;
@@ -140,6 +142,23 @@ fn start_threads(kernel: &Arc<Kernel>, workers: usize) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Host calls, each with its reason.
+type Calls = &'static [(i64, &'static str)];
+
+/// Makes the platform; with it the calls it makes besides those of the usual one.
+fn start_platform(
+    kind: PlatformKind,
+    config: Config,
+) -> (Result<Arc<dyn Platform>, PlatformError>, Calls) {
+    match kind {
+        PlatformKind::Systrap => (Systrap::new(config).map(|p| p as _), &[]),
+        PlatformKind::Ptrace => {
+            let made = Ptrace::new(config).map(|p| p as _);
+            (made, ::platform::ptrace::HOST_SYSCALLS)
+        }
+    }
+}
+
 /// Makes everything up to a container whose first process is loaded and held.
 pub fn make(
     mut plan: Plan,
@@ -152,16 +171,17 @@ pub fn make(
         .map_err(|e| anyhow::anyhow!("make guest memory: {e}"))?;
     let workers = host.cpus.clamp(1, 64) as usize;
     oom.set("1000");
-    let made = Systrap::new(Config {
+    let config = Config {
         memory_file: memory.fd().try_clone_to_owned()?,
         workers,
         trap: TRAPPED,
         enter: sentry::task::ON_HOST_THREAD,
         maps: Some(maps),
         keeper: true,
-    });
+    };
+    let (made, calls) = start_platform(plan.platform, config);
     oom.set("0");
-    let platform: Arc<dyn Platform> = made.context("start the platform")?;
+    let platform = made.context("start the platform")?;
     start_tracing(plan.debug);
     let resized = match &plan.stdio {
         Stdio::Terminal(tty) => Some(watch_size(tty)?),
@@ -173,7 +193,7 @@ pub fn make(
     first
         .join()
         .map_err(|_| anyhow::anyhow!("a first thread failed"))?;
-    filter::install()?;
+    filter::install(calls)?;
 
     let tracer = plan.trace.take().map(|trace| {
         let sink: Arc<dyn LineSink> = Arc::new(Lines(trace));
@@ -344,6 +364,7 @@ pub fn container_spec(guest: Guest, stdio: Stdio, preserved: Vec<OwnedFd>) -> Co
         seccomp: guest.seccomp,
         pids_limit: guest.pids_limit,
         memory_limit: guest.memory_limit,
+        host_groups: Vec::new(),
         cpus: guest.cpus,
         process: process_spec(guest.process, stdio, preserved),
     }
@@ -405,6 +426,7 @@ fn creds(p: &GuestProcess) -> Creds {
         securebits: 0,
         no_new_privs: p.no_new_privs,
         user_ns: sentry::userns::UserNs::INITIAL,
+        landlock: sentry::landlock::Domain::default(),
     }
 }
 
@@ -463,6 +485,7 @@ fn mount_spec(m: &GuestMount) -> MountSpec {
         },
         MountKind::Mqueue => MountSource::Mqueue,
         MountKind::Cgroup => MountSource::Cgroup,
+        MountKind::CgroupV1 => MountSource::CgroupV1,
     };
     MountSpec {
         destination: m.destination.clone().into_bytes(),

@@ -27,13 +27,15 @@ pub enum Request {
     /// Let the first process run.
     Start,
     /// Make a further container; descriptors: the session and the life line of its Gofer, its
-    /// listening control socket, then those of the first process as for `Exec`. It ends
-    /// with this connection.
+    /// listening control socket, `cgroup.procs` of its groups on the host, then those of the
+    /// first process as for `Exec`. It ends with this connection.
     Create {
         /// What it is made from.
         guest: Box<Guest>,
         /// Whose namespaces it shares.
         share: Share,
+        /// How many groups there are.
+        groups: usize,
     },
     /// Send a signal to the first process, or to all.
     Kill {

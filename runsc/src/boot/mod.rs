@@ -34,7 +34,7 @@ use self::message::Share;
 use crate::bundle::devices::GuestDeviceRule;
 use crate::bundle::mounts::{GuestDevice, GuestMount, HostRoot};
 use crate::bundle::process::GuestProcess;
-use crate::cli::args::NetworkMode;
+use crate::cli::args::{NetworkMode, PlatformKind};
 use crate::sys;
 
 /// Where a guest process's standard descriptors lead.
@@ -137,6 +137,8 @@ pub struct Plan {
     pub log: Option<OwnedFd>,
     /// Log what the kernel does.
     pub debug: bool,
+    /// How guest code runs.
+    pub platform: PlatformKind,
     /// The guest's network.
     pub network: NetworkMode,
     /// Record of all frames.
@@ -145,6 +147,8 @@ pub struct Plan {
     pub profile: Option<OwnedFd>,
     /// The sandbox whose kernel it joins; `None` for one of its own.
     pub join: Option<Join>,
+    /// `cgroup.procs` of the container's own groups, where it joins another's sandbox.
+    pub groups: Vec<OwnedFd>,
 }
 
 impl Plan {
@@ -170,6 +174,7 @@ impl Plan {
         all.extend(self.log.iter().map(AsRawFd::as_raw_fd));
         all.extend(self.pcap.iter().map(AsRawFd::as_raw_fd));
         all.extend(self.profile.iter().map(AsRawFd::as_raw_fd));
+        all.extend(self.groups.iter().map(AsRawFd::as_raw_fd));
         all
     }
 }

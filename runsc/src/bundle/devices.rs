@@ -61,6 +61,7 @@ pub fn rules(resources: Option<&LinuxResources>) -> Vec<GuestDeviceRule> {
         (5, Some(0)),
         (5, Some(1)),
         (5, Some(2)),
+        (10, Some(200)),
         (136, None),
     ] {
         let number = (Some(major), minor);

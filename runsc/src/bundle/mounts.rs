@@ -6,6 +6,7 @@ use oci_spec::runtime::{LinuxDeviceType, Mount, Spec};
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Bundle;
+use crate::cgroup;
 use crate::cli::{Failure, reason};
 
 /// What a guest mount shows.
@@ -26,6 +27,8 @@ pub enum MountKind {
     Mqueue,
     /// The container's own cgroup tree.
     Cgroup,
+    /// Its trees of version 1, as the host has them.
+    CgroupV1,
 }
 
 /// Mount flags that the guest's file system obeys.
@@ -154,6 +157,7 @@ fn guest_mount(
             "sysfs" => MountKind::Sysfs,
             "devpts" => MountKind::Devpts,
             "mqueue" => MountKind::Mqueue,
+            "cgroup" if !cgroup::is_unified() => MountKind::CgroupV1,
             "cgroup" | "cgroup2" => MountKind::Cgroup,
             "devtmpfs" => MountKind::Tmpfs,
             "" => {

@@ -8,6 +8,8 @@ pub mod limits;
 pub mod stats;
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -52,6 +54,20 @@ impl Paths {
             write(dir, "cgroup.procs", &pid.to_string())?;
         }
         Ok(())
+    }
+
+    /// The `cgroup.procs` of the folders that limit memory and CPU time, open for writing. What
+    /// cannot be opened limits the Sentry's part of the work only.
+    pub fn entries(&self) -> Vec<OwnedFd> {
+        let limiting = |name: &str| matches!(name, "" | "memory" | "cpu" | "cpuacct" | "cpuset");
+        let dirs = self.0.iter().filter(|(name, _)| limiting(name));
+        dirs.filter_map(|(_, dir)| {
+            let file = OpenOptions::new()
+                .write(true)
+                .open(dir.join("cgroup.procs"));
+            file.ok().map(OwnedFd::from)
+        })
+        .collect()
     }
 
     /// Whether what is put into the cgroup would stand still.

@@ -81,8 +81,10 @@ pub struct Global {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PlatformKind {
-    /// Seccomp user notification and traps; works everywhere.
+    /// Seccomp user notification and traps; the fastest.
     Systrap,
+    /// Traced processes: slower, for hosts without seccomp user notification.
+    Ptrace,
 }
 
 /// The guest's network.
@@ -479,6 +481,9 @@ pub struct InstallArgs {
     /// Replace an entry of that name that calls another program
     #[arg(long)]
     pub clobber: bool,
+    /// For containerd: by containerd-shim-runsc-v1, not by the shim of runc
+    #[arg(long)]
+    pub shim: bool,
     /// Options the client gives the runtime before every command
     #[arg(value_name = "RUNTIME-OPTIONS", last = true)]
     pub options: Vec<String>,

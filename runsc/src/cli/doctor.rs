@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::args::{Client, DoctorArgs};
+use super::args::{Client, DoctorArgs, PlatformKind};
 use super::{App, Failure, Outcome, install, reason};
 use crate::cgroup;
 
@@ -123,11 +123,29 @@ fn kernel() -> Check {
     Check::ok("kernel", format!("Linux {release} {arch}, {cpus} CPUs"))
 }
 
+fn probe(kind: PlatformKind) -> Result<(), String> {
+    match kind {
+        PlatformKind::Systrap => ::platform::systrap::probe(),
+        PlatformKind::Ptrace => ::platform::ptrace::probe(),
+    }
+}
+
 fn platform(app: &App) -> Check {
-    let name = format!("{:?}", app.global.platform).to_lowercase();
-    match ::platform::systrap::probe() {
-        Ok(()) => Check::ok("platform", name),
-        Err(why) => Check::fail("platform", format!("{name}: {why}"), "no sandbox can run"),
+    let (chosen, other) = match app.global.platform {
+        PlatformKind::Systrap => (PlatformKind::Systrap, PlatformKind::Ptrace),
+        PlatformKind::Ptrace => (PlatformKind::Ptrace, PlatformKind::Systrap),
+    };
+    let name = |kind: PlatformKind| format!("{kind:?}").to_lowercase();
+    let beside = match probe(other) {
+        Ok(()) => format!("{} works too", name(other)),
+        Err(why) => format!("{} does not work: {why}", name(other)),
+    };
+    match probe(chosen) {
+        Ok(()) => Check::ok("platform", format!("{}; {beside}", name(chosen))),
+        Err(why) => {
+            let found = format!("{}: {why}; {beside}", name(chosen));
+            Check::fail("platform", found, "no sandbox can run")
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::console::{self, Raw};
 use crate::container::state::State;
 use crate::container::status::{self, Status};
 use crate::container::{lifecycle, store};
+use crate::debug::log::steps;
 use crate::sys;
 
 /// Runs the command.
@@ -48,7 +49,10 @@ fn inner(app: &App, args: &ExecArgs) -> Outcome {
     app.log
         .debug(&format!("exec {:?} in {}", guest.args, args.id));
     let client = Client::connect(&folder)?;
+    app.log.debug(steps::NAMESPACES);
+    app.log.debug(steps::INIT);
     let signals = Signals::block()?;
+    app.log.debug(steps::EXEC);
     start(&client, guest, &stdio, &preserved.fds)?;
     drop(preserved.fds);
     if !args.detach {

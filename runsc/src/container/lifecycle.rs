@@ -21,6 +21,7 @@ use crate::bundle::mounts::GuestMount;
 use crate::bundle::{Bundle, devices, mounts, process};
 use crate::cgroup::{self, limits};
 use crate::cli::{App, Failure, reason};
+use crate::debug::log::steps;
 use crate::debug::time;
 use crate::sys;
 
@@ -179,10 +180,13 @@ fn build(
     folder: &Folder,
     state: &mut State,
 ) -> Result<Pid, Failure> {
-    let plan = plan(app, bundle, surroundings, folder, state)?;
+    let mut plan = plan(app, bundle, surroundings, folder, state)?;
     state.sandbox = plan.join.as_ref().map(|join| join.id.clone());
     if !app.global.ignore_cgroups {
         limit(app, bundle, folder, state)?;
+        if plan.join.is_some() {
+            plan.groups = state.cgroups.entries();
+        }
     }
     folder.save(state)?;
     let cgroups = state.cgroups.clone();
@@ -198,10 +202,14 @@ fn build(
             })
         },
         |pid| {
+            app.log.debug(steps::NAMESPACES);
             state.process = status::identify(pid.as_raw());
-            run_create_hooks(state)
+            run_create_hooks(state)?;
+            app.log.debug(steps::INIT);
+            Ok(())
         },
     )?;
+    app.log.debug(steps::READY);
     state.process = status::identify(pid.as_raw());
     state.phase = Phase::Created;
     if let Err(e) = folder.save(state) {
@@ -267,10 +275,12 @@ fn plan(
         trace: trace(app, surroundings.foreground)?,
         log: log_fd(app, surroundings.foreground)?,
         debug: app.global.debug,
+        platform: app.global.platform,
         network: app.global.network,
         pcap: created(app.global.pcap.as_deref())?,
         profile: created(app.global.profile.as_deref())?,
         join: join::find(app, bundle)?,
+        groups: Vec::new(),
     })
 }
 

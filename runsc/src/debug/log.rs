@@ -38,6 +38,18 @@ impl Level {
     }
 }
 
+/// Steps of a start in the words of runc's log of `--debug`, which tools look for.
+pub mod steps {
+    /// The namespaces are there.
+    pub const NAMESPACES: &str = "nsexec container setup";
+    /// The first process is being made.
+    pub const INIT: &str = "child process in init()";
+    /// It is there.
+    pub const READY: &str = "init: closing the pipe to signal completion";
+    /// A further one is about to be there.
+    pub const EXEC: &str = "setns_init: about to exec";
+}
+
 /// Where and how messages go. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Log {

@@ -11,15 +11,15 @@ use seccompiler::{
 use super::calls::{ALLOWED, Args, Check, Row};
 
 /// Installs the filter on every thread of the process. What it does not allow kills the
-/// process.
-pub fn install() -> anyhow::Result<()> {
-    let [refusals, list] = programs()?;
+/// process. `further` calls are allowed with any arguments.
+pub fn install(further: &[(i64, &str)]) -> anyhow::Result<()> {
+    let [refusals, list] = programs(further)?;
     seccompiler::apply_filter_all_threads(&refusals).context("install the seccomp refusals")?;
     seccompiler::apply_filter_all_threads(&list).context("install the seccomp filter")
 }
 
 /// The two programs; the stricter verdict counts.
-fn programs() -> anyhow::Result<[BpfProgram; 2]> {
+fn programs(further: &[(i64, &str)]) -> anyhow::Result<[BpfProgram; 2]> {
     // clone3 takes its flags in memory, where no filter sees them; the C library falls back
     // to clone on ENOSYS.
     // openat: an allocator that trims a thread's heap for the first time asks
@@ -38,6 +38,9 @@ fn programs() -> anyhow::Result<[BpfProgram; 2]> {
     let mut rules = refused;
     for row in ALLOWED {
         rules.insert(row.nr, rules_of(row)?);
+    }
+    for (nr, _) in further {
+        rules.insert(*nr, Vec::new());
     }
     // A build for development may log what is missing on the list, to find it all at once.
     let kill = if cfg!(debug_assertions) && std::env::var_os("RUNSC_FILTER_LOG").is_some() {
@@ -88,7 +91,7 @@ mod tests {
             .filter(|row| row.nr != libc::SYS_clone3)
             .count();
         assert!(allowed <= 60, "{allowed} calls");
-        let sizes = programs().expect("programs").map(|p| p.len());
+        let sizes = programs(&[]).expect("programs").map(|p| p.len());
         assert!(sizes[1] > ALLOWED.len() && sizes[1] < 4096, "{sizes:?}");
     }
 

@@ -192,7 +192,13 @@ impl Stack {
             message = with_sum(message);
         }
         self.totals.icmp_out += 1;
-        let _ = self.send_raw(from, to, proto, &message, Manner::default());
+        // Control of the network (RFC 1812, 4.3.2.5).
+        let tos = if to.is_ipv4() { 0xc0 } else { 0 };
+        let manner = Manner {
+            tos,
+            ..Manner::default()
+        };
+        let _ = self.send_raw(from, to, proto, &message, manner);
     }
 
     pub(crate) fn on_icmp_v6(&mut self, index: u32, p: &Packet<'_>, many: bool) {

@@ -20,7 +20,7 @@ pub mod wire;
 
 use std::net::{IpAddr, SocketAddr};
 
-pub use link::{Address, Link, Route};
+pub use link::{Address, Kind, Link, Route};
 pub use output::{Frame, Manner, SendError};
 pub use stack::{Config, Stack, Totals};
 

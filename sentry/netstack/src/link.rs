@@ -31,6 +31,30 @@ pub struct Counters {
     pub tx_dropped: u64,
 }
 
+/// What a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `lo`: whole networks are ours on it.
+    Loopback,
+    /// A device of the host.
+    Ethernet,
+    /// Swallows what is sent.
+    Dummy,
+    /// One end of a pair.
+    Veth,
+    /// Packets without a link header (`IFF_TUN`).
+    Tun,
+    /// Frames (`IFF_TAP`).
+    Tap,
+}
+
+impl Kind {
+    /// Whether its packets go in Ethernet frames.
+    pub fn is_ethernet(self) -> bool {
+        !matches!(self, Kind::Loopback | Kind::Tun)
+    }
+}
+
 /// A link.
 #[derive(Clone, Debug)]
 pub struct Link {
@@ -38,18 +62,69 @@ pub struct Link {
     pub index: u32,
     /// Name.
     pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Whether there is somebody at the other end.
+    pub carrier: bool,
     /// Hardware address.
     pub mac: Mac,
     /// Largest packet.
-    pub mtu: u16,
+    pub mtu: u32,
     /// Frames carry an offload header: checksums and segmentation are the device's.
     pub offload: bool,
     /// Takes and brings frames.
     pub up: bool,
+    /// Flags that users may change and that change nothing here (`IFF_NOARP`,
+    /// `IFF_MULTICAST`).
+    pub soft: u32,
     /// Addresses.
     pub addresses: Vec<Address>,
     /// Counters.
     pub counters: Counters,
+}
+
+/// Number of `lo`.
+pub const LOOPBACK: u32 = 1;
+
+impl Link {
+    /// `lo`, up, with its addresses.
+    pub fn loopback() -> Link {
+        Link {
+            index: LOOPBACK,
+            name: "lo".to_owned(),
+            kind: Kind::Loopback,
+            carrier: true,
+            mac: [0; 6],
+            mtu: 65_536,
+            offload: false,
+            up: true,
+            soft: 0,
+            addresses: Link::loopback_addresses().to_vec(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The addresses that `lo` gets when it is set up.
+    pub fn loopback_addresses() -> [Address; 2] {
+        let own = |ip, prefix| Address {
+            ip,
+            prefix,
+            broadcast: None,
+            scope: 254,
+        };
+        [
+            own(IpAddr::V4(Ipv4Addr::LOCALHOST), 8),
+            own(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+        ]
+    }
+
+    /// Whether packets to `ip` are ours because of this link: to one of its addresses, or,
+    /// on `lo`, to any of their networks; also while it is down.
+    fn owns(&self, ip: IpAddr) -> bool {
+        let whole = self.kind == Kind::Loopback;
+        let mut own = self.addresses.iter();
+        own.any(|a| a.ip == ip || whole && contains(a.ip, a.prefix, ip))
+    }
 }
 
 /// A route.
@@ -108,12 +183,22 @@ pub struct Way {
 }
 
 /// Links and routes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Topology {
     /// Links.
     pub links: Vec<Link>,
     /// Routes, longest prefix first, then lowest metric.
     routes: Vec<Route>,
+}
+
+impl Default for Topology {
+    /// With `lo` alone.
+    fn default() -> Topology {
+        Topology {
+            links: vec![Link::loopback()],
+            routes: Vec::new(),
+        }
+    }
 }
 
 impl Topology {
@@ -140,9 +225,7 @@ impl Topology {
 
     /// Whether an address is one of ours.
     pub fn is_local(&self, ip: IpAddr) -> bool {
-        self.links
-            .iter()
-            .any(|l| l.addresses.iter().any(|a| a.ip == ip))
+        self.links.iter().any(|l| l.owns(ip))
     }
 
     /// Whether an address is a broadcast address of ours.
@@ -178,7 +261,8 @@ impl Topology {
             }
         }
         if link_only || dst.is_multicast() {
-            let link = self.links.iter().find(|l| l.up && has_family(l, dst))?;
+            let fits = |l: &&Link| l.up && l.kind != Kind::Loopback && has_family(l, dst);
+            let link = self.links.iter().find(fits)?;
             return self.way_over(link, dst, dst, None);
         }
         None
@@ -198,7 +282,7 @@ impl Topology {
             link: link.index,
             hop,
             source,
-            mtu: link.mtu,
+            mtu: u16::try_from(link.mtu).unwrap_or(u16::MAX),
             offload: link.offload,
         })
     }

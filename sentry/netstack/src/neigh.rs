@@ -17,6 +17,8 @@ const REACHABLE: Time = 30_000_000;
 /// Time between questions, and how many are asked.
 const RETRANS: Time = 1_000_000;
 const TRIES: u32 = 3;
+/// When what was entered by hand was last heard of.
+const PERMANENT: Time = Time::MAX;
 
 /// What is known of a neighbour.
 #[derive(Debug)]
@@ -29,6 +31,13 @@ pub struct Entry {
     pub tries: u32,
     due: Option<Time>,
     waiting: Vec<Frame>,
+}
+
+impl Entry {
+    /// Whether it was entered by hand, to stay.
+    pub fn is_permanent(&self) -> bool {
+        self.confirmed == PERMANENT
+    }
 }
 
 /// The table.
@@ -139,11 +148,38 @@ impl Neighbours {
         let Some(entry) = self.entries.get_mut(&(link, ip)) else {
             return Vec::new();
         };
+        if entry.is_permanent() {
+            return Vec::new();
+        }
         entry.mac = Some(mac);
         entry.confirmed = now;
         entry.tries = 0;
         entry.due = None;
         std::mem::take(&mut entry.waiting)
+    }
+
+    /// Enters a neighbour by hand, for ever or as if heard of now; what waited for it.
+    pub(crate) fn set(
+        &mut self,
+        (link, ip): (u32, IpAddr),
+        mac: Mac,
+        forever: bool,
+        now: Time,
+    ) -> Vec<Frame> {
+        let confirmed = if forever { PERMANENT } else { now };
+        if let Some(e) = self.entries.get_mut(&(link, ip)) {
+            e.confirmed = 0;
+        }
+        let out = self.learn(link, ip, mac, true, confirmed);
+        if let Some(e) = self.entries.get_mut(&(link, ip)) {
+            e.confirmed = confirmed;
+        }
+        out
+    }
+
+    /// Forgets a neighbour; whether it was known.
+    pub fn remove(&mut self, link: u32, ip: IpAddr) -> bool {
+        self.entries.remove(&(link, ip)).is_some()
     }
 
     /// The earliest deadline.
@@ -189,8 +225,8 @@ impl Neighbours {
         (ask, dead)
     }
 
-    /// A link is gone.
-    pub(crate) fn forget(&mut self, link: u32) {
+    /// A link is gone, or down.
+    pub fn forget_link(&mut self, link: u32) {
         self.entries.retain(|(l, _), _| *l != link);
     }
 }

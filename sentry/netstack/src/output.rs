@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::link::{Way, multicast_mac, solicited_node};
+use crate::link::{Kind, LOOPBACK, Way, multicast_mac, solicited_node};
 use crate::neigh::{Lookup, Question};
 use crate::stack::Stack;
 use crate::tcp::Outgoing;
@@ -18,6 +18,8 @@ use crate::wire::{
 pub struct Frame {
     /// Link number.
     pub link: u32,
+    /// The owner made it ([`Stack::send_frame`]).
+    pub own: bool,
     buf: Vec<u8>,
     start: usize,
     offload: bool,
@@ -146,7 +148,7 @@ impl Stack {
                 dst
             };
             return Ok(Way {
-                link: 1,
+                link: LOOPBACK,
                 hop: dst,
                 source,
                 mtu: u16::MAX,
@@ -294,8 +296,22 @@ impl Stack {
         let Some(link) = self.topology.link(way.link) else {
             return;
         };
+        let (device, mac, has_vnet) = (link.kind, link.mac, link.offload);
+        match device {
+            Kind::Loopback => return,
+            Kind::Tun => {
+                let frame = Frame {
+                    link: way.link,
+                    buf,
+                    start,
+                    own: false,
+                    offload: false,
+                };
+                return self.queue(frame);
+            }
+            _ => {}
+        }
         let kind = if dst.is_ipv4() { ETH_IPV4 } else { ETH_IPV6 };
-        let (mac, has_vnet) = (link.mac, link.offload);
         let start = start.saturating_sub(ETH_LEN);
         put(&mut buf, start + 6, &mac);
         put(&mut buf, start + 12, &kind.to_be_bytes());
@@ -309,12 +325,15 @@ impl Stack {
             link: way.link,
             buf,
             start,
+            own: false,
             offload: has_vnet,
         };
         if dst.is_multicast() {
             self.frame_out(frame, multicast_mac(dst));
         } else if self.topology.is_broadcast(dst) {
             self.frame_out(frame, [0xff; 6]);
+        } else if device == Kind::Dummy {
+            self.frame_out(frame, mac);
         } else {
             self.send_to_neighbour(way.link, way.hop, frame);
         }
@@ -330,16 +349,55 @@ impl Stack {
         }
     }
 
+    /// Enters a neighbour by hand; `forever`: whatever is heard of it.
+    pub fn set_neighbour(&mut self, index: u32, ip: IpAddr, mac: Mac, forever: bool) {
+        let now = self.now;
+        let waiting = self.neighbours.set((index, ip), mac, forever, now);
+        for frame in waiting {
+            self.frame_out(frame, mac);
+        }
+    }
+
     /// Fills in the receiver and queues the frame.
     pub(crate) fn frame_out(&mut self, mut frame: Frame, to: Mac) {
-        let Some(link) = self.topology.link_mut(frame.link) else {
+        let Some(link) = self.topology.link(frame.link) else {
             return;
         };
         let at = frame.start + if link.offload { VNET } else { 0 };
         put(&mut frame.buf, at, &to);
+        self.queue(frame);
+    }
+
+    /// Counts a frame and queues it.
+    fn queue(&mut self, frame: Frame) {
+        let Some(link) = self.topology.link_mut(frame.link) else {
+            return;
+        };
+        if !link.up || !link.carrier {
+            link.counters.tx_dropped += 1;
+            return;
+        }
+        let len = frame.bytes().len().saturating_sub(frame.prefix());
         link.counters.tx_packets += 1;
-        link.counters.tx_bytes += frame.buf.len().saturating_sub(at) as u64;
+        link.counters.tx_bytes += len as u64;
         self.frames.push(frame);
+    }
+
+    /// Sends a frame of the owner's, link header and all.
+    pub fn send_frame(&mut self, index: u32, frame: Vec<u8>) {
+        let Some(link) = self.topology.link(index) else {
+            return;
+        };
+        let offload = link.offload;
+        let mut buf = vec![0; if offload { VNET } else { 0 }];
+        buf.extend_from_slice(&frame);
+        self.queue(Frame {
+            link: index,
+            buf,
+            start: 0,
+            own: true,
+            offload,
+        });
     }
 
     /// Asks who has an address.
@@ -396,6 +454,7 @@ impl Stack {
             link: index,
             buf,
             start,
+            own: false,
             offload,
         };
         self.frame_out(frame, to.unwrap_or([0xff; 6]));

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::frag::Reassembly;
-use crate::link::{Link, Route, Topology};
+use crate::link::{Kind, LOOPBACK, Link, Route, Topology};
 use crate::neigh::Neighbours;
 use crate::output::Frame;
 use crate::tcp::Tuple;
@@ -62,8 +62,11 @@ pub struct Stack {
     pub answers_echo: bool,
     /// Ports the owner leaves to others: packets to them are ignored.
     pub foreign_ports: Option<(u16, u16)>,
+    /// Whether the owner wants to see what goes over `lo`.
+    pub tap_loopback: bool,
     /// Counters.
     pub totals: Totals,
+    tapped: Vec<Vec<u8>>,
     pub(crate) now: Time,
     pub(crate) frames: Vec<Frame>,
     pub(crate) events: Vec<Event>,
@@ -75,7 +78,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// A stack without links.
+    /// A stack with `lo` as its only link.
     pub fn new(config: Config) -> Stack {
         let [a, b, ..] = config.secret;
         Stack {
@@ -86,7 +89,9 @@ impl Stack {
             raw: HashSet::new(),
             answers_echo: true,
             foreign_ports: None,
+            tap_loopback: false,
             totals: Totals::default(),
+            tapped: Vec::new(),
             now: 0,
             frames: Vec::new(),
             events: Vec::new(),
@@ -111,7 +116,7 @@ impl Stack {
     /// A link is gone.
     pub fn remove_link(&mut self, index: u32) {
         self.topology.links.retain(|l| l.index != index);
-        self.neighbours.forget(index);
+        self.neighbours.forget_link(index);
         self.groups.retain(|(l, _), _| *l != index);
     }
 
@@ -122,7 +127,7 @@ impl Stack {
 
     /// Whether packets to an address come back to us.
     pub fn is_for_us(&self, ip: IpAddr) -> bool {
-        ip.is_loopback() || self.topology.is_local(ip)
+        self.topology.is_local(ip)
     }
 
     /// The source address towards `dst`; `None` without a route.
@@ -153,7 +158,7 @@ impl Stack {
             0 => own
                 .and_then(|_| self.topology.links.iter().find(has))
                 .map(|l| l.index),
-            n => Some(n).filter(|n| *n == 1 || self.topology.link(*n).is_some()),
+            n => Some(n).filter(|n| self.topology.link(*n).is_some()),
         };
         let index = match named {
             None if link == 0 && own.is_none() => self.topology.way(group, None).map(|w| w.link),
@@ -190,6 +195,10 @@ impl Stack {
         let Some(link) = self.topology.link_mut(index) else {
             return;
         };
+        if !link.up {
+            link.counters.rx_dropped += 1;
+            return;
+        }
         let (how, frame) = match link.offload {
             true => match vnet::parse(frame) {
                 Some(split) => split,
@@ -199,6 +208,9 @@ impl Stack {
         };
         link.counters.rx_packets += 1;
         link.counters.rx_bytes += frame.len() as u64;
+        if link.kind == Kind::Tun {
+            return self.on_ip(index, frame, how, false);
+        }
         let own = link.mac;
         let (Some(to), Some(kind)) = (array_at::<6>(frame, 0), u16_at(frame, 12)) else {
             link.counters.rx_errors += 1;
@@ -260,7 +272,7 @@ impl Stack {
             self.totals.in_header_errors += 1;
             return;
         };
-        let looped = index == 1;
+        let looped = index == LOOPBACK;
         let spoofed = !looped && (p.src.is_loopback() || p.dst.is_loopback());
         if spoofed || p.src.is_multicast() {
             self.totals.in_address_errors += 1;
@@ -459,7 +471,16 @@ impl Stack {
                 checked: true,
                 gso_size: 0,
             };
-            self.on_ip(1, &packet, how, false);
+            if let Some(lo) = self.topology.link_mut(LOOPBACK) {
+                let len = packet.len() as u64;
+                let c = &mut lo.counters;
+                (c.rx_packets, c.tx_packets) = (c.rx_packets + 1, c.tx_packets + 1);
+                (c.rx_bytes, c.tx_bytes) = (c.rx_bytes + len + 14, c.tx_bytes + len + 14);
+            }
+            self.on_ip(LOOPBACK, &packet, how, false);
+            if self.tap_loopback && self.tapped.len() < MAX_LOOPED {
+                self.tapped.push(packet);
+            }
         }
         let events = std::mem::take(&mut self.tcp.events);
         self.events.extend(events);
@@ -482,6 +503,26 @@ impl Stack {
     /// Frames to send.
     pub fn frames(&mut self) -> Vec<Frame> {
         std::mem::take(&mut self.frames)
+    }
+
+    /// Packets that went over `lo`, if the owner wants to see them.
+    pub fn tapped(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.tapped)
+    }
+
+    /// Takes a packet in over `lo`, where somebody has put it.
+    pub fn take_from_loopback(&mut self, packet: &[u8]) {
+        // What we send ourselves has been routed; of what others put there, addresses of our
+        // own are not believed (RFC 1812, 5.3.7).
+        let martian = ip::parse(packet).is_some_and(|p| {
+            let v4 = p.dst.is_ipv4();
+            v4 && (p.dst.is_loopback() || p.src.is_loopback() || self.is_for_us(p.src))
+        });
+        if martian {
+            self.totals.in_address_errors += 1;
+            return;
+        }
+        self.on_ip(LOOPBACK, packet, vnet::Received::default(), false);
     }
 
     /// What the owner should know.

@@ -20,13 +20,13 @@ use crate::kernel::Kernel;
 use crate::seccomp::Mode;
 use crate::signal::{info, send};
 use crate::sync::Mutex;
-use crate::task::cgroup::Cgroup;
+use crate::task::cgroup::{Cgroup, NewCgroup};
 use crate::task::device_rules::DeviceRules;
 use crate::task::group::ThreadGroup;
 use crate::task::pid::PidNamespace;
 use crate::task::uts::UtsNamespace;
 use crate::userns::UserNs;
-use spec::{BootError, ContainerSpec, ExitStatus, ProcessSpec};
+use spec::{BootError, ContainerSpec, ExitStatus, MountSource, ProcessSpec};
 
 pub use process::Terminal;
 
@@ -71,7 +71,7 @@ impl Container {
     pub fn create(
         kernel: &Arc<Kernel>,
         gofer: Arc<gofer::client::Client>,
-        spec: ContainerSpec,
+        mut spec: ContainerSpec,
         shared: &Shared,
         on_exit: OnExit,
     ) -> Result<Arc<Container>, BootError> {
@@ -89,8 +89,7 @@ impl Container {
             Some(other) => other.pids.clone(),
             None => PidNamespace::new(kernel.next_ns_ino()),
         };
-        let cgroup = Cgroup::new(DeviceRules::new(spec.device_rules.clone()));
-        cgroup.set_max(spec.pids_limit);
+        let cgroup = cgroup(&mut spec);
         let tree = mounts::build(
             kernel,
             &Session::with_kernel(kernel, gofer),
@@ -145,7 +144,7 @@ impl Container {
 
     /// Takes over what the host says of the network.
     pub fn set_network(&self, spec: crate::net::outside::NetSpec) {
-        self.kernel.net.outside.update(&self.kernel, spec);
+        self.kernel.net.update(&self.kernel, spec);
     }
 
     /// Records all frames of the links in a file (pcap).
@@ -218,6 +217,19 @@ impl Container {
         let root = self.mounts.root();
         FsContext::new(root.clone(), root, umask)
     }
+}
+
+/// The container's control group.
+fn cgroup(spec: &mut ContainerSpec) -> Arc<Cgroup> {
+    let mut sources = spec.mounts.iter().map(|m| &m.source);
+    let cgroup = Cgroup::new(NewCgroup {
+        devices: DeviceRules::new(spec.device_rules.clone()),
+        host: std::mem::take(&mut spec.host_groups),
+        v1: sources.any(|s| *s == MountSource::CgroupV1),
+        memory_limit: spec.memory_limit,
+    });
+    cgroup.set_max(spec.pids_limit);
+    cgroup
 }
 
 fn signal_from_outside(group: &Arc<ThreadGroup>, signal: Signal) -> bool {

@@ -10,6 +10,7 @@ use crate::Result;
 use crate::fs::devpts::{DevPts, PtsOptions};
 use crate::fs::gofer::{GoferFs, Session};
 use crate::fs::overlay::OverlayFs;
+use crate::fs::sys::cgroup;
 use crate::fs::tmpfs::{TmpFs, TmpOptions};
 use crate::fs::vfs::change;
 use crate::fs::vfs::setattr;
@@ -198,7 +199,11 @@ impl Builder<'_> {
                 (devpts, "devpts")
             }
             MountSource::Mqueue => (crate::ipc::mqueue_fs::new(k, k.ipc.clone()), "mqueue"),
-            MountSource::Cgroup => (sys::cgroup(k, self.cgroup, k.fs_types.new_dev()), "cgroup"),
+            MountSource::Cgroup => (
+                cgroup::unified(k, self.cgroup, k.fs_types.new_dev()),
+                "cgroup",
+            ),
+            MountSource::CgroupV1 => (controllers_home(k), "tmpfs"),
         })
     }
 
@@ -209,6 +214,31 @@ impl Builder<'_> {
             errno,
         };
         let (fs, name) = self.file_system(source).map_err(failed)?;
+        self.mount_fs(at, fs, name, (source, flags))?;
+        if *source != MountSource::CgroupV1 {
+            return Ok(());
+        }
+        for name in cgroup::CONTROLLERS {
+            let dev = self.kernel.fs_types.new_dev();
+            let fs = cgroup::of_controller(self.kernel, self.cgroup, dev, name);
+            let at = [at, b"/", name.as_bytes()].concat();
+            self.mount_fs(&at, fs, "cgroup", (&MountSource::Cgroup, flags))?;
+        }
+        Ok(())
+    }
+
+    fn mount_fs(
+        &self,
+        at: &[u8],
+        fs: Arc<dyn FileSystem>,
+        name: &str,
+        (source, flags): (&MountSource, SpecFlags),
+    ) -> Result<(), BootError> {
+        let failed = |errno| BootError::Mount {
+            what: format!("{source:?}").to_lowercase(),
+            destination: text(at),
+            errno,
+        };
         let kind = fs.root().map_err(failed)?.kind();
         if matches!(source, MountSource::Proc | MountSource::Sys) {
             let what = format!("filesystem {name:?} must be mounted on ordinary directory");
@@ -227,7 +257,7 @@ impl Builder<'_> {
         // A view of the host's files is read only as a mount, the others as they are made.
         if !matches!(
             source,
-            MountSource::Gofer { .. } | MountSource::Tmpfs { .. }
+            MountSource::Gofer { .. } | MountSource::Tmpfs { .. } | MountSource::CgroupV1
         ) {
             let mut of_super = SuperFlags::empty();
             of_super.set(SuperFlags::RDONLY, flags.contains(MountFlags::RDONLY));
@@ -370,6 +400,15 @@ fn in_memory(k: &Arc<Kernel>, lower: &Arc<dyn FileSystem>) -> Result<Arc<dyn Fil
         },
     );
     Ok(OverlayFs::in_memory(k.fs_types.new_dev(), lower, upper)?)
+}
+
+/// What the controllers of version 1 are mounted in.
+fn controllers_home(k: &Arc<Kernel>) -> Arc<dyn FileSystem> {
+    let options = TmpOptions {
+        mode: 0o755,
+        ..TmpOptions::default()
+    };
+    tmpfs(k, options)
 }
 
 fn tmpfs(k: &Arc<Kernel>, options: TmpOptions) -> Arc<dyn FileSystem> {

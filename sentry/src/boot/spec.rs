@@ -60,6 +60,8 @@ pub enum MountSource {
     Mqueue,
     /// The cgroup tree as the container sees it.
     Cgroup,
+    /// Trees of version 1, one for each controller, in a directory of their own.
+    CgroupV1,
 }
 
 /// A mount of the container, in order.
@@ -167,6 +169,9 @@ pub struct ContainerSpec {
     pub pids_limit: Option<u64>,
     /// Memory limit in bytes, as `/proc/meminfo` tells it.
     pub memory_limit: Option<u64>,
+    /// `cgroup.procs` of the host's groups that what runs the container's code is moved into;
+    /// none where the Sentry is in them itself.
+    pub host_groups: Vec<OwnedFd>,
     /// CPUs the quota allows, as `/proc/cpuinfo` and `sched_getaffinity` tell it.
     pub cpus: Option<u32>,
     /// The first process.

@@ -10,17 +10,19 @@ use abi::signal::{SigInfo, Signal};
 
 use super::file::{File, Owner, SignalOwner};
 use crate::signal::{info, send};
-use crate::task::group::ThreadGroup;
 use crate::task::Task;
+use crate::task::group::ThreadGroup;
 use crate::wait::{Registration, Share, Wake, Waker};
 
-/// `POLL_IN`, `POLL_OUT`, `POLL_PRI` of `siginfo_t`, and the bits of their bands.
+/// `POLL_IN`, `POLL_OUT`, `POLL_PRI`, `POLL_MSG` of `siginfo_t`, and the bits of their bands.
 const POLL_IN: (i32, i64) = (1, 0x41);
 const POLL_OUT: (i32, i64) = (2, 0x304);
 const POLL_PRI: (i32, i64) = (5, 0x82);
+const POLL_MSG: (i32, i64) = (3, 0x441);
 
 /// What tells the owner of a description.
-struct Teller {
+#[derive(Clone)]
+pub(super) struct Teller {
     file: Weak<File>,
     fd: i32,
 }
@@ -48,6 +50,20 @@ impl Wake for Teller {
 }
 
 impl Teller {
+    /// One for `file`, which the caller knows as `fd`.
+    pub(super) fn new(file: &Arc<File>, fd: i32) -> Teller {
+        Teller {
+            file: Arc::downgrade(file),
+            fd,
+        }
+    }
+
+    /// Tells that something happened which is no readiness (leases, directories).
+    pub(super) fn tell_message(&self, file: &File) {
+        let owner = file.signal_owner.lock().clone();
+        self.tell(&owner, POLL_MSG);
+    }
+
     /// Of urgent data of a socket, `SIGURG` tells; another signal does where one was chosen.
     fn tells_urgent(&self, file: &File) -> bool {
         !file.ops.signals_urgent() || file.signal_owner.lock().signal != 0

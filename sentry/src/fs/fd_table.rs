@@ -9,7 +9,7 @@ use std::sync::Arc;
 use abi::Errno;
 
 use super::file::File;
-use super::locks;
+use super::{dnotify, locks};
 use crate::Result;
 use crate::sync::RwLock;
 
@@ -244,6 +244,7 @@ impl Drop for FdTable {
         let owner = self.owner_id();
         for slot in self.slots.get_mut().list.iter().flatten() {
             locks::release_posix(&slot.file, owner);
+            dnotify::closed(&slot.file, owner);
         }
     }
 }

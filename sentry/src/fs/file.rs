@@ -17,8 +17,9 @@ use super::inotify::{self, Mask};
 use super::locks::{self, FileLocks};
 use super::vfs::mount::Writer;
 use super::vfs::{Attr, DirSink, Inode, Path, SetAttr};
-use super::write_access::WriteAccess;
+use super::write_access::{OpenAccess, OpenCounts};
 use crate::io::{IoDst, IoSrc};
+use crate::landlock::FsRights;
 use crate::mm::Mappable;
 use crate::sync::Mutex;
 use crate::task::group::ThreadGroup;
@@ -240,7 +241,10 @@ pub struct File {
     pub(super) urgent_place: Mutex<Option<Registration>>,
     /// Locks of a file without an inode.
     own_locks: OnceLock<Arc<FileLocks>>,
-    _write_access: Option<(WriteAccess, Writer)>,
+    /// Rights its opener's domain did not give it ([`FsRights`]).
+    denied: AtomicU32,
+    access: Option<OpenAccess>,
+    _writer: Option<Writer>,
 }
 
 /// Receiver of signal-driven I/O (`fcntl(2)`, "Managing signals").
@@ -272,7 +276,10 @@ impl Owner {
     pub fn nr_in(&self, ns: &PidNamespace) -> i32 {
         let number = match self {
             Owner::Nobody => None,
-            Owner::Thread(t) => t.upgrade().filter(|t| t.state() != 'X').map(|t| t.tid_in(ns)),
+            Owner::Thread(t) => t
+                .upgrade()
+                .filter(|t| t.state() != 'X')
+                .map(|t| t.tid_in(ns)),
             Owner::Process(g) => g.upgrade().filter(|g| !g.is_gone()).map(|g| g.pid_in(ns)),
             Owner::Group(p) => p.upgrade().map(|p| p.id.nr_in(ns)),
         };
@@ -288,15 +295,16 @@ impl File {
 
     /// A description of something opened by path.
     pub fn new(ops: Arc<dyn FileOps>, flags: OpenFlags, path: Option<Path>) -> Arc<File> {
-        File::with_access(ops, flags, path, None)
+        File::with_access(ops, flags, path, None, None)
     }
 
-    /// As [`File::new`], holding the right to write that was taken for it.
+    /// As [`File::new`], holding the rights that were taken for it.
     pub fn with_access(
         ops: Arc<dyn FileOps>,
         flags: OpenFlags,
         path: Option<Path>,
-        access: Option<(WriteAccess, Writer)>,
+        access: Option<OpenAccess>,
+        writer: Option<Writer>,
     ) -> Arc<File> {
         let keep = !(OpenFlags::CREAT
             | OpenFlags::EXCL
@@ -312,7 +320,9 @@ impl File {
             async_place: Mutex::new(None),
             urgent_place: Mutex::new(None),
             own_locks: OnceLock::new(),
-            _write_access: access,
+            denied: AtomicU32::new(0),
+            access,
+            _writer: writer,
         })
     }
 
@@ -333,6 +343,28 @@ impl File {
     /// The inode, if it was opened by path.
     pub fn inode(&self) -> Option<Arc<dyn Inode>> {
         self.path.as_ref().and_then(|p| p.dentry.inode())
+    }
+
+    /// Notes what it may not be used for.
+    pub(super) fn deny(&self, rights: FsRights) {
+        if !rights.is_empty() {
+            let bits = u32::try_from(rights.bits()).unwrap_or(u32::MAX);
+            self.denied.store(bits, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether its opener's domain allowed this; `EACCES`.
+    pub fn check_right(&self, right: FsRights) -> Result<()> {
+        let denied = u64::from(self.denied.load(Ordering::Relaxed));
+        if FsRights::from_bits_retain(denied).intersects(right) {
+            return Err(Errno::EACCES);
+        }
+        Ok(())
+    }
+
+    /// Who has its inode open.
+    pub(super) fn open_counts(&self) -> Option<&OpenCounts> {
+        self.access.as_ref().map(OpenAccess::counts)
     }
 
     /// The file's locks.
@@ -372,6 +404,9 @@ impl fmt::Debug for File {
 impl Drop for File {
     fn drop(&mut self) {
         locks::release_description(self);
+        if let Some(access) = &self.access {
+            access.counts().leases.release(self);
+        }
         if let Some(path) = &self.path
             && !self.flags().contains(OpenFlags::PATH)
         {

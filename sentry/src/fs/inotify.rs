@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 use abi::Errno;
 use abi::fs::PollEvents;
 
+use super::dnotify;
 use super::file::{File, FileOps, IoCx, OpenFlags};
 use super::vfs::{FileType, Inode, Path};
 use crate::io::IoDst;
@@ -318,6 +319,7 @@ impl FileOps for InotifyFile {
 
 /// Tells the watches of `inode`.
 fn tell(inode: &Arc<dyn Inode>, mask: Mask, name: &[u8], cookie: u32, unlinked: bool) {
+    dnotify::tell(inode, mask);
     let Some(set) = inode.extra().get::<WatchSet>() else {
         return;
     };

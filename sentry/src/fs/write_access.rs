@@ -1,4 +1,8 @@
-//! Writing to a file excludes executing it, and the other way round (`ETXTBSY`).
+//! Who has a file open: writing excludes executing it, and the other way round (`ETXTBSY`);
+//! leases ([`super::lease`]) ask how many read and write.
+//!
+//! Main types: [`OpenCounts`], which hangs on an inode, and [`OpenAccess`], a place in it.
+//! Lock rank: leaf.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,55 +10,102 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use abi::Errno;
 
+use super::lease::Leases;
 use super::vfs::{FileType, Inode};
 use crate::Result;
 
-/// Writers of an inode when positive, programs running from it when negative.
+/// Open descriptions of an inode.
 #[derive(Default)]
-struct WriteCount(AtomicI64);
-
-/// A right that lasts as long as the value: to write to an inode, or that nobody does.
-pub struct WriteAccess {
-    count: Arc<WriteCount>,
-    step: i64,
+pub struct OpenCounts {
+    /// Writers when positive, programs running from it when negative.
+    pub(super) writers: AtomicI64,
+    /// Descriptions that only read.
+    pub(super) readers: AtomicI64,
+    /// Its leases.
+    pub(super) leases: Leases,
 }
 
-impl fmt::Debug for WriteAccess {
+/// The counts of an inode.
+pub fn of_inode(inode: &Arc<dyn Inode>) -> Arc<OpenCounts> {
+    inode.extra().get_or_insert(OpenCounts::default)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Read,
+    Write,
+    DenyWrite,
+}
+
+/// A right that lasts as long as the value: to read or write an inode, or that nobody writes.
+pub struct OpenAccess {
+    counts: Arc<OpenCounts>,
+    way: Way,
+}
+
+impl fmt::Debug for OpenAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.step > 0 { "Write" } else { "DenyWrite" })
+        write!(f, "{:?}", self.way)
     }
 }
 
-impl WriteAccess {
-    fn take(inode: &Arc<dyn Inode>, step: i64) -> Result<Option<WriteAccess>> {
+impl OpenAccess {
+    fn take(inode: &Arc<dyn Inode>, way: Way) -> Result<Option<OpenAccess>> {
         if inode.kind() != FileType::Regular {
             return Ok(None);
         }
-        let count = inode.extra().get_or_insert(WriteCount::default);
-        count
-            .0
+        let counts = of_inode(inode);
+        let step = match way {
+            Way::Read => {
+                counts.readers.fetch_add(1, Ordering::SeqCst);
+                return Ok(Some(OpenAccess { counts, way }));
+            }
+            Way::Write => 1,
+            Way::DenyWrite => -1,
+        };
+        counts
+            .writers
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| {
                 let fits = if step > 0 { n >= 0 } else { n <= 0 };
                 fits.then(|| n.saturating_add(step))
             })
             .map_err(|_| Errno::ETXTBSY)?;
-        Ok(Some(WriteAccess { count, step }))
+        Ok(Some(OpenAccess { counts, way }))
+    }
+
+    /// To read only. `None` for other than regular files.
+    pub fn read(inode: &Arc<dyn Inode>) -> Result<Option<OpenAccess>> {
+        OpenAccess::take(inode, Way::Read)
     }
 
     /// To write; `ETXTBSY` while a program runs from it. `None` for other than regular files.
-    pub fn write(inode: &Arc<dyn Inode>) -> Result<Option<WriteAccess>> {
-        WriteAccess::take(inode, 1)
+    pub fn write(inode: &Arc<dyn Inode>) -> Result<Option<OpenAccess>> {
+        OpenAccess::take(inode, Way::Write)
     }
 
     /// That nobody writes, for as long as a program runs; `ETXTBSY` while it is open for
     /// writing.
-    pub fn deny(inode: &Arc<dyn Inode>) -> Result<Option<WriteAccess>> {
-        WriteAccess::take(inode, -1)
+    pub fn deny(inode: &Arc<dyn Inode>) -> Result<Option<OpenAccess>> {
+        OpenAccess::take(inode, Way::DenyWrite)
+    }
+
+    /// What it is counted in, to keep.
+    pub fn shared_counts(&self) -> Arc<OpenCounts> {
+        self.counts.clone()
+    }
+
+    /// What it is counted in.
+    pub(super) fn counts(&self) -> &OpenCounts {
+        &self.counts
     }
 }
 
-impl Drop for WriteAccess {
+impl Drop for OpenAccess {
     fn drop(&mut self) {
-        self.count.0.fetch_sub(self.step, Ordering::SeqCst);
+        match self.way {
+            Way::Read => self.counts.readers.fetch_sub(1, Ordering::SeqCst),
+            Way::Write => self.counts.writers.fetch_sub(1, Ordering::SeqCst),
+            Way::DenyWrite => self.counts.writers.fetch_add(1, Ordering::SeqCst),
+        };
     }
 }

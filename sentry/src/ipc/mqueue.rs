@@ -409,7 +409,9 @@ impl FileOps for MqFile {
             let s = self.0.state.lock();
             let notify = s.notify.as_ref();
             let signal = notify.and_then(|n| n.signal).map_or(0, |(s, _)| s.raw());
-            let pid = notify.zip(cx.task).map_or(0, |(n, t)| n.task.pid_in(t.pid_ns()));
+            let pid = notify
+                .zip(cx.task)
+                .map_or(0, |(n, t)| n.task.pid_in(t.pid_ns()));
             let bytes = s.bytes;
             format!("QSIZE:{bytes:<10} NOTIFY:0     SIGNO:{signal:<5} NOTIFY_PID:{pid:<6}\n")
         };

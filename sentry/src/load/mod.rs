@@ -22,6 +22,7 @@ use crate::fs::file::{File, OpenFlags};
 use crate::fs::vfs::walk::{WalkCx, WalkFlags};
 use crate::fs::vfs::{Access, FileType, MountFlags, Opened, lookup, open, perm};
 use crate::io::KernelDst;
+use crate::landlock::FsRights;
 use crate::mm::{Mm, MmLimits};
 
 use elf::Elf;
@@ -71,12 +72,15 @@ pub fn open_exec(
         return Err(Errno::EACCES);
     }
     perm::check_path(&cx.creds, &path, Access::X)?;
+    let rights = FsRights::EXECUTE | FsRights::READ_FILE;
+    crate::landlock::files::check(&cx.creds, &path, rights)?;
     // What may be executed need not be readable, but the kernel reads it.
     let mut kernel = cx.clone();
     kernel.creds = Arc::new(Creds::root());
     match open::open_at(&kernel, &path, OpenFlags::empty())? {
         Opened::File(file) => Ok(file),
         Opened::Fifo(_) => Err(Errno::EACCES),
+        Opened::Leased(_) => Err(Errno::EAGAIN),
     }
 }
 

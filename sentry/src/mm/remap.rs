@@ -1,11 +1,11 @@
-//! `mremap(2)`.
+//! `mremap(2)` and `remap_file_pages(2)`.
 
 use abi::{Errno, PAGE_SIZE};
 
-use super::map::{Placement, locked_now};
+use super::map::{MapRequest, Placement, locked_now};
 use super::spans::Span;
 use super::state::{Batch, MAX_MAP_COUNT, Mm, MmLimits, State};
-use super::vma::{MapProt, Vma, VmaFlags, page_up};
+use super::vma::{MapProt, Object, Vma, VmaFlags, page_up};
 use crate::Result;
 
 /// Flags and new address of `mremap(2)`.
@@ -19,7 +19,57 @@ pub struct Remap {
     pub dont_unmap: bool,
 }
 
+/// What `remap_file_pages(2)` is to show where.
+#[derive(Clone, Copy, Debug)]
+pub struct FilePart {
+    /// First address, of a page.
+    pub start: u64,
+    /// Bytes, whole pages.
+    pub len: u64,
+    /// Offset in the file that is mapped at `start`.
+    pub offset: u64,
+    /// Makes the pages present.
+    pub populate: bool,
+}
+
 impl Mm {
+    /// `remap_file_pages(2)`: another part of a shared mapping's file in place of what is there.
+    /// `EINVAL` unless mappings of that file, made alike, lie there without a hole.
+    pub fn remap_file_pages(&self, part: &FilePart, limits: &MmLimits) -> Result<()> {
+        let end = part.start.checked_add(part.len).ok_or(Errno::EINVAL)?;
+        let request = {
+            let state = self.state.read();
+            let first = state.vmas.find(part.start).ok_or(Errno::EINVAL)?;
+            let Object::File(file) = &first.object else {
+                return Err(Errno::EINVAL);
+            };
+            if !first.flags.contains(VmaFlags::SHARED) {
+                return Err(Errno::EINVAL);
+            }
+            let mut covered = part.start;
+            for vma in state.vmas.overlapping(part.start, end) {
+                let alike = matches!(&vma.object, Object::File(f) if f.same(file));
+                let alike = alike && (vma.flags, vma.prot) == (first.flags, first.prot);
+                if vma.start > covered || !alike {
+                    return Err(Errno::EINVAL);
+                }
+                covered = vma.end;
+            }
+            if covered < end {
+                return Err(Errno::EINVAL);
+            }
+            let kept = VmaFlags::SHARED | VmaFlags::MAYWRITE | VmaFlags::NOEXEC | VmaFlags::LOCKED;
+            MapRequest {
+                flags: first.flags & kept,
+                file: Some((file.file().clone(), part.offset)),
+                populate: part.populate,
+                ..MapRequest::anon(Placement::Fixed(part.start), part.len, first.prot)
+            }
+        };
+        self.map(request, limits)?;
+        Ok(())
+    }
+
     /// `mremap(2)`; the new address.
     pub fn remap(
         &self,

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use abi::Errno;
 
-use super::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX};
+use super::{AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX};
 use crate::Result;
 
 /// Bytes of `sun_path`.
@@ -21,6 +21,30 @@ pub enum UnixAddr {
     Abstract(Vec<u8>),
 }
 
+/// `struct sockaddr_ll` (`packet(7)`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkAddr {
+    /// `ETH_P_*`.
+    pub protocol: u16,
+    /// Link number, 0 for any.
+    pub index: i32,
+    /// `ARPHRD_*`.
+    pub hardware: u16,
+    /// `PACKET_HOST` and its neighbours.
+    pub kind: u8,
+    /// Bytes of the address.
+    pub len: u8,
+    /// Hardware address.
+    pub addr: [u8; 8],
+    /// Given with all bytes of the address, used or not (`recvfrom(2)`).
+    pub whole: bool,
+}
+
+impl LinkAddr {
+    /// Bytes of the structure.
+    pub const LEN: usize = 20;
+}
+
 /// An address of any family known here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SockAddr {
@@ -32,6 +56,8 @@ pub enum SockAddr {
     Inet(SocketAddr),
     /// `AF_NETLINK`: port id and groups.
     Netlink(u32, u32),
+    /// `AF_PACKET`.
+    Packet(LinkAddr),
     /// A family not known here.
     Other(u16),
 }
@@ -66,6 +92,15 @@ impl SockAddr {
                 u32::from_ne_bytes(take(raw, 4)?),
                 u32::from_ne_bytes(take(raw, 8)?),
             ),
+            AF_PACKET if raw.len() >= LinkAddr::LEN => SockAddr::Packet(LinkAddr {
+                protocol: u16::from_be_bytes(take(raw, 2)?),
+                index: i32::from_ne_bytes(take(raw, 4)?),
+                hardware: u16::from_ne_bytes(take(raw, 8)?),
+                kind: take::<1>(raw, 10)?[0],
+                len: take::<1>(raw, 11)?[0],
+                addr: take(raw, 12)?,
+                whole: true,
+            }),
             other => SockAddr::Other(other),
         })
     }
@@ -78,6 +113,7 @@ impl SockAddr {
             SockAddr::Inet(SocketAddr::V4(_)) => AF_INET,
             SockAddr::Inet(SocketAddr::V6(_)) => AF_INET6,
             SockAddr::Netlink(..) => AF_NETLINK,
+            SockAddr::Packet(_) => AF_PACKET,
             SockAddr::Other(f) => *f,
         }
     }
@@ -106,6 +142,15 @@ impl SockAddr {
                 out.extend_from_slice(&a.flowinfo().to_be_bytes());
                 out.extend_from_slice(&a.ip().octets());
                 out.extend_from_slice(&a.scope_id().to_ne_bytes());
+            }
+            SockAddr::Packet(a) => {
+                out.extend_from_slice(&a.protocol.to_be_bytes());
+                out.extend_from_slice(&a.index.to_ne_bytes());
+                out.extend_from_slice(&a.hardware.to_ne_bytes());
+                out.extend_from_slice(&[a.kind, a.len]);
+                let len = if a.whole { 8 } else { usize::from(a.len) };
+                let used = a.addr.get(..len).unwrap_or(&a.addr);
+                out.extend_from_slice(used);
             }
             SockAddr::Netlink(pid, groups) => {
                 out.extend_from_slice(&[0; 2]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use abi::Errno;
 use abi::fs::PollEvents;
 
-use super::{Control, MsgFlags, SendArgs, Socket};
+use super::{AF_NETLINK, Control, MsgFlags, SendArgs, SockType, Socket};
 use crate::fs::vfs::{Attr, Changed, FileType, SetAttr};
 use crate::fs::{File, FileOps, IoCx, OpenFlags};
 use crate::io::{IoDst, IoSrc};
@@ -21,6 +21,8 @@ use crate::{Result, SysResult};
 const FIONREAD: u32 = 0x541b;
 /// `SIOCOUTQ`, the same number as `TIOCOUTQ`.
 const SIOCOUTQ: u32 = 0x5411;
+/// `SIOCOUTQNSD`.
+const SIOCOUTQNSD: u32 = 0x894b;
 /// `SIOCATMARK`.
 const SIOCATMARK: u32 = 0x8905;
 
@@ -97,11 +99,18 @@ impl FileOps for SocketFile {
     }
 
     fn ioctl(&self, cx: &IoCx<'_>, request: u32, arg: u64) -> SysResult<i64> {
+        let common = self.0.common();
         let n = match request {
+            FIONREAD | SIOCOUTQ if common.domain == AF_NETLINK => return Err(Errno::ENOTTY.into()),
             FIONREAD => self.0.queued()?.0,
             SIOCOUTQ => self.0.queued()?.1,
-            SIOCATMARK => usize::from(self.0.at_mark()),
-            _ => return super::inet::device_ioctl(cx, request, arg),
+            // What the stack has not sent yet: a loopback sends at once.
+            SIOCOUTQNSD if common.is_tcp() => 0,
+            SIOCATMARK if common.is_unix() && common.kind != SockType::Stream => {
+                return Err(Errno::EOPNOTSUPP.into());
+            }
+            SIOCATMARK if common.kind == SockType::Stream => usize::from(self.0.at_mark()),
+            _ => return super::inet::device_ioctl(&self.0.common().net, cx, request, arg),
         };
         let n = i32::try_from(n).unwrap_or(i32::MAX);
         let t = cx.task.ok_or(Errno::ENOTTY)?;

@@ -4,18 +4,23 @@
 //! implements [`Socket`]; nothing in it blocks: `EAGAIN` means "wait on the pollee". What
 //! all sockets share (options, pending error, wait queue) is a [`Common`]. [`wait`] holds
 //! the waiting forms of accept, connect, send and receive. [`NetNs`] is a network
-//! namespace: the names sockets are found by.
+//! namespace ([`ns`]): the names sockets are found by.
 //!
-//! Families: [`unix`], [`inet`], [`netlink`]. [`outside`] is the network beyond the sandbox.
+//! [`tun`] has links that end in a file. Families: [`unix`], [`inet`], [`netlink`], [`packet`]. [`outside`] is the network beyond the sandbox.
 
 pub mod addr;
+mod config;
 pub mod file;
+pub mod filter;
 pub mod inet;
 pub mod msg;
 pub mod netlink;
+pub mod ns;
 pub mod options;
 pub mod outside;
+pub mod packet;
 pub mod tables;
+pub mod tun;
 pub mod unix;
 pub mod view;
 pub mod wait;
@@ -28,7 +33,8 @@ use abi::fs::PollEvents;
 pub use addr::SockAddr;
 pub use file::SocketFile;
 pub use msg::{Control, MsgFlags, PeerCreds, Received, Ucred};
-pub use options::{Common, OptValue};
+pub use ns::{NetNamespaces, NetNs};
+pub use options::{Common, OptCall, OptValue};
 
 use crate::io::{IoDst, IoSrc};
 use crate::task::Task;
@@ -47,6 +53,9 @@ pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 /// `AF_NETLINK`.
 pub const AF_NETLINK: u16 = 16;
+
+/// `AF_PACKET`.
+pub const AF_PACKET: u16 = 17;
 
 /// Type of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,31 +153,31 @@ pub trait Socket: Send + Sync + 'static {
     fn queued(&self) -> Result<(usize, usize)> {
         Ok((0, 0))
     }
-    /// Options beyond those of [`Common`]; `ENOPROTOOPT`.
-    fn get_option(&self, _t: &Arc<Task>, _level: i32, _name: i32) -> Result<OptValue> {
+    /// Options of other levels than `SOL_SOCKET`; of that one, those that the family answers
+    /// for itself, `None` for all others.
+    fn get_option(&self, _c: &OptCall<'_>) -> Option<Result<OptValue>> {
+        None
+    }
+    /// Sets an option of another level than `SOL_SOCKET`.
+    fn set_option(&self, _c: &OptCall<'_>) -> Result<()> {
         Err(Errno::ENOPROTOOPT)
     }
-    /// Options beyond those of [`Common`]; `ENOPROTOOPT`.
-    fn set_option(&self, _t: &Arc<Task>, _level: i32, _name: i32, _value: &[u8]) -> Result<()> {
-        Err(Errno::ENOPROTOOPT)
+    /// Sets an option of level `SOL_SOCKET` that the family answers for itself.
+    fn set_general(&self, _c: &OptCall<'_>) -> Option<Result<()>> {
+        None
     }
+    /// Messages that found no room (`SO_MEMINFO`).
+    fn drops(&self) -> u32 {
+        0
+    }
+    /// What is sent is numbered from 0 on again (`SOF_TIMESTAMPING_OPT_ID`).
+    fn count_stamps_anew(&self) {}
     /// An option of [`Common`] was set.
     fn options_changed(&self) {}
     /// Whether each receive is one message (no partial sends, no glueing).
     fn is_message(&self) -> bool {
         self.common().kind != SockType::Stream
     }
-}
-
-/// A network namespace.
-#[derive(Default)]
-pub struct NetNs {
-    /// Abstract unix names.
-    pub unix: unix::Names,
-    /// Internet ports.
-    pub inet: inet::Ports,
-    /// The stack and its links.
-    pub outside: outside::Outside,
 }
 
 /// A new socket. `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `ESOCKTNOSUPPORT`, `EINVAL`.
@@ -179,10 +188,12 @@ pub fn create(
     protocol: i32,
 ) -> Result<Arc<dyn Socket>> {
     let kernel: &Arc<Kernel> = &t.kernel;
+    let net = &t.net();
     match u16::try_from(domain).map_err(|_| Errno::EAFNOSUPPORT)? {
-        AF_UNIX => Ok(unix::UnixSocket::create(kernel, kind, protocol)?),
-        d @ (AF_INET | AF_INET6) => inet::create(t, d, kind, protocol),
-        AF_NETLINK => netlink::create(kernel, kind, protocol),
+        AF_UNIX => Ok(unix::UnixSocket::create(kernel, net, kind, protocol)?),
+        d @ (AF_INET | AF_INET6) => inet::create(t, net, d, kind, protocol),
+        AF_PACKET => packet::create(t, net, kind, protocol),
+        AF_NETLINK => netlink::create(kernel, net, kind, protocol),
         _ => Err(Errno::EAFNOSUPPORT),
     }
 }

@@ -38,6 +38,8 @@ bitflags::bitflags! {
         const WAITFORONE = 0x10000;
         /// Error queue.
         const ERRQUEUE = 0x2000;
+        /// Without a copy, if that is on.
+        const ZEROCOPY = 0x400_0000;
         /// Received descriptors are close-on-exec.
         const CMSG_CLOEXEC = 0x4000_0000;
     }
@@ -67,7 +69,6 @@ impl Ucred {
             gid: creds.gid,
         }
     }
-
 }
 
 /// Credentials that a socket keeps: of its peer, or of a message's sender.
@@ -132,6 +133,8 @@ pub struct Control {
     pub files: Vec<Arc<File>>,
     /// `SCM_CREDENTIALS`, checked.
     pub creds: Option<PeerCreds>,
+    /// Items of other levels, which the family reads: level, type, data.
+    pub others: Vec<CmsgOut>,
 }
 
 /// One ancillary item towards the guest other than descriptors and credentials: level, type, data.

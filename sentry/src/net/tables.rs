@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
+use super::NetNs;
 use super::inet::SocketRow;
 use super::view::{LOOPBACK, View};
-use crate::Kernel;
 
 const DEV: &str = "Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n";
 const ROUTE: &str =
@@ -28,9 +27,9 @@ fn padded(line: &str, width: usize) -> String {
 }
 
 /// `/proc/net/dev`.
-pub fn dev(kernel: &Kernel) -> String {
+pub fn dev(net: &NetNs) -> String {
     let mut out = DEV.to_owned();
-    for l in View::of(kernel).links {
+    for l in View::of(net).links {
         let c = l.counters;
         let _ = writeln!(
             out,
@@ -58,17 +57,23 @@ pub fn dev(kernel: &Kernel) -> String {
 }
 
 /// `/proc/net/route`.
-pub fn route(kernel: &Kernel) -> String {
+pub fn route(net: &NetNs) -> String {
     const RTF_UP: u32 = 1;
     const RTF_GATEWAY: u32 = 2;
     const RTF_HOST: u32 = 4;
-    let view = View::of(kernel);
+    // There is no table before the first address.
+    if net.outside.is_fresh() {
+        return String::new();
+    }
+    let view = View::of(net);
     let mut out = padded(ROUTE, WIDTH_UDP);
     let hex = |ip: Option<IpAddr>| match ip {
         Some(IpAddr::V4(ip)) => u32::from_ne_bytes(ip.octets()),
         _ => 0,
     };
-    for r in view.routes.iter().filter(|r| r.network.is_ipv4()) {
+    let mut routes: Vec<_> = view.routes.iter().filter(|r| r.network.is_ipv4()).collect();
+    routes.sort_by_key(|r| (r.network, std::cmp::Reverse(r.prefix), r.metric));
+    for r in routes {
         let Some(link) = view.by_index(i32::try_from(r.link).unwrap_or(0)) else {
             continue;
         };
@@ -104,9 +109,9 @@ fn hex6(ip: IpAddr) -> String {
 }
 
 /// `/proc/net/if_inet6`.
-pub fn if_inet6(kernel: &Kernel) -> String {
+pub fn if_inet6(net: &NetNs) -> String {
     let mut out = String::new();
-    for l in View::of(kernel).links {
+    for l in View::of(net).links {
         for a in l.addresses.iter().filter(|a| a.ip.is_ipv6()) {
             let scope = match (l.kind == LOOPBACK, a.scope) {
                 (true, _) => 0x10,
@@ -128,8 +133,8 @@ pub fn if_inet6(kernel: &Kernel) -> String {
 }
 
 /// `/proc/net/ipv6_route`.
-pub fn ipv6_route(kernel: &Kernel) -> String {
-    let view = View::of(kernel);
+pub fn ipv6_route(net: &NetNs) -> String {
+    let view = View::of(net);
     let mut out = String::new();
     let none = "0".repeat(32);
     for r in view.routes.iter().filter(|r| r.network.is_ipv6()) {
@@ -151,8 +156,8 @@ pub fn ipv6_route(kernel: &Kernel) -> String {
 }
 
 /// `/proc/net/arp`.
-pub fn arp(kernel: &Kernel) -> String {
-    let view = View::of(kernel);
+pub fn arp(net: &NetNs) -> String {
+    let view = View::of(net);
     let mut out = ARP.to_owned();
     for n in view.neighbours.iter().filter(|n| n.ip.is_ipv4()) {
         let name = view.by_index(n.link).map_or("", |l| l.name.as_str());
@@ -220,13 +225,13 @@ fn common(n: usize, r: &SocketRow) -> String {
 }
 
 /// `/proc/net/tcp`, `/proc/net/tcp6`.
-pub fn tcp(kernel: &Arc<Kernel>, v6: bool) -> String {
+pub fn tcp(net: &NetNs, v6: bool) -> String {
     let mut out = if v6 {
         TCP6.to_owned()
     } else {
         padded(TCP, WIDTH_TCP)
     };
-    for (n, r) in unique(super::inet::tcp_rows(kernel), v6).iter().enumerate() {
+    for (n, r) in unique(super::inet::tcp_rows(net), v6).iter().enumerate() {
         let line = format!("{} 1 0000000000000000 100 0 0 10 0", common(n, r));
         if v6 {
             let _ = writeln!(out, "{line}");
@@ -260,8 +265,8 @@ pub fn datagram(rows: Vec<SocketRow>, v6: bool) -> String {
 }
 
 /// `/proc/net/snmp`.
-pub fn snmp(kernel: &Kernel) -> String {
-    let (ip, tcp, current) = kernel.net.outside.look(|s| {
+pub fn snmp(net: &NetNs) -> String {
+    let (ip, tcp, current) = net.outside.look(|s| {
         let current = s.tcp.all().filter(|c| c.is_established()).count();
         (s.totals, s.tcp.totals, current)
     });
@@ -296,10 +301,10 @@ pub fn snmp(kernel: &Kernel) -> String {
 }
 
 /// `/proc/net/sockstat`.
-pub fn sockstat(kernel: &Arc<Kernel>) -> String {
-    let tcp = super::inet::tcp_rows(kernel);
-    let udp = super::inet::udp_rows(kernel);
-    let raw = super::inet::raw_rows(kernel, false);
+pub fn sockstat(net: &NetNs) -> String {
+    let tcp = super::inet::tcp_rows(net);
+    let udp = super::inet::udp_rows(net);
+    let raw = super::inet::raw_rows(net, false);
     let waits = tcp.iter().filter(|r| r.state == 6).count();
     let live = tcp.len() - waits;
     let used = live + udp.len() + raw.len();

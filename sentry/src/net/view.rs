@@ -1,12 +1,12 @@
 //! What the guest sees of its network: links with the loopback first, addresses, routes and
 //! neighbours, at one moment. Netlink, interface requests and `/proc/net` print it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use netstack::link::Counters;
-use netstack::{Address, Route};
+use netstack::{Address, Kind, Link, Route};
 
-use crate::Kernel;
+use super::NetNs;
 
 /// Interface number of `lo`.
 pub const LO_INDEX: i32 = 1;
@@ -16,11 +16,21 @@ pub const LO_MTU: i32 = 65_536;
 pub const LOOPBACK: u16 = 772;
 /// `ARPHRD_ETHER`.
 pub const ETHERNET: u16 = 1;
-const LO_FLAGS: u32 = 0x1_0049;
-/// Up, broadcast, running, multicast, lower up.
-const LINK_FLAGS: u32 = 0x1_1043;
-/// Broadcast, multicast.
-const DOWN_FLAGS: u32 = 0x1002;
+/// `ARPHRD_NONE`.
+const NO_HARDWARE: u16 = 0xfffe;
+/// `IFF_UP`.
+pub const IFF_UP: u32 = 1;
+const IFF_BROADCAST: u32 = 2;
+const IFF_LOOPBACK: u32 = 8;
+const IFF_POINTOPOINT: u32 = 0x10;
+/// `IFF_RUNNING`.
+pub const IFF_RUNNING: u32 = 0x40;
+const IFF_NOARP: u32 = 0x80;
+const IFF_MULTICAST: u32 = 0x1000;
+/// `IFF_DEBUG`, `IFF_NOTRAILERS`, `IFF_NOARP`, `IFF_MULTICAST`, `IFF_PORTSEL`,
+/// `IFF_AUTOMEDIA`, `IFF_DYNAMIC`: what users may set besides.
+pub const SOFT_FLAGS: u32 = 0xf0a4;
+const IFF_LOWER_UP: u32 = 0x1_0000;
 /// `RT_SCOPE_HOST`.
 pub const SCOPE_HOST: u8 = 254;
 
@@ -33,6 +43,8 @@ pub struct LinkView {
     pub name: String,
     /// `ARPHRD_*`.
     pub kind: u16,
+    /// What it is.
+    pub device: Kind,
     /// `IFF_*`.
     pub flags: u32,
     /// MTU.
@@ -46,6 +58,21 @@ pub struct LinkView {
 }
 
 impl LinkView {
+    /// Of a link.
+    pub fn of(l: &Link) -> LinkView {
+        LinkView {
+            index: signed(l.index),
+            name: l.name.clone(),
+            kind: hardware(l.kind),
+            device: l.kind,
+            flags: flags(l),
+            mtu: l.mtu,
+            mac: l.mac,
+            addresses: l.addresses.clone(),
+            counters: l.counters,
+        }
+    }
+
     /// Its first IPv4 address.
     pub fn v4(&self) -> Option<(Ipv4Addr, &Address)> {
         self.addresses.iter().find_map(|a| match a.ip {
@@ -64,6 +91,8 @@ pub struct NeighbourView {
     pub ip: IpAddr,
     /// Its hardware address, if it has answered.
     pub mac: Option<[u8; 6]>,
+    /// Entered by hand.
+    pub permanent: bool,
 }
 
 /// All of it.
@@ -77,25 +106,38 @@ pub struct View {
     pub neighbours: Vec<NeighbourView>,
 }
 
-fn loopback() -> LinkView {
-    let address = |ip, prefix| Address {
-        ip,
-        prefix,
-        broadcast: None,
-        scope: SCOPE_HOST,
+/// `ARPHRD_*` of a link.
+pub fn hardware(kind: Kind) -> u16 {
+    match kind {
+        Kind::Loopback => LOOPBACK,
+        Kind::Tun => NO_HARDWARE,
+        _ => ETHERNET,
+    }
+}
+
+/// `IFF_*` of a link.
+pub fn flags(l: &Link) -> u32 {
+    let base = match l.kind {
+        Kind::Loopback => IFF_LOOPBACK,
+        Kind::Tun => IFF_POINTOPOINT,
+        _ => IFF_BROADCAST,
     };
-    LinkView {
-        index: LO_INDEX,
-        name: "lo".to_owned(),
-        kind: LOOPBACK,
-        flags: LO_FLAGS,
-        mtu: LO_MTU.cast_unsigned(),
-        mac: [0; 6],
-        addresses: vec![
-            address(IpAddr::V4(Ipv4Addr::LOCALHOST), 8),
-            address(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
-        ],
-        counters: Counters::default(),
+    let up = if l.up { IFF_UP } else { 0 };
+    let runs = if l.up && l.carrier {
+        IFF_RUNNING | IFF_LOWER_UP
+    } else {
+        0
+    };
+    base | up | runs | l.soft
+}
+
+/// The flags a new link has of those that users may change.
+pub fn soft_flags(kind: Kind) -> u32 {
+    match kind {
+        Kind::Loopback => 0,
+        Kind::Tun => IFF_NOARP | IFF_MULTICAST,
+        Kind::Dummy => IFF_NOARP,
+        _ => IFF_MULTICAST,
     }
 }
 
@@ -105,28 +147,14 @@ fn signed(n: u32) -> i32 {
 
 impl View {
     /// As it is now.
-    pub fn of(kernel: &Kernel) -> View {
+    pub fn of(net: &NetNs) -> View {
         let mut view = View {
-            links: vec![loopback()],
+            links: Vec::new(),
             routes: Vec::new(),
             neighbours: Vec::new(),
         };
-        if !kernel.net.outside.is_attached() {
-            return view;
-        }
-        kernel.net.outside.look(|stack| {
-            for l in &stack.topology.links {
-                view.links.push(LinkView {
-                    index: signed(l.index),
-                    name: l.name.clone(),
-                    kind: ETHERNET,
-                    flags: if l.up { LINK_FLAGS } else { DOWN_FLAGS },
-                    mtu: l.mtu.into(),
-                    mac: l.mac,
-                    addresses: l.addresses.clone(),
-                    counters: l.counters,
-                });
-            }
+        net.outside.look(|stack| {
+            view.links = stack.topology.links.iter().map(LinkView::of).collect();
             view.routes = stack.topology.routes().to_vec();
             let all = stack.neighbours.all();
             view.neighbours
@@ -134,6 +162,7 @@ impl View {
                     link: signed(link),
                     ip,
                     mac: e.mac,
+                    permanent: e.is_permanent(),
                 }));
         });
         view

@@ -278,11 +278,23 @@ impl Recv {
     }
 }
 
+impl Recv {
+    /// How many bytes are waited for: all for `MSG_WAITALL`, else what `SO_RCVLOWAT` asks.
+    fn target(&self) -> usize {
+        if self.socket.is_message() || self.flags.intersects(MsgFlags::PEEK | MsgFlags::OOB) {
+            return 0;
+        }
+        if self.flags.contains(MsgFlags::WAITALL) {
+            return usize::MAX;
+        }
+        let low = self.socket.common().options.lock().rcvlowat;
+        usize::try_from(low).unwrap_or(1)
+    }
+}
+
 impl Attempt for Recv {
     fn attempt(&mut self, t: &Arc<Task>) -> SysResult<i64> {
-        let all = self.flags.contains(MsgFlags::WAITALL)
-            && !self.flags.contains(MsgFlags::PEEK)
-            && !self.socket.is_message();
+        let target = self.target();
         loop {
             match self.socket.recv(&mut self.io, self.flags) {
                 Ok(mut r) => {
@@ -292,7 +304,7 @@ impl Attempt for Recv {
                     let stop = !r.files.is_empty();
                     self.got = r;
                     let left = crate::io::IoDst::remaining(&self.io);
-                    if !all || ended || stop || left == 0 {
+                    if self.got.bytes >= target || ended || stop || left == 0 {
                         return self.deliver(t);
                     }
                 }

@@ -3,7 +3,7 @@
 //! Every method of the traits is handed on, those with a default too: a default would hide
 //! what the platform inside can do.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +78,9 @@ impl Platform for TimedPlatform {
     fn take_over(&self, worker: WorkerId) {
         self.inner.take_over(worker);
     }
+    fn is_bound(&self, worker: WorkerId) -> bool {
+        self.inner.is_bound(worker)
+    }
     fn kick(&self, worker: WorkerId) {
         self.inner.kick(worker);
     }
@@ -114,6 +117,9 @@ impl AddressSpace for TimedSpace {
     }
     fn spare(&self) -> Option<Arc<dyn AddressSpace>> {
         Some(self.profile.space(self.inner.spare()?))
+    }
+    fn enter_groups(&self, groups: &[OwnedFd]) -> Result<(), PlatformError> {
+        self.inner.enter_groups(groups)
     }
     fn new_context(
         &self,

@@ -33,6 +33,10 @@ pub fn may_access(who: &Task, subject: &Task, ids: Ids) -> Result<()> {
     if (!same || !no_more) && !r.ns_capable(&s.user_ns, Cap::SysPtrace) {
         return Err(Errno::EPERM);
     }
+    // A task of a domain sees only those of it, or of domains below.
+    if !s.landlock.within(&r.landlock) {
+        return Err(Errno::EPERM);
+    }
     may_dump(&r, subject)
 }
 

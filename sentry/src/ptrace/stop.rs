@@ -613,7 +613,9 @@ impl Task {
         let info = if signal == taken.signal {
             told.unwrap_or(taken.info)
         } else {
-            let (pid, uid) = self.tracer().map_or((0, 0), |t| (t.tid_in(self.pid_ns()), t.creds().uid));
+            let (pid, uid) = self
+                .tracer()
+                .map_or((0, 0), |t| (t.tid_in(self.pid_ns()), t.creds().uid));
             info::user(signal, pid, uid)
         };
         if self.sig.lock().mask.contains(signal) {

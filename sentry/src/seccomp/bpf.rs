@@ -1,4 +1,5 @@
-//! Classic BPF as `seccomp(2)` takes it: checking a program, running it.
+//! Classic BPF: checking a program, running it, as `seccomp(2)` takes it. What programs of
+//! sockets load besides is [`Loads`]' to say (`net/filter.rs`, `net/packet/filter.rs`).
 
 use abi::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -48,6 +49,42 @@ impl Data {
     }
 }
 
+/// What a program sees: what its own loads bring, and how long it is.
+pub trait Loads {
+    /// Length in bytes.
+    fn size(&self) -> u32;
+    /// What an instruction that is none of the common ones loads; `Err` ends the program with
+    /// that value, or unknown.
+    fn load(&self, i: &Insn, x: u32) -> std::result::Result<Loaded, Option<u32>>;
+}
+
+/// Where a loaded word goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Loaded {
+    /// To the accumulator.
+    A(u32),
+    /// To the index register.
+    X(u32),
+}
+
+struct Call<'a> {
+    data: &'a Data,
+    /// Only number and architecture are known.
+    number_only: bool,
+}
+
+impl Loads for Call<'_> {
+    fn size(&self) -> u32 {
+        DATA_LEN
+    }
+    fn load(&self, i: &Insn, _x: u32) -> std::result::Result<Loaded, Option<u32>> {
+        match self.number_only && i.k >= 8 {
+            true => Err(None),
+            false => Ok(Loaded::A(self.data.word(i.k))),
+        }
+    }
+}
+
 const LD_W_ABS: u16 = 0x20;
 const LD_W_LEN: u16 = 0x80;
 const LDX_W_LEN: u16 = 0x81;
@@ -77,6 +114,12 @@ pub struct Program(Vec<Insn>);
 impl Program {
     /// Checks a program: `EINVAL` for whatever Linux refuses.
     pub fn new(insns: Vec<Insn>) -> Result<Program> {
+        let own = |i: &Insn| i.code == LD_W_ABS && i.k.is_multiple_of(4) && i.k < DATA_LEN;
+        Program::with_loads(insns, own)
+    }
+
+    /// The same with loads that `own` says are allowed.
+    pub fn with_loads(insns: Vec<Insn>, own: impl Fn(&Insn) -> bool) -> Result<Program> {
         let len = insns.len();
         if len == 0 || len > MAX_INSNS {
             return Err(Errno::EINVAL);
@@ -84,7 +127,7 @@ impl Program {
         for (pc, i) in insns.iter().enumerate() {
             // Instructions after this one.
             let left = len - pc - 1;
-            if !is_valid(i, left) {
+            if !is_valid(i, left) && !own(i) {
                 return Err(Errno::EINVAL);
             }
         }
@@ -109,7 +152,11 @@ impl Program {
 
     /// Runs it.
     pub fn run(&self, data: &Data) -> u32 {
-        self.interpret(data, false).unwrap_or(0)
+        let call = Call {
+            data,
+            number_only: false,
+        };
+        self.interpret(&call).unwrap_or(0)
     }
 
     /// What it returns for a call whatever its arguments are, if that can be told.
@@ -119,11 +166,14 @@ impl Program {
             arch,
             ..Data::default()
         };
-        self.interpret(&data, true)
+        self.interpret(&Call {
+            data: &data,
+            number_only: true,
+        })
     }
 
-    /// `None` when only number and architecture are known and something else is asked for.
-    fn interpret(&self, data: &Data, number_only: bool) -> Option<u32> {
+    /// Runs it; `None` when it asks for what is not known.
+    pub fn interpret(&self, data: &impl Loads) -> Option<u32> {
         let (mut a, mut x, mut pc) = (0u32, 0u32, 0usize);
         let mut mem = [0u32; MEM_WORDS];
         // Jumps only go forward, so this ends.
@@ -134,10 +184,8 @@ impl Program {
             match i.code {
                 RET_K => return Some(i.k),
                 RET_A => return Some(a),
-                LD_W_ABS if number_only && i.k >= 8 => return None,
-                LD_W_ABS => a = data.word(i.k),
-                LD_W_LEN => a = DATA_LEN,
-                LDX_W_LEN => x = DATA_LEN,
+                LD_W_LEN => a = data.size(),
+                LDX_W_LEN => x = data.size(),
                 LD_IMM => a = i.k,
                 LDX_IMM => x = i.k,
                 LD_MEM => a = mem.get(slot).copied()?,
@@ -148,6 +196,11 @@ impl Program {
                 TXA => a = x,
                 JA => pc = pc.checked_add(slot)?,
                 NEG => a = a.wrapping_neg(),
+                code if code & CLASS < ST => match data.load(i, x) {
+                    Ok(Loaded::A(word)) => a = word,
+                    Ok(Loaded::X(word)) => x = word,
+                    Err(end) => return end,
+                },
                 code => {
                     let b = if code & SRC_X != 0 { x } else { i.k };
                     if code & CLASS == ALU {
@@ -174,6 +227,7 @@ fn compute(op: u16, a: u32, b: u32) -> Option<u32> {
         0x30 => a.checked_div(b)?,
         0x40 => a | b,
         0x50 => a & b,
+        0x90 => a.checked_rem(b)?,
         // A shift by a register counts modulo 32, as the interpreter's 32-bit shift does.
         0x60 => a.wrapping_shl(b),
         0x70 => a.wrapping_shr(b),
@@ -191,12 +245,11 @@ fn holds(op: u16, a: u32, b: u32) -> bool {
     }
 }
 
-/// Whether an instruction is one `seccomp(2)` takes; `left` instructions follow it.
+/// Whether an instruction is one that any program may have; `left` instructions follow it.
 fn is_valid(i: &Insn, left: usize) -> bool {
     let within = |n: usize| n < left;
     match i.code {
         RET_K | RET_A | LD_W_LEN | LDX_W_LEN | LD_IMM | LDX_IMM | TAX | TXA | NEG => true,
-        LD_W_ABS => i.k.is_multiple_of(4) && i.k < DATA_LEN,
         LD_MEM | LDX_MEM | ST | STX => i.k < MEM_WORDS as u32,
         JA => usize::try_from(i.k).is_ok_and(within),
         code if code & !(OP | SRC_X) == JMP => {

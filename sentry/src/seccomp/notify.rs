@@ -16,9 +16,9 @@ use crate::Result;
 use crate::fs::file::{File, FileOps, IoCx, OpenFlags};
 use crate::retry::{Attempt, Registrations, retry, watch_one};
 use crate::sync::Mutex;
-use crate::task::{Pid, Task};
 use crate::task::limits::Resource;
 use crate::task::run::CallState;
+use crate::task::{Pid, Task};
 use crate::wait::{OnSignal, Operation, Pollee, Stop, SysResult, Waker};
 
 const RECV: u32 = 0xc050_2100;

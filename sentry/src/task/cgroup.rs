@@ -1,14 +1,19 @@
 //! The control group of a container's processes: how many threads they may be (`pids.max`),
 //! and whether they are held (`cgroup.freeze`).
 //!
+//! Memory and CPU time are the host's to limit: what runs guest code of a container that joined
+//! another's sandbox is moved into that container's own groups of the host.
+//!
 //! A process is born into its parent's group and stays there. Several containers of one
 //! sandbox may share a pid namespace; the group is what tells their processes apart.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use abi::Errno;
+use platform::AddressSpace;
 
 use super::Task;
 use super::device_rules::DeviceRules;
@@ -27,6 +32,25 @@ pub struct Cgroup {
     frozen: AtomicBool,
     /// Which devices may be used.
     devices: DeviceRules,
+    /// `cgroup.procs` of the host's groups, where they are not those of the Sentry.
+    host: Vec<OwnedFd>,
+    /// The container is shown trees of version 1.
+    v1: bool,
+    /// Limit of the host's groups on memory, as files show it.
+    memory_limit: Option<u64>,
+}
+
+/// What a group is made from.
+#[derive(Default)]
+pub struct NewCgroup {
+    /// Which devices may be used.
+    pub devices: DeviceRules,
+    /// `cgroup.procs` of the host's groups, where they are not those of the Sentry.
+    pub host: Vec<OwnedFd>,
+    /// Whether the container is shown trees of version 1.
+    pub v1: bool,
+    /// Limit on memory, as files show it.
+    pub memory_limit: Option<u64>,
 }
 
 impl fmt::Debug for Cgroup {
@@ -36,12 +60,31 @@ impl fmt::Debug for Cgroup {
 }
 
 impl Cgroup {
-    /// An empty one without limits, but for the devices that may be used.
-    pub fn new(devices: DeviceRules) -> Arc<Cgroup> {
+    /// An empty one without a limit on threads.
+    pub fn new(new: NewCgroup) -> Arc<Cgroup> {
         Arc::new(Cgroup {
-            devices,
+            devices: new.devices,
+            host: new.host,
+            v1: new.v1,
+            memory_limit: new.memory_limit,
             ..Cgroup::default()
         })
+    }
+
+    /// Puts what runs the space's guest code into the host's groups; `EAGAIN` when it cannot
+    /// be.
+    pub(crate) fn adopt(&self, space: &dyn AddressSpace) -> Result<()> {
+        space.enter_groups(&self.host).map_err(|_| Errno::EAGAIN)
+    }
+
+    /// Whether the container is shown trees of version 1.
+    pub fn is_v1(&self) -> bool {
+        self.v1
+    }
+
+    /// The limit on memory.
+    pub fn memory_limit(&self) -> Option<u64> {
+        self.memory_limit
     }
 
     /// Which devices may be used in it.

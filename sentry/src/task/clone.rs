@@ -11,8 +11,8 @@ use abi::signal::{Signal, StackT};
 use platform::{Context, Registers};
 
 use super::group::{NewGroup, ThreadGroup};
-use super::pidfd::PidFd;
 use super::pid::{Pid, PidNamespace};
+use super::pidfd::PidFd;
 use super::{NewTask, NsProxy, Task};
 use crate::creds::{Cap, Creds};
 use crate::fs::file::OpenFlags;
@@ -95,8 +95,7 @@ impl CloneArgs {
             return Err(Errno::EINVAL);
         }
         // Threads of a process have one numbering.
-        if self.has(raw::CLONE_THREAD)
-            && !Arc::ptr_eq(&t.namespaces().pid_for_children, t.pid_ns())
+        if self.has(raw::CLONE_THREAD) && !Arc::ptr_eq(&t.namespaces().pid_for_children, t.pid_ns())
         {
             return Err(Errno::EINVAL);
         }
@@ -119,6 +118,7 @@ pub fn check_namespaces(t: &Task, flags: u64) -> Result<()> {
     }
     let there = bit(raw::CLONE_NEWUTS)
         | bit(raw::CLONE_NEWIPC)
+        | bit(raw::CLONE_NEWNET)
         | bit(raw::CLONE_NEWCGROUP)
         | bit(raw::CLONE_NEWNS)
         | bit(raw::CLONE_NEWPID)

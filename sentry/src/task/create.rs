@@ -63,11 +63,7 @@ impl Kernel {
         made
     }
 
-    fn build(
-        self: &Arc<Kernel>,
-        id: &Arc<Pid>,
-        spec: ProcessSpec,
-    ) -> Result<Arc<ThreadGroup>> {
+    fn build(self: &Arc<Kernel>, id: &Arc<Pid>, spec: ProcessSpec) -> Result<Arc<ThreadGroup>> {
         let session = Session::new(id);
         let pgrp = ProcessGroup::new(id, session.clone());
         let group = ThreadGroup::new(NewGroup {
@@ -98,6 +94,7 @@ impl Kernel {
         };
         let loaded = exec::load(self, &cx, &spec.limits, 0, request)?;
         let time = TimeNs::initial();
+        group.cgroup.adopt(&**loaded.mm.space())?;
         let task = Task::new(
             self,
             NewTask {
@@ -110,6 +107,7 @@ impl Kernel {
                 namespaces: NsProxy {
                     uts: spec.uts,
                     ipc: self.ipc.clone(),
+                    net: self.net.clone(),
                     cgroup: CgroupNs::initial(),
                     pid_for_children: id.ns.clone(),
                     time: time.clone(),

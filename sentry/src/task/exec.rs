@@ -16,7 +16,7 @@ use crate::filecap::{self, FileCaps};
 use crate::fs::File;
 use crate::fs::vfs::walk::WalkCx;
 use crate::fs::vfs::{MountFlags, Path};
-use crate::fs::write_access::WriteAccess;
+use crate::fs::write_access::OpenAccess;
 use crate::futex;
 use crate::kernel::Kernel;
 use crate::load::{self, Program, StartInfo};
@@ -32,7 +32,7 @@ pub struct ExeInfo {
     /// Its open file (`/proc/PID/exe`).
     pub file: Arc<File>,
     /// Keeps it from being written while it runs.
-    pub(crate) _deny_write: Option<Arc<WriteAccess>>,
+    pub(crate) _deny_write: Option<Arc<OpenAccess>>,
 }
 
 impl ExeInfo {
@@ -84,7 +84,7 @@ pub(crate) fn load(
         return Err(Errno::ENOENT);
     }
     let inode = program.file.inode().ok_or(Errno::EACCES)?;
-    let deny_write = WriteAccess::deny(&inode)?.map(Arc::new);
+    let deny_write = OpenAccess::deny(&inode)?.map(Arc::new);
     let (creds, secure) = creds_for(&cx.creds, &program.file)?;
     let space = kernel
         .platform
@@ -222,6 +222,7 @@ impl Task {
             cx.creds = Arc::new(creds);
         }
         let mut loaded = load(&self.kernel, &cx, &limits, personality, request)?;
+        self.thread_group().cgroup.adopt(&**loaded.mm.space())?;
         loaded.creds.no_new_privs = own;
         self.exec_loaded(loaded)
     }

@@ -47,6 +47,7 @@ use crate::ipc::IpcNs;
 use crate::kernel::Kernel;
 use crate::keys::TaskKeys;
 use crate::mm::{Mm, patch};
+use crate::net::NetNs;
 use crate::ptrace::{After, Trace};
 use crate::signal::{TaskSignals, send};
 use crate::sync::{Mutex, RwLock};
@@ -338,6 +339,10 @@ impl Task {
     /// System V IPC objects and message queues.
     pub fn ipc(&self) -> Arc<IpcNs> {
         self.namespaces.read().ipc.clone()
+    }
+    /// Its network.
+    pub fn net(&self) -> Arc<NetNs> {
+        self.namespaces.read().net.clone()
     }
     /// Its namespaces of these kinds.
     pub fn namespaces(&self) -> NsProxy {

@@ -1,6 +1,6 @@
 //! Namespaces as files (`/proc/PID/ns`, `setns(2)`, `ioctl_ns(2)`).
 //!
-//! [`NsFile`] keeps a namespace alive. There is one network namespace.
+//! [`NsFile`] keeps a namespace alive.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::creds::Creds;
 use crate::fs::file::{File, FileOps, IoCx, OpenFlags};
 use crate::fs::vfs::{Attr, MountNamespace, Path, anon};
 use crate::ipc::IpcNs;
+use crate::net::NetNs;
 use crate::task::limits::Resource;
 use crate::time::ns::TimeNs;
 use crate::userns::UserNs;
@@ -101,14 +102,14 @@ pub enum Namespace {
     Mnt(Arc<MountNamespace>),
     /// System V IPC and message queues.
     Ipc(Arc<IpcNs>),
+    /// Networks.
+    Net(Arc<NetNs>),
     /// Control groups.
     Cgroup(Arc<CgroupNs>),
     /// Process numbers.
     Pid(Arc<PidNamespace>),
     /// Clocks.
     Time(Arc<TimeNs>),
-    /// The one of its kind.
-    Only(NsKind),
 }
 
 impl Namespace {
@@ -118,11 +119,11 @@ impl Namespace {
             NsKind::User => Namespace::User(t.creds().user_ns.clone()),
             NsKind::Uts => Namespace::Uts(t.uts()),
             NsKind::Ipc => Namespace::Ipc(t.ipc()),
+            NsKind::Net => Namespace::Net(t.net()),
             NsKind::Cgroup => Namespace::Cgroup(t.namespaces().cgroup),
             NsKind::Pid => Namespace::Pid(t.pid_ns().clone()),
             NsKind::Time => Namespace::Time(t.namespaces().time),
             NsKind::Mnt => Namespace::Mnt(t.fs().mounts().ok_or(Errno::ESRCH)?),
-            other => Namespace::Only(other),
         })
     }
 
@@ -142,10 +143,10 @@ impl Namespace {
             Namespace::Uts(_) => NsKind::Uts,
             Namespace::Mnt(_) => NsKind::Mnt,
             Namespace::Ipc(_) => NsKind::Ipc,
+            Namespace::Net(_) => NsKind::Net,
             Namespace::Cgroup(_) => NsKind::Cgroup,
             Namespace::Pid(_) => NsKind::Pid,
             Namespace::Time(_) => NsKind::Time,
-            Namespace::Only(kind) => *kind,
         }
     }
 
@@ -156,11 +157,11 @@ impl Namespace {
             Namespace::User(ns) => ns.parent(),
             Namespace::Uts(uts) => Some(uts.owner.clone()),
             Namespace::Ipc(ipc) => Some(ipc.owner.clone()),
+            Namespace::Net(net) => Some(net.owner.clone()),
             Namespace::Cgroup(cgroup) => Some(cgroup.owner.clone()),
             Namespace::Mnt(mounts) => Some(mounts.owner().clone()),
             Namespace::Pid(pids) => Some(pids.owner.clone()),
             Namespace::Time(time) => Some(time.owner.clone()),
-            Namespace::Only(_) => Some(UserNs::INITIAL),
         }
     }
 
@@ -170,11 +171,11 @@ impl Namespace {
             Namespace::User(user) => user.ino().unwrap_or(NsKind::User.first()),
             Namespace::Uts(uts) => uts.ino,
             Namespace::Ipc(ipc) => ipc.ino.unwrap_or(NsKind::Ipc.first()),
+            Namespace::Net(net) => net.ino.unwrap_or(NsKind::Net.first()),
             Namespace::Cgroup(cgroup) => cgroup.ino.unwrap_or(NsKind::Cgroup.first()),
             Namespace::Pid(pids) => pids.ino,
             Namespace::Time(time) => time.ino.unwrap_or(NsKind::Time.first()),
             Namespace::Mnt(mounts) => mounts.number().unwrap_or(NsKind::Mnt.first()),
-            Namespace::Only(kind) => kind.first(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The namespaces a task is in that are no part of its credentials, files or numbers
-//! (`struct nsproxy`): host names, System V IPC and message queues, control groups, the process
-//! numbers of children, clocks.
+//! (`struct nsproxy`): host names, System V IPC and message queues, networks, control
+//! groups, the process numbers of children, clocks.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use abi::raw::general as raw;
 use super::pid::PidNamespace;
 use super::uts::UtsNamespace;
 use crate::ipc::IpcNs;
+use crate::net::NetNs;
 use crate::time::ns::TimeNs;
 use crate::userns::UserNs;
 use crate::{Kernel, Result, Task};
@@ -40,6 +41,7 @@ impl CgroupNs {
 pub struct NsProxy {
     pub uts: Arc<UtsNamespace>,
     pub ipc: Arc<IpcNs>,
+    pub net: Arc<NetNs>,
     pub cgroup: Arc<CgroupNs>,
     /// Whose numbers children get (`/proc/PID/ns/pid_for_children`).
     pub pid_for_children: Arc<PidNamespace>,
@@ -64,6 +66,9 @@ impl NsProxy {
         }
         if has(raw::CLONE_NEWIPC) {
             new.ipc = Arc::new(IpcNs::new(kernel.next_ns_ino(), owner.clone()));
+        }
+        if has(raw::CLONE_NEWNET) {
+            new.net = NetNs::new(kernel, owner.clone());
         }
         if has(raw::CLONE_NEWCGROUP) {
             new.cgroup = Arc::new(CgroupNs {

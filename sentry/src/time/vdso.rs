@@ -15,7 +15,16 @@ use crate::kernel::Kernel;
 use crate::mm::Mm;
 
 /// `mov eax, clock_gettime; syscall; ret`.
-const CALL: [u8; 8] = [0xb8, abi::nr::clock_gettime as u8, 0, 0, 0, 0x0f, 0x05, 0xc3];
+const CALL: [u8; 8] = [
+    0xb8,
+    abi::nr::clock_gettime as u8,
+    0,
+    0,
+    0,
+    0x0f,
+    0x05,
+    0xc3,
+];
 /// The function that tells clocks that have offsets; the others tell the wall clock.
 const NAME: &[u8] = b"__vdso_clock_gettime";
 
@@ -44,9 +53,18 @@ impl Kernel {
         let mut image = self.host.vdso.to_vec();
         image.resize(usize::try_from(len).ok()?, 0);
         let at = function(&image, NAME)?;
-        image.get_mut(at..at.checked_add(CALL.len())?)?.copy_from_slice(&CALL);
-        let frames = self.frames.alloc(len.checked_next_multiple_of(PAGE_SIZE)?).ok()?;
-        let written = self.frames.slice(frames.offset, len).ok()?.copy_from(&image);
+        image
+            .get_mut(at..at.checked_add(CALL.len())?)?
+            .copy_from_slice(&CALL);
+        let frames = self
+            .frames
+            .alloc(len.checked_next_multiple_of(PAGE_SIZE)?)
+            .ok()?;
+        let written = self
+            .frames
+            .slice(frames.offset, len)
+            .ok()?
+            .copy_from(&image);
         written.is_ok().then_some(frames.offset)
     }
 }
@@ -67,7 +85,10 @@ fn function(image: &[u8], name: &[u8]) -> Option<usize> {
         .find(|h| number::<4>(image, h + 4) == Some(SHT_DYNSYM))?;
     let strings = header(number::<4>(image, dynsym + 40)?)?;
     let strings = number::<8>(image, strings + 24)?;
-    let (table, bytes) = (number::<8>(image, dynsym + 24)?, number::<8>(image, dynsym + 32)?);
+    let (table, bytes) = (
+        number::<8>(image, dynsym + 24)?,
+        number::<8>(image, dynsym + 32)?,
+    );
     (0..bytes / 24).find_map(|i| {
         let symbol = table.checked_add(i * 24)?;
         let at = strings.checked_add(number::<4>(image, symbol)?)?;

@@ -123,9 +123,17 @@ impl Seats {
         let Some(seat) = self.seat(holder.worker) else {
             return;
         };
-        // Between events nobody else writes the word.
-        let word = next_turn(seat.word.load(Ordering::Relaxed));
-        seat.word.swap(word, Ordering::SeqCst);
+        // Between events only one who reclaims the seat writes the word.
+        let word = seat.word.load(Ordering::Relaxed);
+        let (order, failed) = (Ordering::SeqCst, Ordering::Relaxed);
+        if holders(word) != holder.number
+            || seat
+                .word
+                .compare_exchange(word, next_turn(word), order, failed)
+                .is_err()
+        {
+            return;
+        }
         if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
             // The watcher sleeps or is about to, under the lock.
             drop(self.pool.lock());
@@ -161,6 +169,23 @@ impl Seats {
         };
         pool.idle -= 1;
         offer
+    }
+
+    /// The calling thread, relieved before, takes the seat back from whoever has it.
+    pub fn reclaim(&self, worker: WorkerId) -> Option<Holder> {
+        let seat = self.seat(worker)?;
+        loop {
+            let word = seat.word.load(Ordering::SeqCst);
+            let number = holders(word).wrapping_add(TURN + 1);
+            let order = Ordering::SeqCst;
+            if seat
+                .word
+                .compare_exchange(word, number, order, order)
+                .is_ok()
+            {
+                return Some(Holder { worker, number });
+            }
+        }
     }
 
     /// Lets all threads without a seat end.
@@ -275,6 +300,19 @@ mod tests {
         assert!(started.load(Ordering::SeqCst) == 1);
         seats.stop();
         let _ = watcher.join();
+    }
+
+    #[test]
+    fn a_seat_is_reclaimed() {
+        let seats = Seats::new(1);
+        let first = seats.first(WorkerId(0));
+        let second = seats.reclaim(WorkerId(0)).expect("a seat");
+        assert!(!seats.is_held(first) && seats.is_held(second));
+        // The first may finish what it does, and no more.
+        seats.begin(first);
+        assert!(!seats.end(first) && seats.is_held(second));
+        seats.begin(second);
+        assert!(seats.end(second));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use sentry::fs::vfs::fs_type::FsType;
 use sentry::fs::vfs::{
     Mount, MountFlags, MountLocks, MountNamespace, Path, Propagation, SuperFlags, WalkFlags, lookup,
 };
+use sentry::landlock;
 use sentry::{Result, SysResult, Task};
 
 use super::at;
@@ -96,6 +97,7 @@ pub fn mount(
         return Err(Errno::EINVAL.into());
     }
     let ns = may_mount(t)?;
+    landlock::check_mount(&t.creds())?;
     let mount = mount_flags(&at, flags);
     let sb = SuperFlags::from_bits_truncate((flags & 0xffff_ffff) as u32);
     if flags & MS_REMOUNT != 0 {
@@ -214,6 +216,7 @@ pub fn umount2(t: &Arc<Task>, target: UserCStr, flags: u32) -> SysResult<()> {
     walk.set(WalkFlags::FOLLOW, flags & UMOUNT_NOFOLLOW == 0);
     let at = at::with(t, |cx| lookup(cx, &cx.cwd, &name, walk))?;
     let ns = may_mount(t)?;
+    landlock::check_mount(&t.creds())?;
     ns.may_umount(&at)?;
     if flags & MNT_FORCE != 0 && !t.creds().capable(Cap::SysAdmin) {
         return Err(Errno::EPERM.into());
@@ -239,6 +242,7 @@ pub fn umount2(t: &Arc<Task>, target: UserCStr, flags: u32) -> SysResult<()> {
 /// `pivot_root(2)`.
 pub fn pivot_root(t: &Arc<Task>, new_root: UserCStr, put_old: UserCStr) -> SysResult<()> {
     let ns = may_mount(t)?;
+    landlock::check_mount(&t.creds())?;
     let find = |path: UserCStr| {
         let name = path.read_path(t)?;
         let walk = WalkFlags::FOLLOW | WalkFlags::DIRECTORY;

@@ -8,6 +8,7 @@ use sentry::fs::fs_config::{FsConfig, Param};
 use sentry::fs::vfs::open::{path_file, tree_file};
 use sentry::fs::vfs::{Path, lookup};
 use sentry::fs::{File, OpenFlags};
+use sentry::landlock;
 use sentry::task::limits::Resource;
 use sentry::{Result, SysResult, Task};
 
@@ -223,6 +224,7 @@ pub fn move_mount(
     flags: u32,
 ) -> SysResult<()> {
     let ns = may_mount(t)?;
+    landlock::check_mount(&t.creds())?;
     at::check(flags, MOVE_MASK)?;
     let has = |bit| flags & bit != 0;
     if has(SET_GROUP) && has(BENEATH) {

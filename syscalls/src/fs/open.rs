@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use abi::Errno;
+use sentry::fs::lease;
 use sentry::fs::pipe::open_fifo;
 use sentry::fs::vfs::open::{OpenHow, Opened, resolve};
 use sentry::fs::vfs::{WalkCx, WalkFlags};
@@ -182,6 +183,17 @@ fn do_open(t: &Arc<Task>, dirfd: DirFd, path: UserCStr, mut how: OpenHow) -> Sys
     let cloexec = flags.contains(OpenFlags::CLOEXEC);
     match resolve(&WalkCx::of(t), &start, &name, &how)? {
         Opened::File(file) => install(t, file, cloexec),
+        Opened::Leased(leased) => {
+            let (Some(counts), writes) = leased.parts() else {
+                return Err(Errno::EAGAIN.into());
+            };
+            let then = move |t: &Arc<Task>| {
+                let file = leased.finish(&WalkCx::of(t))?;
+                install(t, file, cloexec)
+            };
+            let nonblock = flags.contains(OpenFlags::NONBLOCK);
+            lease::wait(t, counts, writes, nonblock, Box::new(then))
+        }
         Opened::Fifo(path) => {
             let then = Box::new(move |t: &Arc<Task>, file| install(t, file, cloexec));
             open_fifo(t, path, how.flags, then)

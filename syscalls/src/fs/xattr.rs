@@ -7,6 +7,7 @@ use abi::Errno;
 use sentry::creds::Cap;
 use sentry::filecap::{self, FileCaps};
 use sentry::fs::inotify::{self, Mask};
+use sentry::fs::vfs::acl::{self, AclKind};
 use sentry::fs::vfs::{Access, FileType, Path, perm};
 use sentry::{Result, SysResult, Task};
 use zerocopy::FromBytes;
@@ -68,7 +69,11 @@ fn permitted(t: &Arc<Task>, path: &Path, name: &[u8], write: bool) -> Result<()>
 
 fn get(t: &Arc<Task>, path: &Path, name: &[u8], buf: UserBuf, size: usize) -> Result<usize> {
     permitted(t, path, name, false)?;
-    let value = path.inode()?.get_xattr(name)?;
+    let inode = path.inode()?;
+    let value = match AclKind::of_name(name) {
+        Some(kind) => acl::get(&t.creds(), &*inode, kind)?,
+        None => inode.get_xattr(name)?,
+    };
     if size == 0 {
         return Ok(value.len());
     }
@@ -107,6 +112,9 @@ impl New {
             return Err(Errno::EINVAL);
         }
         permitted(t, path, &self.name, true)?;
+        if let Some(kind) = AclKind::of_name(&self.name) {
+            return acl::set(&t.creds(), path, kind, &self.value);
+        }
         let inode = path.inode()?;
         inode.set_xattr(&self.name, &self.value, self.flags)?;
         inotify::event(path, Mask::ATTRIB);
@@ -137,6 +145,9 @@ fn list(t: &Arc<Task>, path: &Path, buf: UserBuf, size: usize) -> Result<usize> 
 
 fn remove(t: &Arc<Task>, path: &Path, name: &[u8]) -> Result<()> {
     permitted(t, path, name, true)?;
+    if let Some(kind) = AclKind::of_name(name) {
+        return acl::set(&t.creds(), path, kind, b"");
+    }
     path.inode()?.remove_xattr(name)?;
     inotify::event(path, Mask::ATTRIB);
     Ok(())

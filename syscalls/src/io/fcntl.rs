@@ -6,8 +6,8 @@ use abi::Errno;
 use abi::fs::Flock;
 use sentry::fs::file::Owner;
 use sentry::fs::pipe::PipeEnd;
-use sentry::fs::vfs::{FileType, perm};
-use sentry::fs::{File, OpenFlags};
+use sentry::fs::vfs::perm;
+use sentry::fs::{File, OpenFlags, dnotify, lease};
 use sentry::task::limits::Resource;
 use sentry::{Result, SysResult, Task};
 
@@ -22,8 +22,8 @@ const F_SETFL: u32 = 4;
 const F_GETLK: u32 = 5;
 const F_SETLK: u32 = 6;
 const F_SETLKW: u32 = 7;
-const F_SETOWN: u32 = 8;
-const F_GETOWN: u32 = 9;
+pub(super) const F_SETOWN: u32 = 8;
+pub(super) const F_GETOWN: u32 = 9;
 const F_SETSIG: u32 = 10;
 const F_GETSIG: u32 = 11;
 const F_SETOWN_EX: u32 = 15;
@@ -39,17 +39,6 @@ const F_NOTIFY: u32 = 1026;
 const F_SETPIPE_SZ: u32 = 1031;
 const F_GETPIPE_SZ: u32 = 1032;
 const F_GET_RW_HINT: u32 = 1035;
-
-/// `F_NOTIFY`: takes a directory's notifications off, of which there are none.
-fn notify(file: &File, arg: u64) -> SysResult<i64> {
-    if arg & 0x7fff_ffff == 0 {
-        return Ok(0);
-    }
-    let dir = file
-        .inode()
-        .is_some_and(|i| i.kind() == FileType::Directory);
-    Err(if dir { Errno::EINVAL } else { Errno::ENOTDIR }.into())
-}
 
 /// `fcntl(2)`.
 pub fn fcntl(t: &Arc<Task>, fd: Fd, cmd: u32, arg: u64) -> SysResult<i64> {
@@ -95,15 +84,20 @@ pub fn fcntl(t: &Arc<Task>, fd: Fd, cmd: u32, arg: u64) -> SysResult<i64> {
             };
             Ok(size as i64)
         }
-        F_NOTIFY => notify(&file, arg),
+        F_NOTIFY => {
+            dnotify::notify(t, fd.0, &file, arg)?;
+            Ok(0)
+        }
         // Hints about the life of data: there is nothing to do with them.
         F_GET_RW_HINT if file.inode().is_some() => {
             UserPtr::<u64, Out>::at(arg).write(t, &0)?;
             Ok(0)
         }
-        // Leases are not there; a kernel without them refuses so.
-        F_SETLEASE => Err(Errno::EINVAL.into()),
-        F_GETLEASE => Ok(2),
+        F_SETLEASE => {
+            lease::set(t, fd.0, &file, arg)?;
+            Ok(0)
+        }
+        F_GETLEASE => Ok(lease::get(t, &file)),
         _ => file.ops.fcntl(&file.cx(Some(t)), cmd, arg),
     }
 }
@@ -176,7 +170,7 @@ fn set_owner(t: &Arc<Task>, file: &Arc<File>, kind: i32, id: i32) -> Result<()> 
 }
 
 /// Who is told by a signal; stored and given back.
-fn signal_owner(t: &Arc<Task>, file: &Arc<File>, cmd: u32, arg: u64) -> SysResult<i64> {
+pub(super) fn signal_owner(t: &Arc<Task>, file: &Arc<File>, cmd: u32, arg: u64) -> SysResult<i64> {
     let now = file.signal_owner.lock().clone();
     let shown = now.who.nr_in(t.pid_ns());
     match cmd {

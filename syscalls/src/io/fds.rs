@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use abi::Errno;
-use sentry::fs::{File, OpenFlags, locks};
+use sentry::fs::{File, OpenFlags, dnotify, locks};
 use sentry::task::limits::Resource;
 use sentry::{Result, SysResult, Task};
 
@@ -11,7 +11,9 @@ use crate::arg::Fd;
 
 /// What closing a descriptor does besides dropping it.
 fn closed(t: &Arc<Task>, file: &Arc<File>) -> Result<()> {
-    locks::release_posix(file, t.files().owner_id());
+    let table = t.files().owner_id();
+    locks::release_posix(file, table);
+    dnotify::closed(file, table);
     file.ops.flush(&file.cx(Some(t)))
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use abi::Errno;
 use sentry::fs::vfs::FileType;
 use sentry::fs::{File, OpenFlags};
+use sentry::landlock::FsRights;
+use sentry::net::SocketFile;
 use sentry::{Result, SysResult, Task};
 
 use super::file;
@@ -18,6 +20,10 @@ const FIONREAD: u32 = 0x541b;
 const FIOQSIZE: u32 = 0x5460;
 const FIBMAP: u32 = 1;
 const FIGETBSZ: u32 = 2;
+const FIOSETOWN: u32 = 0x8901;
+const SIOCSPGRP: u32 = 0x8902;
+const FIOGETOWN: u32 = 0x8903;
+const SIOCGPGRP: u32 = 0x8904;
 
 /// `ioctl(2)`.
 pub fn ioctl(t: &Arc<Task>, fd: Fd, request: u32, arg: u64) -> SysResult<i64> {
@@ -41,6 +47,17 @@ pub fn ioctl(t: &Arc<Task>, fd: Fd, request: u32, arg: u64) -> SysResult<i64> {
             set(&file, on, OpenFlags::ASYNC)?;
             return Ok(0);
         }
+        FIOSETOWN | SIOCSPGRP if file.downcast::<SocketFile>().is_some() => {
+            let who = UserPtr::<i32, In>::at(arg).read(t)?;
+            let who = u64::from(who.cast_unsigned());
+            return super::fcntl::signal_owner(t, &file, super::fcntl::F_SETOWN, who);
+        }
+        FIOGETOWN | SIOCGPGRP if file.downcast::<SocketFile>().is_some() => {
+            let who = super::fcntl::signal_owner(t, &file, super::fcntl::F_GETOWN, 0)?;
+            let who = i32::try_from(who).unwrap_or(0);
+            UserPtr::<i32, Out>::at(arg).write(t, &who)?;
+            return Ok(0);
+        }
         _ => {}
     }
     if let Some(inode) = file.inode() {
@@ -60,6 +77,9 @@ pub fn ioctl(t: &Arc<Task>, fd: Fd, request: u32, arg: u64) -> SysResult<i64> {
             (FIGETBSZ, _) => {
                 UserPtr::<u32, Out>::at(arg).write(t, &attr.blksize)?;
                 return Ok(0);
+            }
+            (_, FileType::CharDevice | FileType::BlockDevice) => {
+                file.check_right(FsRights::IOCTL_DEV)?;
             }
             _ => {}
         }

@@ -1,6 +1,7 @@
 //! Calls on open descriptions: transfer of data, position, descriptors, locks.
 
 pub mod aio;
+pub mod cachestat;
 pub mod copy;
 pub mod fcntl;
 pub mod fds;

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use abi::Errno;
 use sentry::fs::file::Whence;
 use sentry::fs::inotify::Mask;
+use sentry::fs::lease;
 use sentry::fs::vfs::change::killed_perm;
-use sentry::fs::vfs::{FileType, SetAttr};
+use sentry::fs::vfs::{FileType, SetAttr, setattr};
+use sentry::fs::write_access::OpenAccess;
+use sentry::landlock::FsRights;
 use sentry::{Result, SysResult, Task};
 
 use super::{file, transfer};
@@ -39,14 +42,22 @@ pub fn lseek(t: &Arc<Task>, fd: Fd, offset: i64, whence: u32) -> SysResult<u64> 
 }
 
 /// `truncate(2)`.
-pub fn truncate(t: &Arc<Task>, path: UserCStr, len: i64) -> SysResult<()> {
+pub fn truncate(t: &Arc<Task>, path: UserCStr, len: i64) -> SysResult<i64> {
     let len = u64::try_from(len).map_err(|_| Errno::EINVAL)?;
     let path = at::follow(t, path)?;
     if path.inode()?.kind() == FileType::Regular {
         transfer::check_size(t, len)?;
     }
-    at::with(t, |cx| sentry::fs::vfs::setattr::truncate(cx, &path, len))?;
-    Ok(())
+    let access = at::with(t, |cx| setattr::may_truncate(cx, &path))?;
+    let counts = access.as_ref().map(OpenAccess::shared_counts);
+    let cut = move |t: &Arc<Task>| {
+        at::with(t, |cx| setattr::cut(cx, &path, len, access))?;
+        Ok(0)
+    };
+    match counts {
+        Some(counts) => lease::wait(t, counts, true, false, Box::new(cut)),
+        None => cut(t),
+    }
 }
 
 /// `ftruncate(2)`.
@@ -59,6 +70,7 @@ pub fn ftruncate(t: &Arc<Task>, fd: Fd, len: i64) -> SysResult<()> {
         return Err(Errno::EINVAL.into());
     }
     transfer::check_size(t, len)?;
+    file.check_right(FsRights::TRUNCATE)?;
     file.ops.truncate(&file.cx(Some(t)), len)?;
     transfer::tell(&file, Mask::MODIFY);
     if let Some(perm) = killed_perm(&t.creds(), &inode.attr()?) {

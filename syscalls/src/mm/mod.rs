@@ -11,3 +11,4 @@ pub mod mprotect;
 pub mod mremap;
 pub mod mseal;
 pub mod msync;
+pub mod remap_file_pages;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use abi::Errno;
-use sentry::net::SockAddr;
+use sentry::landlock::NetRights;
+use sentry::net::{SockAddr, SockType, Socket};
 use sentry::{Result, Task};
 
 /// `sizeof(struct sockaddr_storage)`, the longest address.
@@ -17,6 +18,22 @@ pub(super) fn read(t: &Arc<Task>, addr: u64, len: u32) -> Result<SockAddr> {
     let mut raw = vec![0; usize::try_from(len).unwrap_or(0)];
     t.mm().copy_in(addr, &mut raw)?;
     SockAddr::parse(&raw)
+}
+
+/// Whether the caller's domain lets a TCP socket do this with the port of an address;
+/// `EACCES`.
+pub(super) fn check_port(
+    t: &Arc<Task>,
+    socket: &dyn Socket,
+    addr: &SockAddr,
+    rights: NetRights,
+) -> Result<()> {
+    if let SockAddr::Inet(to) = addr
+        && socket.common().kind == SockType::Stream
+    {
+        t.creds().landlock.check_port(to.port(), rights)?;
+    }
+    Ok(())
 }
 
 /// Reads the length word of an address to be returned; `EINVAL` when negative.

@@ -16,6 +16,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 const SOL_SOCKET: i32 = 1;
 const SCM_RIGHTS: i32 = 1;
 const SCM_CREDENTIALS: i32 = 2;
+const SO_PRIORITY: i32 = 12;
+const SO_MARK: i32 = 36;
+const SO_TIMESTAMPING: i32 = 37;
+const SCM_TXTIME: i32 = 61;
 /// Bytes of `struct cmsghdr`.
 const HEADER: usize = 16;
 /// Longest control buffer of a send (`/proc/sys/net/core/optmem_max`).
@@ -105,10 +109,24 @@ fn one(t: &Arc<Task>, control: &mut Control, level: i32, kind: i32, data: &[u8])
             });
             Ok(())
         }
+        (SOL_SOCKET, SO_MARK) if data.len() == 4 && !may_mark(t) => Err(Errno::EPERM),
+        (SOL_SOCKET, SO_MARK | SO_PRIORITY | SO_TIMESTAMPING | SCM_TXTIME) => {
+            control.others.push((level, kind, data.to_vec()));
+            Ok(())
+        }
         (SOL_SOCKET, _) => Err(Errno::EINVAL),
-        // Levels of other protocols are theirs to read; none here does.
-        _ => Ok(()),
+        // Levels of other protocols are theirs to read.
+        _ => {
+            control.others.push((level, kind, data.to_vec()));
+            Ok(())
+        }
     }
+}
+
+/// Whether a task may mark what it sends (`SO_MARK`).
+fn may_mark(t: &Arc<Task>) -> bool {
+    let creds = t.creds();
+    creds.capable(Cap::NetRaw) || creds.capable(Cap::NetAdmin)
 }
 
 /// Whether a task may claim `claim` (`unix(7)`).

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sentry::landlock::NetRights;
 use sentry::net::{SocketFile, wait};
 use sentry::{SysResult, Task};
 
@@ -12,5 +13,6 @@ use crate::arg::Fd;
 pub fn connect(t: &Arc<Task>, fd: Fd, addr: u64, len: u32) -> SysResult<i64> {
     let (file, socket) = SocketFile::of(t, fd.0)?;
     let addr = addr::read(t, addr, len)?;
+    addr::check_port(t, &*socket, &addr, NetRights::CONNECT_TCP)?;
     wait::connect(t, file, socket, addr)
 }

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use abi::Errno;
-use sentry::net::options::SOL_SOCKET;
-use sentry::net::{OptValue, SocketFile};
+use sentry::net::options::{self, SOL_SOCKET};
+use sentry::net::{OptCall, SocketFile};
 use sentry::{SysResult, Task};
 
 use crate::arg::{Fd, UserBuf};
-
-/// Longest option value looked at.
-const MAX: usize = 4096;
 
 /// `setsockopt(2)`.
 pub fn setsockopt(
@@ -23,17 +20,12 @@ pub fn setsockopt(
 ) -> SysResult<()> {
     let (_file, socket) = SocketFile::of(t, fd.0)?;
     let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
-    let value = value.read(t, len.min(MAX))?;
+    let call = OptCall::set(t, &socket.common().net, (level, name), value.0, len);
     if level == SOL_SOCKET {
-        match socket.set_option(t, level, name, &value) {
-            Err(Errno::ENOPROTOOPT) => {
-                socket.common().set(t, name, &value)?;
-                socket.options_changed();
-            }
-            done => done?,
-        }
+        options::set(&*socket, &call)?;
+        socket.options_changed();
     } else {
-        socket.set_option(t, level, name, &value)?;
+        socket.set_option(&call)?;
     }
     Ok(())
 }
@@ -48,24 +40,12 @@ pub fn getsockopt(
     len_ptr: u64,
 ) -> SysResult<()> {
     let (_file, socket) = SocketFile::of(t, fd.0)?;
-    let room = super::addr::room(t, len_ptr)?;
-    let got = if level == SOL_SOCKET {
-        match socket.get_option(t, level, name) {
-            Err(Errno::ENOPROTOOPT) => socket.common().get(name)?,
-            got => got?,
-        }
-    } else {
-        socket.get_option(t, level, name)?
+    let call = OptCall::get(t, &socket.common().net, (level, name), value.0, len_ptr);
+    let got = match level {
+        SOL_SOCKET => options::get(&*socket, &call)?,
+        _ => socket
+            .get_option(&call)
+            .unwrap_or(Err(Errno::ENOPROTOOPT))?,
     };
-    let bytes = match got {
-        OptValue::Int(n) => n.to_ne_bytes().to_vec(),
-        OptValue::Bytes(b) => b,
-    };
-    let n = bytes.len().min(room);
-    value.write(t, bytes.get(..n).unwrap_or_default())?;
-    let len = u32::try_from(n).unwrap_or(0);
-    t.mm()
-        .copy_out(len_ptr, &len.to_ne_bytes())
-        .map_err(Errno::from)?;
-    Ok(())
+    Ok(call.put(got)?)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use abi::Errno;
 use sentry::fs::OpenFlags;
+use sentry::landlock::NetRights;
 use sentry::net::{self, AF_UNIX, Shut, SockType, SocketFile, unix};
 use sentry::{SysResult, Task};
 
@@ -81,6 +82,7 @@ pub fn socketpair(
 pub fn bind(t: &Arc<Task>, fd: Fd, addr: u64, len: u32) -> SysResult<()> {
     let (_file, socket) = SocketFile::of(t, fd.0)?;
     let addr = addr::read(t, addr, len)?;
+    addr::check_port(t, &*socket, &addr, NetRights::BIND_TCP)?;
     Ok(socket.bind(t, &addr)?)
 }
 

@@ -59,9 +59,7 @@ pub fn setns(t: &Arc<Task>, fd: Fd, flags: u32) -> SysResult<()> {
 fn check(t: &Arc<Task>, creds: &Creds, ns: &Namespace) -> Result<()> {
     match ns.kind() {
         // The memory is one's own too, because clocks are read through it.
-        NsKind::Time
-            if t.thread_group().thread_count() > 1 || Arc::strong_count(&t.mm()) > 2 =>
-        {
+        NsKind::Time if t.thread_group().thread_count() > 1 || Arc::strong_count(&t.mm()) > 2 => {
             return Err(Errno::EUSERS);
         }
         _ => {}
@@ -119,6 +117,10 @@ fn enter(t: &Arc<Task>, ns: Namespace) -> Result<()> {
                 ..t.namespaces()
             });
         }
+        Namespace::Net(net) => t.set_namespaces(NsProxy {
+            net,
+            ..t.namespaces()
+        }),
         Namespace::Cgroup(cgroup) => t.set_namespaces(NsProxy {
             cgroup,
             ..t.namespaces()
@@ -133,7 +135,6 @@ fn enter(t: &Arc<Task>, ns: Namespace) -> Result<()> {
             ..t.namespaces()
         }),
         Namespace::Time(time) => t.join_time(time)?,
-        Namespace::Only(_) => {}
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::signal::{SigInfo, Signal};
 use sentry::creds::Cap;
+use sentry::landlock::Scopes;
 use sentry::signal::{info, send};
 use sentry::task::ThreadGroup;
 use sentry::{Result, SysResult, Task};
@@ -18,6 +19,13 @@ pub fn may_signal(t: &Arc<Task>, target: &Arc<ThreadGroup>, signal: Option<Signa
         return Ok(());
     }
     let me = t.creds();
+    if let Some(other) = target.main_task()
+        && me
+            .landlock
+            .scoped_from(&other.creds().landlock, Scopes::SIGNAL)
+    {
+        return Err(Errno::EPERM);
+    }
     let (uid, suid) = match target.main_task() {
         Some(other) => {
             let c = other.creds();
@@ -31,8 +39,8 @@ pub fn may_signal(t: &Arc<Task>, target: &Arc<ThreadGroup>, signal: Option<Signa
             (uid, uid)
         }
     };
-    let same_session = signal == Some(Signal::SIGCONT)
-        && target.session().is(&t.thread_group().session());
+    let same_session =
+        signal == Some(Signal::SIGCONT) && target.session().is(&t.thread_group().session());
     let same_user = [me.euid, me.uid].iter().any(|&u| u == uid || u == suid);
     if same_user || same_session || me.capable(Cap::Kill) {
         Ok(())
@@ -222,7 +230,11 @@ pub fn rt_sigqueueinfo(
         None => Ok(()),
         Some(_) => {
             let origin = send::Origin::of(t.thread_group(), &target);
-            Ok(send::to_group(&target, from_sender(t, &target, info), origin)?)
+            Ok(send::to_group(
+                &target,
+                from_sender(t, &target, info),
+                origin,
+            )?)
         }
     }
 }

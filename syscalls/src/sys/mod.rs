@@ -2,6 +2,7 @@
 
 pub mod getrandom;
 pub mod keyctl;
+pub mod landlock;
 pub mod privileged;
 pub mod sysinfo;
 pub mod syslog;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use abi::Errno;
 use abi::time::{Timespec, Timeval};
-use sentry::creds::Cap;
 use sentry::time::clock_id::ClockId;
 use sentry::{SysResult, Task};
 
@@ -66,17 +65,22 @@ pub fn time(t: &Arc<Task>, at: UserPtr<i64, Out>) -> SysResult<i64> {
 /// `struct timex` of `adjtimex(2)`, by its 8-byte words.
 type Timex = [i64; 26];
 
-/// `adjtimex(2)`: the clock may be asked about, not set.
+/// Modes of the old `adjtime(3)`, from `include/linux/timex.h`.
+const ADJ_ADJTIME: i64 = 0x8000;
+const ADJ_OFFSET_SINGLESHOT: i64 = 0x0001;
+const ADJ_OFFSET_READONLY: i64 = 0x2000;
+
+/// `adjtimex(2)`: the clock may be asked about, not set: `EPERM`, with every capability too.
 pub fn adjtimex(t: &Arc<Task>, buf: UserPtr<Timex, Out>) -> SysResult<i64> {
     let at = buf.addr();
     let mut tx = UserPtr::<Timex, In>::at(at).read(t)?;
     let modes = tx[0] & 0xffff_ffff;
-    if modes != 0 && modes != 0xa001 {
-        return Err(if t.creds().capable(Cap::SysTime) {
-            Errno::EINVAL.into()
-        } else {
-            Errno::EPERM.into()
-        });
+    let adjtime = modes & ADJ_ADJTIME != 0;
+    if adjtime && modes & ADJ_OFFSET_SINGLESHOT == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if modes != 0 && !(adjtime && modes & ADJ_OFFSET_READONLY != 0) {
+        return Err(Errno::EPERM.into());
     }
     let now = Timeval::from(t.kernel.clock.realtime());
     tx = [0; 26];

@@ -115,6 +115,27 @@ impl Stub {
         Ok(())
     }
 
+    /// Clones a thread that sleeps until it is seized, and returns its id.
+    pub fn birth_traced(&self) -> Result<i32, PlatformError> {
+        let mut mapper = self.mapper();
+        if self.is_killed() {
+            return Err(PlatformError::Gone);
+        }
+        // It has no use for a stack before it is given registers.
+        let stack = self.core.layout.base + l::CHUNK0 + l::CHUNK;
+        let args = [THREAD_FLAGS, stack, 0, 0, 0, l::CHILD_TRACED];
+        let clone = Op::new(libc::SYS_clone, args);
+        let tid = self.batch(&mut mapper, &[clone], 0);
+        let tid = tid.map_err(|failure| match failure {
+            Failure::Gone => PlatformError::Gone,
+            Failure::Call { errno, .. } => exhausted("making a guest thread")(errno),
+        })?;
+        self.shared.store(true, Ordering::Relaxed);
+        // The mapper's binding to one CPU was inherited.
+        let _ = raw::set_affinity(tid, &self.core.cpus);
+        Ok(tid)
+    }
+
     pub(super) fn new_thread(
         self: &Arc<Self>,
         regs: &Registers,

@@ -78,10 +78,14 @@ impl Control {
                 until_sent = Some(answered);
                 self.exec(connection, *process, fds, hook)
             }
-            Request::Create { guest, share } => {
+            Request::Create {
+                guest,
+                share,
+                groups,
+            } => {
                 let (hook, answered) = tell_end(&connection.stream, &connection.ended);
                 until_sent = Some(answered);
-                let made = self.create(connection, *guest, &share, fds, hook);
+                let made = self.create(connection, *guest, &share, (groups, fds), hook);
                 made.unwrap_or_else(refused)
             }
             request => match self.containers.get(&connection.container) {
@@ -194,14 +198,15 @@ impl Control {
         connection: &mut Connection,
         guest: Guest,
         share: &Share,
-        fds: Vec<OwnedFd>,
+        (groups, fds): (usize, Vec<OwnedFd>),
         hook: OnExit,
     ) -> Result<Reply, Failure> {
         let mut fds = fds.into_iter();
-        let (Some(session), Some(life), Some(listener), Some(stdio)) = (
+        let (Some(session), Some(life), Some(listener), host_groups, Some(stdio)) = (
             fds.next(),
             fds.next(),
             fds.next(),
+            fds.by_ref().take(groups).collect::<Vec<_>>(),
             take_stdio(guest.process.terminal, &mut fds),
         ) else {
             return Ok(failed("descriptors of the container are missing"));
@@ -212,7 +217,8 @@ impl Control {
         };
         let gofer = gofer::Client::new(session)
             .map_err(|e| Failure::new(1, format!("greet the gofer: {e}")))?;
-        let spec = container_spec(guest, stdio, fds.collect());
+        let mut spec = container_spec(guest, stdio, fds.collect());
+        spec.host_groups = host_groups;
         let made: Result<_, BootError> =
             Container::create(&self.kernel, Arc::new(gofer), spec, &shared, hook);
         let served = Served {

@@ -70,6 +70,7 @@ mod tests {
             options: vec!["--debug".into()],
             default: true,
             clobber,
+            shim: false,
         }
     }
 

@@ -25,13 +25,23 @@ struct Entry {
     default: bool,
     /// Whether an entry of that name that calls another program may be replaced.
     clobber: bool,
+    /// Whether our own shim is called, which calls the program beside it.
+    shim: bool,
 }
 
+/// containerd's name for our shim.
+const SHIM_TYPE: &str = "io.containerd.runsc.v1";
+
 impl Entry {
+    /// What a client calls.
+    fn calls(&self) -> &str {
+        if self.shim { SHIM_TYPE } else { &self.path }
+    }
+
     /// Fails when an entry of this name that calls `there` must not be replaced.
     fn may_replace(&self, there: Option<&str>) -> Result<(), Failure> {
         match there {
-            Some(there) if there != self.path && !self.clobber => Err(Failure::new(
+            Some(there) if there != self.calls() && !self.clobber => Err(Failure::new(
                 1,
                 format!(
                     "a runtime {:?} is configured already and calls {there}: \
@@ -61,7 +71,11 @@ fn installed(app: &App, args: &InstallArgs) -> Outcome {
         options: args.options.clone(),
         default: args.default,
         clobber: args.clobber,
+        shim: args.shim,
     };
+    if entry.shim && args.client.client != Client::Containerd {
+        return Err(Failure::new(1, "--shim is for containerd only"));
+    }
     let file = config_file(&args.client);
     let old = read(&file)?;
     let new = match args.client.client {
@@ -74,13 +88,16 @@ fn installed(app: &App, args: &InstallArgs) -> Outcome {
         replace(&file, &new)?;
     }
     app.log
-        .debug(&format!("{} calls {}", entry.name, entry.path));
+        .debug(&format!("{} calls {}", entry.name, entry.calls()));
     println!(
         "{}: runtime {} calls {}",
         file.display(),
         entry.name,
-        entry.path
+        entry.calls()
     );
+    if entry.shim {
+        println!("containerd-shim-runsc-v1 must be on containerd's PATH, runsc beside it");
+    }
     if let Some(advice) = restart(args.client.client) {
         println!("{advice}");
     }

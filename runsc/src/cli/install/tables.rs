@@ -3,7 +3,7 @@
 
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
-use super::{Entry, Failure};
+use super::{Entry, Failure, SHIM_TYPE};
 
 fn parse(text: &str) -> Result<DocumentMut, Failure> {
     text.parse()
@@ -75,16 +75,35 @@ pub fn containerd_add(text: &str, entry: &Entry) -> Result<String, Failure> {
     let containerd = table(doc.as_table_mut(), &path)?;
     if entry.default {
         containerd.insert("default_runtime_name", value(&entry.name));
+    } else if !containerd.contains_key("runtimes") {
+        // The first entry replaces the built-in one, which is the default.
+        let runc = table(containerd, &["runtimes", "runc"])?;
+        runc.set_implicit(false);
+        runc.insert("runtime_type", value("io.containerd.runc.v2"));
     }
-    let known = existing(containerd, &["runtimes", &entry.name]).is_some();
-    let options = table(containerd, &["runtimes", &entry.name, "options"])?;
-    let there = options.get("BinaryName").and_then(Item::as_str);
-    entry.may_replace(known.then(|| there.unwrap_or("runc")))?;
-    options.insert("BinaryName", value(&entry.path));
+    let known = existing(containerd, &["runtimes", &entry.name]);
+    entry.may_replace(known.map(|runtime| called(runtime)).as_deref())?;
     let runtime = table(containerd, &["runtimes", &entry.name])?;
     runtime.set_implicit(false);
+    if entry.shim {
+        runtime.remove("options");
+        runtime.insert("runtime_type", value(SHIM_TYPE));
+        return Ok(doc.to_string());
+    }
     runtime.insert("runtime_type", value("io.containerd.runc.v2"));
+    table(runtime, &["options"])?.insert("BinaryName", value(&entry.path));
     Ok(doc.to_string())
+}
+
+/// What an entry of containerd's calls: a program by the shim of runc, or another shim.
+fn called(runtime: &Table) -> String {
+    let kind = runtime.get("runtime_type").and_then(Item::as_str);
+    if let Some(kind) = kind.filter(|kind| !kind.starts_with("io.containerd.runc.")) {
+        return kind.to_owned();
+    }
+    let options = runtime.get("options").and_then(Item::as_table);
+    let binary = options.and_then(|o| o.get("BinaryName")?.as_str());
+    binary.unwrap_or("runc").to_owned()
 }
 
 /// containerd's text without the runtime of this name; nothing if it has none.
@@ -153,7 +172,29 @@ mod tests {
             options: Vec::new(),
             default: true,
             clobber: false,
+            shim: false,
         }
+    }
+
+    #[test]
+    fn the_shim_needs_no_program() {
+        let mut shim = entry("/bin/runsc");
+        shim.shim = true;
+        let new = containerd_add("", &shim).expect("added");
+        assert!(
+            new.contains("runtime_type = \"io.containerd.runsc.v1\""),
+            "{new}"
+        );
+        assert!(!new.contains("BinaryName"), "{new}");
+        assert_eq!(containerd_add(&new, &shim).expect("again"), new);
+        assert!(containerd_add(&new, &entry("/bin/runsc")).is_err());
+        shim.shim = false;
+        shim.clobber = true;
+        let back = containerd_add(&new, &shim).expect("replaced");
+        assert!(back.contains("BinaryName"), "{back}");
+        let mut again = entry("/bin/runsc");
+        (again.shim, again.clobber) = (true, true);
+        assert_eq!(containerd_add(&back, &again).expect("replaced"), new);
     }
 
     #[test]
@@ -170,6 +211,15 @@ mod tests {
         assert!(!back.contains("runsc"), "{back}");
         assert!(back.starts_with(old), "{back}");
         assert!(containerd_remove(old, "runsc").expect("read").is_none());
+    }
+
+    #[test]
+    fn the_default_stays() {
+        let mut plain = entry("/bin/runsc");
+        plain.default = false;
+        let new = containerd_add("", &plain).expect("added");
+        assert!(new.contains("containerd.runtimes.runc]"), "{new}");
+        assert_eq!(containerd_add(&new, &plain).expect("again"), new);
     }
 
     #[test]

@@ -52,10 +52,13 @@ pub fn ip(host: u8) -> IpAddr {
 pub fn stack(host: u8, offload: bool, mtu: u16) -> Stack {
     let mut s = Stack::new(Config { secret: [host; 16] });
     s.set_link(Link {
+        kind: netstack::Kind::Ethernet,
+        carrier: true,
+        soft: 0,
         index: 2,
         name: "eth0".into(),
         mac: [2, 0, 0, 0, 0, host],
-        mtu,
+        mtu: mtu.into(),
         offload,
         up: true,
         addresses: vec![

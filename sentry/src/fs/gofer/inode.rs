@@ -11,6 +11,7 @@ use super::dir::Dir;
 use super::handle::Held;
 use super::{Key, Shared};
 use crate::Result;
+use crate::fs::vfs::acl::{Acl, AclKind};
 use crate::fs::vfs::{Attr, FileTime, FileType, InodeExtra};
 use crate::sync::Mutex;
 
@@ -41,7 +42,12 @@ struct Meta {
     stale: Stale,
     /// Value of an extended attribute that was asked for, or that there is none.
     xattr: Option<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Access control lists as they were at a time of change: access, default.
+    acls: [KnownAcl; 2],
 }
+
+/// What was heard of a list: the file's change time then, and the list if there was one.
+type KnownAcl = Option<(gofer::Time, Option<Arc<Acl>>)>;
 
 /// A file of the host.
 pub struct GoferInode {
@@ -83,6 +89,7 @@ impl GoferInode {
                 attr: *attr,
                 stale: Stale::No,
                 xattr: None,
+                acls: [None, None],
             }),
             removed: AtomicBool::new(false),
             seen: AtomicU64::new(place.as_ref().map_or(0, |p| p.dir.dir.epoch())),
@@ -154,6 +161,7 @@ impl GoferInode {
         let mut meta = self.meta.lock();
         meta.stale = Stale::All;
         meta.xattr = None;
+        meta.acls = [None, None];
     }
 
     /// Data was written: up to `end`, if that can be past the former end.
@@ -386,6 +394,30 @@ impl GoferInode {
     pub(super) fn cache_xattr(&self, answer: Option<(&[u8], Option<Vec<u8>>)>) {
         let mut meta = self.meta.lock();
         meta.xattr = answer.map(|(name, value)| (name.to_vec(), value));
+    }
+
+    /// An access control list, if what is known of it still holds: nobody has told of a change
+    /// of attributes, or the change time is the same.
+    pub(super) fn cached_acl(&self, kind: AclKind) -> Option<Option<Arc<Acl>>> {
+        let meta = self.meta.lock();
+        let (then, acl) = meta.acls.get(kind as usize)?.as_ref()?;
+        let (same, acl) = (*then == meta.attr.ctime, acl.clone());
+        drop(meta);
+        (same || self.others_are_told()).then_some(acl)
+    }
+
+    /// Remembers a list, or that there is none.
+    pub(super) fn cache_acl(&self, kind: AclKind, acl: Option<Arc<Acl>>) {
+        let mut meta = self.meta.lock();
+        let now = meta.attr.ctime;
+        if let Some(slot) = meta.acls.get_mut(kind as usize) {
+            *slot = Some((now, acl));
+        }
+    }
+
+    /// Forgets what is known of the lists.
+    pub(super) fn forget_acls(&self) {
+        self.meta.lock().acls = [None, None];
     }
 
     /// As the guest sees them.

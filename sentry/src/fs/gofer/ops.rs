@@ -14,10 +14,12 @@ use super::handle::Held;
 use super::inode::GoferInode;
 use crate::Result;
 use crate::fs::file::{FileOps, OpenFlags};
+use crate::fs::vfs::acl::{Acl, AclKind, Inherited};
 use crate::fs::vfs::{
     Attr, FileTime, FileType, Inode, InodeExtra, Owner, RenameFlags, SetAttr, Symlink, TimeSet,
 };
 use crate::task::Task;
+use crate::userns::UserNs;
 
 /// The attribute that `chown(2)` and `execve(2)` ask for again and again.
 const CAPABILITY: &[u8] = b"security.capability";
@@ -54,6 +56,9 @@ impl GoferInode {
             .inode(&attr, Some(held), Some(self.place_of(name)?))?;
         if inode.file_type == FileType::Regular {
             inode.cache_xattr(Some((CAPABILITY, None)));
+        }
+        if self.cached_acl(AclKind::Default) == Some(None) {
+            inode.inherit_acls(&Inherited::default());
         }
         self.changed(name, Some(&inode));
         self.learn_if(made.dir);
@@ -121,6 +126,9 @@ impl GoferInode {
         let attr = ask(held.handle())?;
         self.learn(&attr);
         self.cache_xattr(None);
+        if AclKind::of_name(name).is_some() {
+            self.forget_acls();
+        }
         if name == CAPABILITY {
             // Asked for at every exec; the value is known only to the host now.
             self.stale();
@@ -163,6 +171,9 @@ impl Inode for GoferInode {
         match self.fs.session.client().set_attr(held.handle(), host) {
             Ok(attr) => {
                 self.learn(&attr);
+                if set.perm.is_some() {
+                    self.forget_acls();
+                }
                 if let Some(size) = set.size {
                     self.cut(old, size);
                 }
@@ -399,6 +410,29 @@ impl Inode for GoferInode {
             self.cache_xattr(Some((name, None)));
         }
         removed
+    }
+    fn acl(&self, kind: AclKind) -> Result<Option<Arc<Acl>>> {
+        if !matches!(self.file_type, FileType::Regular | FileType::Directory) {
+            return Ok(None);
+        }
+        self.fs.session.drain();
+        if let Some(known) = self.cached_acl(kind) {
+            return Ok(known);
+        }
+        let held = self.handle()?;
+        let client = self.fs.session.client();
+        let acl = match client.getxattr(held.handle(), kind.name()) {
+            Ok(value) => Acl::parse(&value, &UserNs::INITIAL)?.map(Arc::new),
+            Err(Errno::ENODATA | Errno::EOPNOTSUPP) => None,
+            Err(e) => return Err(e),
+        };
+        self.cache_acl(kind, acl.clone());
+        Ok(acl)
+    }
+    fn inherit_acls(&self, acls: &Inherited) {
+        // The host has given them to the file when it made it.
+        self.cache_acl(AclKind::Access, acls.access.clone());
+        self.cache_acl(AclKind::Default, acls.default.clone());
     }
     fn extra(&self) -> &InodeExtra {
         &self.extra

@@ -9,6 +9,7 @@ use super::dir::{OpenDir, is_empty};
 use super::{OPAQUE, ORIGIN, Shared, UPPER_INO, find, is_opaque, is_whiteout};
 use crate::Result;
 use crate::fs::file::{FileOps, OpenFlags};
+use crate::fs::vfs::acl::{Acl, AclKind, Inherited};
 use crate::fs::vfs::{Attr, FileType, Inode, InodeExtra, Owner, RenameFlags, SetAttr, Symlink};
 use crate::sync::{Mutex, RwLock};
 use crate::task::Task;
@@ -413,6 +414,14 @@ impl Inode for OvlInode {
     fn remove_xattr(&self, name: &[u8]) -> Result<()> {
         self.get_xattr(name)?;
         self.arc()?.copy_up(true)?.remove_xattr(name)
+    }
+    fn acl(&self, kind: AclKind) -> Result<Option<Arc<Acl>>> {
+        self.real()?.acl(kind)
+    }
+    fn inherit_acls(&self, acls: &Inherited) {
+        if let Ok(real) = self.real() {
+            real.inherit_acls(acls);
+        }
     }
     fn extra(&self) -> &InodeExtra {
         &self.extra

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::View;
-use crate::time::ns::shifted;
 use crate::task::times::{CpuTimes, ticks};
+use crate::time::ns::shifted;
 
 /// The host's `/proc/cpuinfo`, as many processors of it as the sandbox has.
 pub fn cpuinfo(k: &View) -> Vec<u8> {

@@ -112,7 +112,7 @@ pub fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
 
 /// Stores a setting by its path under `/proc/sys`; `ENOENT`, `EACCES`.
 pub fn set_sysctl(kernel: &Kernel, path: &str, text: &str) -> Result<()> {
-    sysctl::set_stored(kernel, path, text)
+    sysctl::set_stored(kernel, &kernel.net, path, text)
 }
 
 /// The number that a writable setting under `/proc/sys` says; `None` if it is none.

@@ -1,15 +1,14 @@
-//! `/proc/PID/net`: texts that the socket layer makes.
+//! `/proc/PID/net`: texts that the socket layer makes, of the namespace the process is in.
 
 use std::sync::Arc;
 
-use super::Proc;
-use crate::Kernel;
+use super::pid::Subject;
 use crate::fs::pseudo::{Dir, Node, Static, Text};
 use crate::fs::vfs::Inode;
-use crate::net::{inet, tables};
+use crate::net::{NetNs, inet, tables};
 use crate::task::Task;
 
-type Source = fn(&Arc<Kernel>) -> String;
+type Source = fn(&NetNs) -> String;
 
 /// Names and texts.
 const FILES: &[(&str, Source)] = &[
@@ -28,19 +27,17 @@ const FILES: &[(&str, Source)] = &[
     ("tcp6", |k| tables::tcp(k, true)),
     ("udp", |k| tables::datagram(inet::udp_rows(k), false)),
     ("udp6", |k| tables::datagram(inet::udp_rows(k), true)),
-    ("unix", |k| k.net.unix.table()),
+    ("unix", |k| k.unix.table()),
 ];
 
 /// The directory.
-pub fn dir(proc: &Proc, node: Node) -> Arc<dyn Inode> {
+pub fn dir(subject: &Subject, node: Node) -> Arc<dyn Inode> {
     let file = |(name, source): &(&'static str, Source)| -> (&'static str, Arc<dyn Inode>) {
-        let node = proc.node(&format!("net/{name}"), 0o444);
-        let source = *source;
-        let text = move |t: Option<&Arc<Task>>| {
-            Ok(t.map(|t| source(&t.kernel))
-                .unwrap_or_default()
-                .into_bytes())
-        };
+        let node = subject
+            .proc
+            .node(&format!("{}/net/{name}", subject.pid), 0o444);
+        let (source, subject) = (*source, subject.clone());
+        let text = move |_: Option<&Arc<Task>>| Ok(source(&subject.task()?.net()).into_bytes());
         (name, Text::new(node, text))
     };
     Dir::new(node, Static::new(FILES.iter().map(file).collect()))

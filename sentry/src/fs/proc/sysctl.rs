@@ -12,6 +12,7 @@ use crate::creds::Cap;
 use crate::fs::pseudo::{Dir, Text, Tree, Write};
 use crate::fs::vfs::{FileType, Inode};
 use crate::kernel::Kernel;
+use crate::net::NetNs;
 use crate::task::Task;
 use crate::task::pid::PID_MAX;
 
@@ -43,7 +44,7 @@ const SETTINGS: [(&str, Value); 68] = [
     ("fs/inotify/max_queued_events", Fixed("16384")),
     ("fs/inotify/max_user_instances", Fixed("128")),
     ("fs/inotify/max_user_watches", Fixed("65536")),
-    ("fs/lease-break-time", Fixed("45")),
+    ("fs/lease-break-time", Stored("45")),
     ("fs/mount-max", Fixed("100000")),
     ("fs/mqueue/msg_default", Stored("10")),
     ("fs/mqueue/msg_max", Stored("10")),
@@ -174,21 +175,26 @@ impl Tree for Sysctl {
 }
 
 /// The value of a setting now, without newline; `None` if there is no such setting.
-fn get(k: &View, path: &str) -> Option<String> {
+fn get(k: &View, net: &NetNs, path: &str) -> Option<String> {
     let (path, value) = SETTINGS.iter().find(|(p, _)| *p == path)?;
     Some(match value {
         Fixed(text) => (*text).to_owned(),
         Of(make) => make(k),
+        Stored(default) => stored(&k.kernel, net, path).unwrap_or_else(|| (*default).to_owned()),
         LastPid => k.pids.last_pid().to_string(),
-        Stored(default) => k
-            .kernel
-            .sysctl(path)
-            .unwrap_or_else(|| (*default).to_owned()),
     })
 }
 
+/// What was written to a setting: of networks, each namespace has its own.
+fn stored(k: &Kernel, net: &NetNs, path: &str) -> Option<String> {
+    match path.starts_with("net/") {
+        true => net.sysctl(path),
+        false => k.sysctl(path),
+    }
+}
+
 /// Stores a setting; `ENOENT` for one that does not exist, `EACCES` for one that is fixed.
-pub fn set_stored(k: &Kernel, path: &str, text: &str) -> Result<()> {
+pub fn set_stored(k: &Kernel, net: &NetNs, path: &str, text: &str) -> Result<()> {
     let (name, value) = SETTINGS
         .iter()
         .find(|(p, _)| *p == path)
@@ -198,7 +204,10 @@ pub fn set_stored(k: &Kernel, path: &str, text: &str) -> Result<()> {
         Stored(_) if *name == "kernel/core_pattern" && text.starts_with('|') => Err(Errno::EINVAL),
         Stored(_) if !in_range(name, text) => Err(Errno::EINVAL),
         Stored(_) => {
-            k.set_sysctl(name, text);
+            match name.starts_with("net/") {
+                true => net.set_sysctl(name, text),
+                false => k.set_sysctl(name, text),
+            }
             Ok(())
         }
         _ => Err(Errno::EACCES),
@@ -211,6 +220,7 @@ fn in_range(name: &str, text: &str) -> bool {
     let range = match name {
         "fs/mqueue/msg_default" | "fs/mqueue/msg_max" => 1..=65_536,
         "fs/mqueue/msgsize_default" | "fs/mqueue/msgsize_max" => 128..=(16 << 20),
+        "fs/lease-break-time" => i64::from(i32::MIN)..=max,
         "fs/mqueue/queues_max" => -max..=max,
         "kernel/msg_next_id" | "kernel/sem_next_id" | "kernel/shm_next_id" => 0..=max,
         _ => return true,
@@ -229,11 +239,16 @@ pub fn number(k: &Kernel, path: &str) -> Option<i64> {
 }
 
 /// As [`set_stored`], but writing what a fixed one already says is no change.
-fn set(k: &View, path: &str, text: &str) -> Result<()> {
-    match set_stored(&k.kernel, path, text) {
-        Err(Errno::EACCES) if get(k, path).as_deref() == Some(text) => Ok(()),
+fn set(k: &View, net: &NetNs, path: &str, text: &str) -> Result<()> {
+    match set_stored(&k.kernel, net, path, text) {
+        Err(Errno::EACCES) if get(k, net, path).as_deref() == Some(text) => Ok(()),
         other => other,
     }
+}
+
+/// The network whose settings a task sees.
+fn net_of(k: &View, t: Option<&Arc<Task>>) -> Arc<NetNs> {
+    t.map_or_else(|| k.kernel.net.clone(), |t| t.net())
 }
 
 fn file(proc: &Proc, path: &'static str, value: Value) -> Arc<dyn Inode> {
@@ -247,14 +262,16 @@ fn file(proc: &Proc, path: &'static str, value: Value) -> Arc<dyn Inode> {
         return Text::new(node, Write(last_pid, set_last_pid));
     }
     let (reader, writer) = (proc.clone(), proc.clone());
-    let read = move |by: Option<&Arc<Task>>| {
-        let mut text = get(&reader.view(by)?, path).ok_or(Errno::ENOENT)?;
+    let read = move |t: Option<&Arc<Task>>| {
+        let view = reader.view(t)?;
+        let mut text = get(&view, &net_of(&view, t), path).ok_or(Errno::ENOENT)?;
         text.push('\n');
         Ok(text.into_bytes())
     };
-    let write = move |by: Option<&Arc<Task>>, text: &[u8]| {
+    let write = move |t: Option<&Arc<Task>>, text: &[u8]| {
         let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
-        set(&writer.view(by)?, path, text.trim_end())
+        let view = writer.view(t)?;
+        set(&view, &net_of(&view, t), path, text.trim_end())
     };
     Text::new(node, Write(read, write))
 }

@@ -1,6 +1,7 @@
 //! Made-up directories.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use abi::Errno;
@@ -21,6 +22,11 @@ pub trait Tree: Send + Sync + 'static {
     /// Whether what it shows still exists.
     fn alive(&self) -> bool {
         true
+    }
+    /// Whether it has the same children for ever: what is mounted below one of them then stays
+    /// in sight.
+    fn fixed(&self) -> bool {
+        false
     }
 }
 
@@ -59,7 +65,7 @@ impl<T: Tree> Inode for Dir<T> {
         self.tree.child(name)
     }
     fn still_valid(&self, _name: &[u8], _child: Option<&Arc<dyn Inode>>) -> bool {
-        false
+        self.tree.fixed()
     }
     fn open(
         self: Arc<Self>,
@@ -150,16 +156,19 @@ fn dir_entry(name: &[u8], ino: u64, kind: FileType, next: u64) -> DirEntry<'_> {
 
 /// A tree with a fixed set of children.
 #[derive(Default)]
-pub struct Static(Vec<(&'static str, Arc<dyn Inode>)>);
+pub struct Static(Vec<(Cow<'static, str>, Arc<dyn Inode>)>);
 
 impl Static {
     /// With these children.
-    pub fn new(children: Vec<(&'static str, Arc<dyn Inode>)>) -> Static {
-        Static(children)
+    pub fn new<N: Into<Cow<'static, str>>>(children: Vec<(N, Arc<dyn Inode>)>) -> Static {
+        Static(children.into_iter().map(|(n, i)| (n.into(), i)).collect())
     }
 }
 
 impl Tree for Static {
+    fn fixed(&self) -> bool {
+        true
+    }
     fn child(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
         let found = self.0.iter().find(|(n, _)| n.as_bytes() == name);
         found.map(|(_, i)| i.clone()).ok_or(Errno::ENOENT)

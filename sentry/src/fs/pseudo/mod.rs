@@ -145,16 +145,29 @@ pub struct PseudoFs {
     magic: u64,
     dev: u64,
     root: Arc<dyn Inode>,
+    options: &'static str,
 }
 
 impl PseudoFs {
     /// With this root; `magic` as in `statfs(2)`.
     pub fn new(name: &'static str, magic: u64, dev: u64, root: Arc<dyn Inode>) -> Arc<PseudoFs> {
+        PseudoFs::with_options(name, magic, dev, root, "")
+    }
+
+    /// The same with options of its instance, as `/proc/mounts` shows them.
+    pub fn with_options(
+        name: &'static str,
+        magic: u64,
+        dev: u64,
+        root: Arc<dyn Inode>,
+        options: &'static str,
+    ) -> Arc<PseudoFs> {
         Arc::new(PseudoFs {
             name,
             magic,
             dev,
             root,
+            options,
         })
     }
 }
@@ -168,6 +181,9 @@ impl FileSystem for PseudoFs {
     }
     fn root(&self) -> Result<Arc<dyn Inode>> {
         Ok(self.root.clone())
+    }
+    fn options(&self) -> String {
+        self.options.to_owned()
     }
     fn statfs(&self) -> Result<StatFs> {
         Ok(StatFs {

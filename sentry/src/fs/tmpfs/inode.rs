@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use abi::{Errno, PAGE_SIZE};
@@ -14,11 +15,13 @@ use crate::Result;
 use crate::fs::atime;
 use crate::fs::file::{File, FileOps, OpenFlags};
 use crate::fs::seals::Seals;
+use crate::fs::vfs::acl::{Acl, AclKind, Inherited};
 use crate::fs::vfs::{
     Attr, FileTime, FileType, Inode, InodeExtra, Owner, RenameFlags, SetAttr, Symlink, TimeSet,
 };
 use crate::sync::Mutex;
 use crate::task::Task;
+use crate::userns::UserNs;
 
 /// Bytes a directory entry counts in the size of a directory, as on Linux.
 const ENTRY_SIZE: u64 = 20;
@@ -38,6 +41,8 @@ struct Meta {
     ctime: FileTime,
     btime: FileTime,
     xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Access control lists: the access list, the default one.
+    acls: [Option<Arc<Acl>>; 2],
 }
 
 /// What the types differ in.
@@ -62,6 +67,8 @@ pub struct TmpInode {
     ino: u64,
     kind: FileType,
     meta: Mutex<Meta>,
+    /// Whether it ever had an access control list.
+    has_acls: AtomicBool,
     body: Body,
     extra: InodeExtra,
 }
@@ -92,7 +99,9 @@ impl TmpInode {
                 ctime: now,
                 btime: now,
                 xattrs: BTreeMap::new(),
+                acls: [None, None],
             }),
+            has_acls: AtomicBool::new(false),
             body,
             extra: InodeExtra::default(),
         })
@@ -214,6 +223,30 @@ impl TmpInode {
         Ok(child)
     }
 
+    fn set_acl(&self, kind: AclKind, acl: Option<Arc<Acl>>) {
+        let now = self.fs.now();
+        let mut meta = self.meta.lock();
+        let [access, default] = &mut meta.acls;
+        match kind {
+            AclKind::Access => *access = acl,
+            AclKind::Default => *default = acl,
+        }
+        meta.ctime = now;
+        self.has_acls.store(true, Ordering::Release);
+    }
+
+    fn known_acl(&self, kind: AclKind) -> Option<Arc<Acl>> {
+        if !self.has_acls.load(Ordering::Acquire) {
+            return None;
+        }
+        let meta = self.meta.lock();
+        let [access, default] = &meta.acls;
+        match kind {
+            AclKind::Access => access.clone(),
+            AclKind::Default => default.clone(),
+        }
+    }
+
     /// Whether the target of a rename may be replaced; `ENOTEMPTY`.
     fn replaceable(target: &TmpInode) -> Result<()> {
         match target.dir() {
@@ -304,6 +337,9 @@ impl Inode for TmpInode {
             data.seals.check_perm(meta.perm, perm)?;
         }
         meta.perm = set.perm.unwrap_or(meta.perm);
+        if let (Some(perm), [Some(acl), _]) = (set.perm, &mut meta.acls) {
+            *acl = Arc::new(acl.with_bits(perm));
+        }
         meta.uid = set.uid.unwrap_or(meta.uid);
         meta.gid = set.gid.unwrap_or(meta.gid);
         meta.atime = set.atime.map_or(meta.atime, time);
@@ -435,24 +471,48 @@ impl Inode for TmpInode {
         }
     }
     fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
+        if let Some(kind) = AclKind::of_name(name) {
+            let acl = self.known_acl(kind).ok_or(Errno::ENODATA)?;
+            return Ok(acl.encode(&UserNs::INITIAL));
+        }
         storable(name)?;
         let meta = self.meta.lock();
         meta.xattrs.get(name).cloned().ok_or(Errno::ENODATA)
     }
     fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> Result<()> {
+        if let Some(kind) = AclKind::of_name(name) {
+            let acl = Acl::parse(value, &UserNs::INITIAL)?;
+            self.set_acl(kind, acl.map(Arc::new));
+            return Ok(());
+        }
         storable(name)?;
         self.set_xattr_checked(name, value, flags)
     }
     fn list_xattr(&self) -> Result<Vec<Vec<u8>>> {
-        Ok(self.meta.lock().xattrs.keys().cloned().collect())
+        let there = |k: &AclKind| self.known_acl(*k).is_some();
+        let acls = AclKind::ALL.into_iter().filter(there);
+        let mut names: Vec<_> = acls.map(|k| k.name().to_vec()).collect();
+        names.extend(self.meta.lock().xattrs.keys().cloned());
+        Ok(names)
     }
     fn remove_xattr(&self, name: &[u8]) -> Result<()> {
+        if let Some(kind) = AclKind::of_name(name) {
+            self.set_acl(kind, None);
+            return Ok(());
+        }
         storable(name)?;
         let now = self.fs.now();
         let mut meta = self.meta.lock();
         meta.xattrs.remove(name).ok_or(Errno::ENODATA)?;
         meta.ctime = now;
         Ok(())
+    }
+    fn acl(&self, kind: AclKind) -> Result<Option<Arc<Acl>>> {
+        Ok(self.known_acl(kind))
+    }
+    fn inherit_acls(&self, acls: &Inherited) {
+        self.set_acl(AclKind::Access, acls.access.clone());
+        self.set_acl(AclKind::Default, acls.default.clone());
     }
     fn extra(&self) -> &InodeExtra {
         &self.extra

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use abi::Errno;
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use zerocopy::IntoBytes;
 
-use super::termios::{TERMIOS_LEN, Termios, WinSize};
+use super::modes::Form;
+use super::termios::WinSize;
 use super::{PKT_FLUSHREAD, PKT_FLUSHWRITE, PKT_START, PKT_STOP, READABLE, Tty, WRITABLE};
+use crate::creds::Cap;
 use crate::fs::{File, IoCx};
 use crate::retry::{Attempt, Registrations, retry, watch_one};
 use crate::task::Task;
@@ -15,6 +17,9 @@ use crate::wait::{OnSignal, SysResult, Waker};
 const TCGETS: u32 = 0x5401;
 const TCSETS: u32 = 0x5402;
 const TCSETSF: u32 = 0x5404;
+const TCGETA: u32 = 0x5405;
+const TCSETA: u32 = 0x5406;
+const TCSETAF: u32 = 0x5408;
 const TCSBRK: u32 = 0x5409;
 const TCXONC: u32 = 0x540a;
 const TCFLSH: u32 = 0x540b;
@@ -28,22 +33,37 @@ const TIOCSTI: u32 = 0x5412;
 const TIOCGWINSZ: u32 = 0x5413;
 const TIOCSWINSZ: u32 = 0x5414;
 const FIONREAD: u32 = 0x541b;
+const TIOCGSOFTCAR: u32 = 0x5419;
+const TIOCSSOFTCAR: u32 = 0x541a;
 const TIOCNOTTY: u32 = 0x5422;
 const TIOCSETD: u32 = 0x5423;
 const TIOCGETD: u32 = 0x5424;
 const TCSBRKP: u32 = 0x5425;
+const TIOCSBRK: u32 = 0x5427;
+const TIOCCBRK: u32 = 0x5428;
 const TIOCGSID: u32 = 0x5429;
 const TCGETS2: u32 = 0x802c_542a;
 const TCSETS2: u32 = 0x402c_542b;
 const TCSETSF2: u32 = 0x402c_542d;
 const TIOCGDEV: u32 = 0x8004_5432;
+const TIOCVHANGUP: u32 = 0x5437;
 const TIOCGEXCL: u32 = 0x8004_5440;
+const TIOCGPTPEER: u32 = 0x5441;
+const TIOCGLCKTRMIOS: u32 = 0x5456;
+const TIOCSLCKTRMIOS: u32 = 0x5457;
 
 /// Requests that change the terminal, which stop a background process.
 const CHANGES: &[u32] = &[
     TCSETS,
     0x5403,
     TCSETSF,
+    TCSETA,
+    0x5407,
+    TCSETAF,
+    TIOCSSOFTCAR,
+    TIOCSLCKTRMIOS,
+    TIOCSBRK,
+    TIOCCBRK,
     TCSBRK,
     TCXONC,
     TCFLSH,
@@ -128,14 +148,14 @@ fn count(n: usize) -> i32 {
 impl Tty {
     fn request(&self, t: &Arc<Task>, request: u32, arg: u64, master: bool) -> SysResult<i64> {
         match request {
-            TCGETS => self.put_termios(t, arg, TERMIOS_LEN),
-            TCGETS2 => self.put_termios(t, arg, size_of::<Termios>()),
-            TCSETS..=TCSETSF => self.set_termios(t, arg, TERMIOS_LEN, request == TCSETSF),
-            TCSETS2..=TCSETSF2 => {
-                self.set_termios(t, arg, size_of::<Termios>(), request == TCSETSF2)
-            }
             // Output is with the far end at once, and a break is nothing to a pty.
-            TCSBRK | TCSBRKP => Ok(0),
+            TCSBRK | TCSBRKP | TIOCSBRK | TIOCCBRK => Ok(0),
+            TIOCVHANGUP if !t.creds().capable(Cap::SysAdmin) => Err(Errno::EPERM.into()),
+            TIOCVHANGUP if !master => {
+                self.hang_up();
+                Ok(0)
+            }
+            TIOCGPTPEER => Err(Errno::EIO.into()),
             TCXONC => self.flow_control(arg),
             TCFLSH => self.flush(arg),
             TIOCEXCL | TIOCNXCL => {
@@ -182,44 +202,25 @@ impl Tty {
             TIOCSETD if get_int(t, arg)? == 0 => Ok(0),
             TIOCSETD => Err(Errno::EINVAL.into()),
             TIOCGDEV => put_int(t, arg, i32::try_from(self.dev).unwrap_or(0)),
+            _ => self.mode_request(t, request, arg),
+        }
+    }
+
+    /// Requests about modes; `ENOTTY` for any other.
+    fn mode_request(&self, t: &Arc<Task>, request: u32, arg: u64) -> SysResult<i64> {
+        match request {
+            TCGETS => self.put_termios(t, arg, Form::Termios),
+            TCGETS2 => self.put_termios(t, arg, Form::Termios2),
+            TCGETA => self.put_termios(t, arg, Form::Termio),
+            TCSETS..=TCSETSF => self.set_termios(t, arg, Form::Termios, request == TCSETSF),
+            TCSETS2..=TCSETSF2 => self.set_termios(t, arg, Form::Termios2, request == TCSETSF2),
+            TCSETA..=TCSETAF => self.set_termios(t, arg, Form::Termio, request == TCSETAF),
+            TIOCGLCKTRMIOS => self.put_locked(t, arg),
+            TIOCSLCKTRMIOS => self.set_locked(t, arg),
+            TIOCGSOFTCAR => put_int(t, arg, i32::from(self.soft_carrier())),
+            TIOCSSOFTCAR => self.set_soft_carrier(t, arg),
             _ => Err(Errno::ENOTTY.into()),
         }
-    }
-
-    fn put_termios(&self, t: &Arc<Task>, arg: u64, len: usize) -> SysResult<i64> {
-        let termios = self.state.lock().termios;
-        let raw = termios.as_bytes().get(..len).unwrap_or_default();
-        t.mm().copy_out(arg, raw).map_err(Errno::from)?;
-        Ok(0)
-    }
-
-    fn set_termios(&self, t: &Arc<Task>, arg: u64, len: usize, flush: bool) -> SysResult<i64> {
-        let mut raw = [0; size_of::<Termios>()];
-        {
-            let old = self.state.lock().termios;
-            raw.copy_from_slice(old.as_bytes());
-        }
-        if let Some(part) = raw.get_mut(..len) {
-            t.mm().copy_in(arg, part).map_err(Errno::from)?;
-        }
-        let new = Termios::read_from_bytes(&raw).unwrap_or_else(|_| Termios::new_zeroed());
-        {
-            let mut s = self.state.lock();
-            if flush {
-                s.input.flush();
-            }
-            if s.termios.canonical() != new.canonical() {
-                s.input.mode_changed(new.canonical());
-            }
-            s.termios = new;
-            // Without IXON nothing could start it again.
-            if !new.input(super::termios::IXON) {
-                s.output.stopped = false;
-            }
-        }
-        self.pollee.notify(READABLE | WRITABLE);
-        self.tell_far();
-        Ok(0)
     }
 
     /// `TCXONC`: stops and starts output; `TCIOFF` and `TCION` send the characters.
@@ -277,7 +278,7 @@ impl Tty {
     /// `TIOCSTI`: one byte as if typed; `EPERM` unless it is the caller's own terminal.
     fn simulate_input(&self, t: &Arc<Task>, arg: u64) -> SysResult<i64> {
         let own = Tty::controlling(t).is_some_and(|c| std::ptr::eq(&*c, self));
-        if !own && !t.creds().capable(crate::creds::Cap::SysAdmin) {
+        if !own && !t.creds().capable(Cap::SysAdmin) {
             return Err(Errno::EPERM.into());
         }
         let mut c = [0];

@@ -183,9 +183,7 @@ impl Tty {
             return Err(Errno::ENOTTY);
         }
         let session = self.state.lock().job.session.upgrade();
-        session
-            .map(|s| s.id.nr_in(t.pid_ns()))
-            .ok_or(Errno::ENOTTY)
+        session.map(|s| s.id.nr_in(t.pid_ns())).ok_or(Errno::ENOTTY)
     }
 
     /// `TIOCSCTTY`.

@@ -12,6 +12,7 @@ pub mod console;
 mod input;
 mod ioctl;
 mod job;
+mod modes;
 mod output;
 pub mod pty;
 mod side;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use abi::fs::PollEvents;
 use abi::signal::Signal;
+use zerocopy::FromZeros;
 
 pub use side::{OpenTty, open_controlling};
 use termios::{Cc, Termios, WinSize};
@@ -42,6 +44,9 @@ const PKT_FLUSHREAD: u8 = 1;
 const PKT_FLUSHWRITE: u8 = 2;
 const PKT_STOP: u8 = 4;
 const PKT_START: u8 = 8;
+const PKT_NOSTOP: u8 = 16;
+const PKT_DOSTOP: u8 = 32;
+const PKT_IOCTL: u8 = 64;
 
 /// What is at the other end of a terminal.
 pub trait FarEnd: Send + Sync {
@@ -67,6 +72,8 @@ pub struct Tty {
 
 struct State {
     termios: Termios,
+    /// Bits of the modes that may not change (`TIOCSLCKTRMIOS`).
+    termios_locked: Termios,
     input: Input,
     output: Output,
     winsize: WinSize,
@@ -97,6 +104,7 @@ impl Tty {
             name,
             state: Mutex::new(State {
                 termios: Termios::default(),
+                termios_locked: Termios::new_zeroed(),
                 input: Input::default(),
                 output: Output::default(),
                 winsize: WinSize::default(),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use abi::Errno;
 use abi::fs::PollEvents;
+use abi::signal::Signal;
 
 use super::{FarEnd, OpenTty, READABLE, Tty, WRITABLE};
 use crate::Result;
@@ -251,7 +252,10 @@ impl FileOps for Master {
                 Ok(i64::from(t.files().install(file, 0, cloexec, limit)?))
             }
             TIOCSIG => {
-                let signal = abi::signal::Signal::new(arg).ok_or(Errno::EINVAL)?;
+                let signal = Signal::new(arg).ok_or(Errno::EINVAL)?;
+                if ![Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP].contains(&signal) {
+                    return Err(Errno::EINVAL.into());
+                }
                 tty.signal_foreground(signal);
                 Ok(0)
             }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use abi::Errno;
 
+use super::acl::Inherited;
 use super::attr::{Attr, FileType};
 use super::dentry::Dentry;
 use super::inode::{Inode, Owner};
@@ -18,6 +19,8 @@ use super::walk::{self, Last, WalkCx, WalkFlags, Walker};
 use crate::Result;
 use crate::creds::{Cap, Creds};
 use crate::fs::inotify::{self, Mask};
+use crate::landlock::FsRights;
+use crate::landlock::files::{self, Refer};
 use crate::task::device_rules::DeviceAccess;
 
 /// Permission bits and owner of a file about to be created.
@@ -26,6 +29,8 @@ pub struct NewFile {
     pub perm: u32,
     /// Owner.
     pub owner: Owner,
+    /// Access control lists.
+    acls: Inherited,
 }
 
 impl NewFile {
@@ -42,8 +47,10 @@ impl NewFile {
         }
         perm::check(&cx.creds, &**parent, Access::W | Access::X)?;
         let above = parent.attr()?;
+        let (perm, acls) = Inherited::from(&**parent, perm, cx.umask, is_dir)?;
         let mut new = NewFile {
-            perm: perm & !cx.umask,
+            perm,
+            acls,
             owner: Owner {
                 uid: cx.creds.fsuid,
                 gid: cx.creds.fsgid,
@@ -60,6 +67,13 @@ impl NewFile {
             }
         }
         Ok(new)
+    }
+
+    /// Gives the file, which has just been made, what it inherits.
+    pub(super) fn inherit(&self, inode: &Arc<dyn Inode>) {
+        if !self.acls.is_empty() && inode.kind() != FileType::Symlink {
+            inode.inherit_acls(&self.acls);
+        }
     }
 }
 
@@ -118,17 +132,20 @@ fn make(
     start: &Path,
     name: &[u8],
     perm: u32,
-    is_dir: bool,
+    kind: FileType,
     make: impl FnOnce(&Arc<dyn Inode>, &[u8], &NewFile) -> Result<Arc<dyn Inode>>,
 ) -> Result<Path> {
+    let is_dir = kind == FileType::Directory;
     let (dir, name) = new_place(cx, start, name, is_dir)?;
     let parent = dir.inode()?;
     let lock = dir.dentry.lock_dir();
     if walk::child_locked(&dir, &parent, &name)?.inode().is_some() {
         return Err(Errno::EEXIST);
     }
+    files::check(&cx.creds, &dir, FsRights::to_make(kind))?;
     let new = NewFile::check(cx, &dir, &parent, perm, is_dir)?;
     let inode = make(&parent, &name, &new)?;
+    new.inherit(&inode);
     let dentry = dir.dentry.insert(&name, Some(inode));
     drop(lock);
     created(&dir, &name, is_dir);
@@ -140,7 +157,8 @@ fn make(
 
 /// `mkdirat(2)`.
 pub fn mkdir(cx: &WalkCx<'_>, start: &Path, name: &[u8], perm: u32) -> Result<Path> {
-    make(cx, start, name, perm & 0o1777, true, |dir, name, new| {
+    let kind = FileType::Directory;
+    make(cx, start, name, perm & 0o1777, kind, |dir, name, new| {
         dir.mkdir(name, new.perm, new.owner)
     })
 }
@@ -156,7 +174,7 @@ pub fn mknod(
     rdev: u64,
 ) -> Result<Path> {
     let device = matches!(kind, FileType::CharDevice | FileType::BlockDevice);
-    make(cx, start, name, perm & 0o7777, false, |dir, name, new| {
+    make(cx, start, name, perm & 0o7777, kind, |dir, name, new| {
         if device && !cx.creds.capable(Cap::Mknod) {
             return Err(Errno::EPERM);
         }
@@ -182,9 +200,14 @@ pub fn symlink(cx: &WalkCx<'_>, target: &[u8], start: &Path, name: &[u8]) -> Res
         umask: 0,
         ..cx.clone()
     };
-    make(cx, start, name, 0o777, false, |dir, name, new| {
-        dir.symlink(name, target, new.owner)
-    })
+    make(
+        cx,
+        start,
+        name,
+        0o777,
+        FileType::Symlink,
+        |dir, name, new| dir.symlink(name, target, new.owner),
+    )
 }
 
 /// `linkat(2)`: `name` becomes one more name of what stands at `old`.
@@ -202,6 +225,7 @@ pub fn link(cx: &WalkCx<'_>, old: &Path, start: &Path, name: &[u8]) -> Result<()
     if walk::child_locked(&dir, &parent, &name)?.inode().is_some() {
         return Err(Errno::EEXIST);
     }
+    may_link(cx, old, &dir)?;
     NewFile::check(cx, &dir, &parent, 0, false)?;
     if target.kind() == FileType::Directory {
         return Err(Errno::EPERM);
@@ -215,6 +239,23 @@ pub fn link(cx: &WalkCx<'_>, old: &Path, start: &Path, name: &[u8]) -> Result<()
     inotify::inode_event(&target, Mask::ATTRIB);
     created(&dir, &name, false);
     Ok(())
+}
+
+/// Whether a domain lets a file be linked into a directory.
+fn may_link(cx: &WalkCx<'_>, old: &Path, new_dir: &Path) -> Result<()> {
+    let old_dir = Path {
+        mount: old.mount.clone(),
+        dentry: old.dentry.parent().unwrap_or_else(|| old.dentry.clone()),
+    };
+    let refer = Refer {
+        old_dir: &old_dir,
+        old: &old.dentry,
+        new_dir,
+        new: None,
+        moves: false,
+        exchange: false,
+    };
+    refer.check(&cx.creds)
 }
 
 /// Whether the directory of a new name is seen through the mount of `old`.
@@ -291,6 +332,12 @@ fn remove(cx: &WalkCx<'_>, start: &Path, name: &[u8], rmdir: bool) -> Result<()>
         let dir = kind == FileType::Directory;
         return Err(if dir { Errno::EISDIR } else { Errno::ENOTDIR });
     }
+    let right = if rmdir {
+        FsRights::REMOVE_DIR
+    } else {
+        FsRights::REMOVE_FILE
+    };
+    files::check(&cx.creds, &dir, right)?;
     let victim = may_delete(cx, &parent, &child, rmdir)?;
     if rmdir {
         let _inside = child.lock_dir();

@@ -218,9 +218,9 @@ impl Default for FsTypes {
         types.register("sysfs", &[], first, Arc::new(sys::mount));
         types.register(
             "cgroup2",
-            sys::CGROUP_OPTIONS,
+            sys::cgroup::OPTIONS,
             |t| t.namespaces().cgroup.owner.clone(),
-            Arc::new(sys::mount_cgroup),
+            Arc::new(sys::cgroup::mount),
         );
         types
     }

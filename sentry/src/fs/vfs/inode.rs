@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use abi::Errno;
 
+use super::acl::{Acl, AclKind, Inherited};
 use super::attr::{Attr, FileType, SetAttr};
 use super::fs_type::MountRequest;
 use super::mount::Path;
@@ -211,6 +212,13 @@ pub trait Inode: Send + Sync + 'static {
     fn remove_xattr(&self, _name: &[u8]) -> Result<()> {
         Err(Errno::EOPNOTSUPP)
     }
+    /// An access control list, where it says more than the permission bits; asked at each
+    /// check of permission of who does not own the file.
+    fn acl(&self, _kind: AclKind) -> Result<Option<Arc<Acl>>> {
+        Ok(None)
+    }
+    /// Gives a file just made the lists it inherits.
+    fn inherit_acls(&self, _acls: &Inherited) {}
     /// State the kernel hangs on an inode whatever its file system: file locks, the pipe of
     /// a FIFO, the bound unix socket, inotify watches.
     fn extra(&self) -> &InodeExtra;

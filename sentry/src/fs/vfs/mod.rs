@@ -8,6 +8,7 @@
 //! the caller holds no spin or table lock over it, only the directory's own lock, which
 //! serialises changes of that directory.
 
+pub mod acl;
 pub mod anon;
 pub mod attr;
 pub mod change;

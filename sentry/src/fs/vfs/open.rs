@@ -17,7 +17,8 @@ use crate::Result;
 use crate::fs::dev;
 use crate::fs::file::{File, FileOps, OpenFlags};
 use crate::fs::inotify::{self, Mask};
-use crate::fs::write_access::WriteAccess;
+use crate::fs::write_access::{OpenAccess, OpenCounts};
+use crate::landlock::{FsRights, files};
 use crate::task::device_rules::DeviceAccess;
 
 /// How to open.
@@ -37,6 +38,15 @@ pub enum Opened {
     File(Arc<File>),
     /// A FIFO, permission checked: opening it may wait ([`crate::fs::pipe`]).
     Fifo(Path),
+    /// Open but for the leases that are in the way ([`crate::fs::lease`]); [`Leased::finish`]
+    /// does what is left.
+    Leased(Leased),
+}
+
+/// An open description that others' leases keep from being used.
+pub struct Leased {
+    file: Arc<File>,
+    flags: OpenFlags,
 }
 
 /// Opens what `name` is called, creating it if asked; `ENXIO` for a FIFO, which only
@@ -45,6 +55,7 @@ pub fn open(cx: &WalkCx<'_>, start: &Path, name: &[u8], how: &OpenHow) -> Result
     match resolve(cx, start, name, how)? {
         Opened::File(file) => Ok(file),
         Opened::Fifo(_) => Err(Errno::ENXIO),
+        Opened::Leased(_) => Err(Errno::EAGAIN),
     }
 }
 
@@ -93,13 +104,41 @@ pub fn open_at(cx: &WalkCx<'_>, path: &Path, flags: OpenFlags) -> Result<Opened>
     if flags.contains(OpenFlags::NOATIME) && !perm::owns(&cx.creds, &inode.attr()?) {
         return Err(Errno::EPERM);
     }
+    files::check(&cx.creds, path, rights(kind, flags))?;
     if kind == FileType::Fifo && anon::file_of(path).is_none() {
         return Ok(Opened::Fifo(path.clone()));
     }
     let file = open_inode(cx, path, &inode, flags)?;
+    let counts = file.open_counts();
+    if counts.is_some_and(|c| c.leases.conflict(flags.writable())) {
+        return Ok(Opened::Leased(Leased { file, flags }));
+    }
+    opened(cx, path, &inode, flags)?;
+    Ok(Opened::File(file))
+}
+
+impl Leased {
+    /// Whose leases they are, and whether the open is one to write.
+    pub fn parts(&self) -> (Option<Arc<OpenCounts>>, bool) {
+        let inode = self.file.inode();
+        let counts = inode.and_then(|i| i.extra().get::<OpenCounts>());
+        (counts, self.flags.writable())
+    }
+
+    /// The leases are gone.
+    pub fn finish(self, cx: &WalkCx<'_>) -> Result<Arc<File>> {
+        let path = self.file.path.as_ref().ok_or(Errno::ENOENT)?;
+        opened(cx, path, &path.inode()?, self.flags)?;
+        Ok(self.file)
+    }
+}
+
+/// What an open does once there is a description.
+fn opened(cx: &WalkCx<'_>, path: &Path, inode: &Arc<dyn Inode>, flags: OpenFlags) -> Result<()> {
     inotify::event(path, Mask::OPEN);
-    if flags.contains(OpenFlags::TRUNC) && kind == FileType::Regular {
-        let _access = WriteAccess::write(&inode)?;
+    if flags.contains(OpenFlags::TRUNC) && inode.kind() == FileType::Regular {
+        files::check(&cx.creds, path, FsRights::TRUNCATE)?;
+        let _access = OpenAccess::write(inode)?;
         inode.set_attr(&SetAttr {
             size: Some(0),
             perm: killed_perm(&cx.creds, &inode.attr()?),
@@ -108,7 +147,18 @@ pub fn open_at(cx: &WalkCx<'_>, path: &Path, flags: OpenFlags) -> Result<Opened>
         })?;
         inotify::event(path, Mask::MODIFY);
     }
-    Ok(Opened::File(file))
+    Ok(())
+}
+
+/// The rights that an open needs of a domain.
+fn rights(kind: FileType, flags: OpenFlags) -> FsRights {
+    let mut rights = FsRights::empty();
+    if kind == FileType::Directory {
+        return FsRights::READ_DIR;
+    }
+    rights.set(FsRights::READ_FILE, flags.readable());
+    rights.set(FsRights::WRITE_FILE, flags.writable());
+    rights
 }
 
 /// Opens without checks: the operations come from the inode or a device.
@@ -118,13 +168,12 @@ fn open_inode(
     inode: &Arc<dyn Inode>,
     flags: OpenFlags,
 ) -> Result<Arc<File>> {
-    let access = if flags.writable() {
-        let access = WriteAccess::write(inode)?;
-        access
-            .map(|a| Ok::<_, Errno>((a, Writer::new(&path.mount)?)))
-            .transpose()?
+    let (access, writer) = if flags.writable() {
+        let access = OpenAccess::write(inode)?;
+        let writer = access.as_ref().map(|_| Writer::new(&path.mount));
+        (access, writer.transpose()?)
     } else {
-        None
+        (OpenAccess::read(inode)?, None)
     };
     let own = || inode.clone().open(flags, cx.task);
     let ops = match inode.kind() {
@@ -148,7 +197,11 @@ fn open_inode(
             }
         }
     };
-    Ok(File::with_access(ops, flags, Some(path.clone()), access))
+    let denied = files::denied_later(&cx.creds, path);
+    let path = Some(path.clone());
+    let file = File::with_access(ops, flags, path, access, writer);
+    file.deny(denied);
+    Ok(file)
 }
 
 fn open_create(cx: &WalkCx<'_>, start: &Path, name: &[u8], how: &OpenHow) -> Result<Opened> {
@@ -207,8 +260,10 @@ fn create(cx: &WalkCx<'_>, dir: &Path, name: &[u8], how: &OpenHow) -> Result<Opt
     if walk::child_locked(dir, &parent, name)?.inode().is_some() {
         return Ok(None);
     }
+    files::check(&cx.creds, dir, FsRights::MAKE_REG)?;
     let new = NewFile::check(cx, dir, &parent, how.perm & 0o7777, false)?;
     let inode = parent.create(name, new.perm, new.owner)?;
+    new.inherit(&inode);
     let dentry = dir.dentry.insert(name, Some(inode.clone()));
     drop(lock);
     change::created(dir, name, false);
@@ -216,6 +271,7 @@ fn create(cx: &WalkCx<'_>, dir: &Path, name: &[u8], how: &OpenHow) -> Result<Opt
         mount: dir.mount.clone(),
         dentry,
     };
+    files::check(&cx.creds, &path, rights(FileType::Regular, how.flags))?;
     let file = open_inode(cx, &path, &inode, how.flags)?;
     inotify::event(&path, Mask::OPEN);
     Ok(Some(file))
@@ -229,6 +285,7 @@ fn open_tmpfile(cx: &WalkCx<'_>, dir: &Path, how: &OpenHow) -> Result<Arc<File>>
     let parent = dir.inode()?;
     let new = NewFile::check(cx, dir, &parent, how.perm & 0o7777, false)?;
     let inode = parent.tmpfile(new.perm, new.owner)?;
+    new.inherit(&inode);
     if !how.flags.contains(OpenFlags::EXCL) {
         inode.extra().get_or_insert(Linkable::default);
     }
@@ -237,6 +294,7 @@ fn open_tmpfile(cx: &WalkCx<'_>, dir: &Path, how: &OpenHow) -> Result<Arc<File>>
         mount: dir.mount.clone(),
         dentry: dir.dentry.unnamed(name.as_bytes(), inode.clone()),
     };
+    files::check(&cx.creds, &path, rights(FileType::Regular, how.flags))?;
     open_inode(cx, &path, &inode, how.flags)
 }
 

@@ -2,6 +2,7 @@
 
 use abi::Errno;
 
+use super::acl::{Acl, AclKind};
 use super::attr::{Attr, FileType};
 use super::inode::Inode;
 use super::mount::Path;
@@ -21,16 +22,20 @@ bitflags::bitflags! {
     }
 }
 
-/// Whether `creds` may do `want` with a file of these attributes; `EACCES`.
-pub fn permitted(creds: &Creds, attr: &Attr, want: Access) -> Result<()> {
-    let class = if creds.fsuid == attr.uid {
-        attr.perm >> 6
+/// Whether `creds` may do `want` with a file of these attributes and this access control
+/// list; `EACCES`.
+fn permitted(creds: &Creds, attr: &Attr, acl: Option<&Acl>, want: Access) -> Result<()> {
+    let grants = |class: u32| (want.bits() & !class) & 7 == 0;
+    let granted = if creds.fsuid == attr.uid {
+        grants(attr.perm >> 6)
+    } else if let Some(acl) = acl {
+        acl.permits(creds, attr.gid, want.bits())
     } else if creds.in_group(attr.gid) {
-        attr.perm >> 3
+        grants(attr.perm >> 3)
     } else {
-        attr.perm
+        grants(attr.perm)
     };
-    if (want.bits() & !class) & 7 == 0 {
+    if granted {
         return Ok(());
     }
     let any_x = attr.perm & 0o111 != 0;
@@ -60,7 +65,18 @@ pub fn check(creds: &Creds, inode: &dyn Inode, want: Access) -> Result<()> {
     if all && (dir || !want.contains(Access::X)) {
         return Ok(());
     }
-    permitted(creds, &inode.attr()?, want)
+    check_attr(creds, inode, &inode.attr()?, want)
+}
+
+/// As [`check`] for an inode whose attributes were just read.
+pub fn check_attr(creds: &Creds, inode: &dyn Inode, attr: &Attr, want: Access) -> Result<()> {
+    // A list has a mask, which the group's bits show: without them it permits nothing more.
+    let acl = if creds.fsuid != attr.uid && attr.perm & 0o070 != 0 {
+        inode.acl(AclKind::Access)?
+    } else {
+        None
+    };
+    permitted(creds, attr, acl.as_deref(), want)
 }
 
 /// As [`check`], and `EROFS` for writing to a file, directory or link of a read-only mount.

@@ -12,7 +12,9 @@ use super::mount::Path;
 use super::perm::{self, Access};
 use super::walk::{self, Last, WalkCx, WalkFlags, Walker};
 use crate::Result;
+use crate::fs::dnotify;
 use crate::fs::inotify::{self, Mask};
+use crate::landlock::files::Refer;
 
 /// One side of a rename.
 struct Side {
@@ -119,6 +121,15 @@ fn locked(cx: &WalkCx<'_>, old: &Side, new: &Side, flags: RenameFlags) -> Result
             Errno::ENOTEMPTY
         });
     }
+    let refer = Refer {
+        old_dir: &old.dir,
+        old: &source,
+        new_dir: &new.dir,
+        new: Some(&target),
+        moves: true,
+        exchange,
+    };
+    refer.check(&cx.creds)?;
     if let Some(other) = &target_inode
         && same_file(&source_inode, other)?
     {
@@ -156,6 +167,9 @@ fn moved(from: &Side, to: &Side, inode: &Arc<dyn Inode>) {
     let mask = |m| with_dir(m, is_dir);
     inotify::dir_event(&from.dir, &from.name, mask(Mask::MOVED_FROM), cookie);
     inotify::dir_event(&to.dir, &to.name, mask(Mask::MOVED_TO), cookie);
+    if Arc::ptr_eq(&from.dir.dentry, &to.dir.dentry) {
+        dnotify::renamed(&from.dir);
+    }
     inotify::inode_event(inode, Mask::MOVE_SELF);
 }
 

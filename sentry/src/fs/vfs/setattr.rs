@@ -10,7 +10,8 @@ use super::walk::WalkCx;
 use crate::Result;
 use crate::creds::Cap;
 use crate::fs::inotify::{self, Mask};
-use crate::fs::write_access::WriteAccess;
+use crate::fs::write_access::OpenAccess;
+use crate::landlock::{FsRights, files};
 
 /// Largest file size there is.
 pub const MAX_SIZE: u64 = i64::MAX as u64;
@@ -93,7 +94,7 @@ pub fn utimes(
         if (atime, mtime) != (Some(TimeSet::Now), Some(TimeSet::Now)) {
             return Err(Errno::EPERM);
         }
-        perm::permitted(&cx.creds, &attr, Access::W)?;
+        perm::check_attr(&cx.creds, &*inode, &attr, Access::W)?;
     }
     inode.set_attr(&SetAttr {
         atime,
@@ -111,6 +112,12 @@ pub fn utimes(
 
 /// `truncate(2)` by path: `EISDIR`, `EINVAL` for what is not a regular file.
 pub fn truncate(cx: &WalkCx<'_>, path: &Path, size: u64) -> Result<()> {
+    let access = may_truncate(cx, path)?;
+    cut(cx, path, size, access)
+}
+
+/// The checks of [`truncate`]: the right to write.
+pub fn may_truncate(cx: &WalkCx<'_>, path: &Path) -> Result<Option<OpenAccess>> {
     let inode = path.inode()?;
     match inode.kind() {
         FileType::Directory => return Err(Errno::EISDIR),
@@ -119,13 +126,20 @@ pub fn truncate(cx: &WalkCx<'_>, path: &Path, size: u64) -> Result<()> {
     }
     writable(path)?;
     perm::check(&cx.creds, &*inode, Access::W)?;
-    let _access = WriteAccess::write(&inode)?;
+    files::check(&cx.creds, path, FsRights::TRUNCATE)?;
+    OpenAccess::write(&inode)
+}
+
+/// The second half of [`truncate`].
+pub fn cut(cx: &WalkCx<'_>, path: &Path, size: u64, access: Option<OpenAccess>) -> Result<()> {
+    let inode = path.inode()?;
     inode.set_attr(&SetAttr {
         size: Some(size),
         perm: killed_perm(&cx.creds, &inode.attr()?),
         mtime: Some(TimeSet::Now),
         ..SetAttr::default()
     })?;
+    drop(access);
     inotify::event(path, Mask::MODIFY);
     Ok(())
 }

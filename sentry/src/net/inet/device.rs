@@ -1,12 +1,16 @@
 //! Interface requests (`netdevice(7)`).
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use abi::Errno;
 
+use super::device_set::{self, SIOCADDRT, SIOCDELRT};
 use crate::SysResult;
 use crate::fs::IoCx;
+use crate::net::NetNs;
 use crate::net::view::{LinkView, View};
+use crate::task::Task;
 
 /// Bytes of an interface name with its NUL.
 const IFNAMSIZ: usize = 16;
@@ -44,19 +48,23 @@ fn first(bytes: &[u8]) -> [u8; 16] {
     raw
 }
 
-fn mask(prefix: u8) -> Ipv4Addr {
+/// The mask of a prefix.
+pub(super) fn mask(prefix: u8) -> Ipv4Addr {
     let bits = u32::MAX.checked_shl(32u32.saturating_sub(prefix.into()));
     Ipv4Addr::from_bits(bits.unwrap_or(0))
 }
 
 /// Interface requests (`netdevice(7)`). `ENODEV` for a name that is not there, `ENOTTY`
-/// for a request not known, `EPERM` for one that would change something.
-pub fn device_ioctl(cx: &IoCx<'_>, request: u32, arg: u64) -> SysResult<i64> {
+/// for a request not known; changes are [`device_set`]'s.
+pub fn device_ioctl(net: &Arc<NetNs>, cx: &IoCx<'_>, request: u32, arg: u64) -> SysResult<i64> {
     let t = cx.task.ok_or(Errno::ENOTTY)?;
     let mm = t.mm();
-    let view = View::of(&t.kernel);
+    let view = View::of(net);
     if request == SIOCGIFCONF {
         return conf(cx, &view, arg);
+    }
+    if matches!(request, SIOCADDRT | SIOCDELRT) {
+        return route(t, net, request == SIOCDELRT, arg);
     }
     if !(0x8910..=SIOCETHTOOL).contains(&request) && request != SIOCGIFMAP {
         return Err(Errno::ENOTTY.into());
@@ -75,10 +83,31 @@ pub fn device_ioctl(cx: &IoCx<'_>, request: u32, arg: u64) -> SysResult<i64> {
     let name = name.split(|b| *b == 0).next().unwrap_or_default();
     // An alias means its link.
     let name = name.split(|b| *b == b':').next().unwrap_or_default();
+    if device_set::changes(request) {
+        let body = rest.first_chunk().ok_or(Errno::EINVAL)?;
+        device_set::set(t, net, request, name, body)?;
+        return Ok(0);
+    }
     let link = view.by_name(name).ok_or(Errno::ENODEV)?;
     let body = answer(link, request)?;
     let at = arg.wrapping_add(IFNAMSIZ as u64);
     mm.copy_out(at, &body).map_err(Errno::from)?;
+    Ok(0)
+}
+
+/// `SIOCADDRT`, `SIOCDELRT`.
+fn route(t: &Arc<Task>, net: &Arc<NetNs>, gone: bool, arg: u64) -> SysResult<i64> {
+    let mm = t.mm();
+    let mut raw = [0; 120];
+    mm.copy_in(arg, &mut raw).map_err(Errno::from)?;
+    let at = raw.get(88..).and_then(|b| b.first_chunk::<8>());
+    let at = at.map_or(0, |b| u64::from_ne_bytes(*b));
+    let mut name = [0; IFNAMSIZ];
+    if at != 0 {
+        mm.copy_in(at, &mut name).map_err(Errno::from)?;
+    }
+    let device = name.split(|b| *b == 0).next().filter(|_| at != 0);
+    device_set::route(t, net, gone, &raw, device)?;
     Ok(0)
 }
 
@@ -99,8 +128,6 @@ fn answer(link: &LinkView, request: u32) -> Result<[u8; 16], Errno> {
         SIOCGIFINDEX => first(&link.index.to_ne_bytes()),
         SIOCGIFTXQLEN => first(&1000u32.to_ne_bytes()),
         SIOCETHTOOL => return Err(Errno::EOPNOTSUPP),
-        // SIOCSIF*: what the host has set up stays.
-        0x8914 | 0x8916 | 0x891a | 0x891c | 0x8922 | 0x8924 | 0x8943 => return Err(Errno::EPERM),
         _ => return Err(Errno::EOPNOTSUPP),
     })
 }

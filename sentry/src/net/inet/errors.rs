@@ -17,13 +17,15 @@ const MAX: usize = 64;
 const ORIGIN_LOCAL: u8 = 1;
 const ORIGIN_ICMP: u8 = 2;
 const ORIGIN_ICMP6: u8 = 3;
+const ORIGIN_ZEROCOPY: u8 = 5;
 
 struct Entry {
     to: SocketAddr,
-    errno: Errno,
+    errno: i32,
     origin: u8,
     kind: (u8, u8),
     info: u32,
+    data: u32,
     offender: Option<IpAddr>,
     payload: Vec<u8>,
 }
@@ -59,7 +61,7 @@ impl ErrorQueue {
     pub(super) fn push_icmp(&self, e: &IcmpError) {
         self.push(Entry {
             to: e.peer,
-            errno: errno(e).0,
+            errno: errno(e).0.raw(),
             origin: if e.peer.is_ipv4() {
                 ORIGIN_ICMP
             } else {
@@ -67,8 +69,34 @@ impl ErrorQueue {
             },
             kind: e.kind,
             info: e.mtu,
+            data: 0,
             offender: Some(e.offender),
             payload: e.payload.clone(),
+        });
+    }
+
+    /// Adds that the send of a number was made with a copy (`MSG_ZEROCOPY`), to those in a
+    /// row before it.
+    pub(super) fn push_copied(&self, n: u32, domain: u16) {
+        {
+            let mut queue = self.0.lock();
+            if let Some(last) = queue.back_mut().filter(|e| e.origin == ORIGIN_ZEROCOPY)
+                && last.data.wrapping_add(1) == n
+            {
+                last.data = n;
+                return;
+            }
+        }
+        self.push(Entry {
+            to: SocketAddr::new(super::unspecified(domain), 0),
+            errno: 0,
+            origin: ORIGIN_ZEROCOPY,
+            // SO_EE_CODE_ZEROCOPY_COPIED.
+            kind: (0, 1),
+            info: n,
+            data: n,
+            offender: None,
+            payload: Vec::new(),
         });
     }
 
@@ -76,10 +104,11 @@ impl ErrorQueue {
     pub(super) fn push_too_big(&self, to: SocketAddr, mtu: u32) {
         self.push(Entry {
             to,
-            errno: Errno::EMSGSIZE,
+            errno: Errno::EMSGSIZE.raw(),
             origin: ORIGIN_LOCAL,
             kind: (0, 0),
             info: mtu,
+            data: 0,
             offender: None,
             payload: Vec::new(),
         });
@@ -95,10 +124,10 @@ impl ErrorQueue {
         let full = e.payload.len();
         let want = full.min(dst.remaining());
         let bytes = dst.put(e.payload.get(..want).unwrap_or_default())?;
-        let mut raw = e.errno.raw().to_ne_bytes().to_vec();
+        let mut raw = e.errno.to_ne_bytes().to_vec();
         raw.extend_from_slice(&[e.origin, e.kind.0, e.kind.1, 0]);
         raw.extend_from_slice(&e.info.to_ne_bytes());
-        raw.extend_from_slice(&[0; 4]);
+        raw.extend_from_slice(&e.data.to_ne_bytes());
         let v4 = e.to.is_ipv4();
         let room = if v4 { 16 } else { 28 };
         let mut offender = match e.offender {
@@ -111,7 +140,7 @@ impl ErrorQueue {
         let mut got = Received {
             bytes,
             full,
-            from: Some(super::shown(domain, e.to)),
+            from: Some(super::shown(domain, e.to)).filter(|_| e.origin != ORIGIN_ZEROCOPY),
             flags: MsgFlags::ERRQUEUE,
             cmsgs: vec![(level, kind, raw)],
             ..Received::default()

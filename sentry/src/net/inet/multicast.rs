@@ -9,10 +9,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use abi::Errno;
 
 use super::option::{SOL_IP, SOL_IPV6};
-use crate::net::OptValue;
+use crate::Result;
 use crate::net::view::{LO_INDEX, View};
+use crate::net::{NetNs, OptCall, OptValue};
 use crate::sync::Mutex;
-use crate::{Kernel, Result};
 
 /// `IP_MULTICAST_IF`.
 const IP_MULTICAST_IF: i32 = 32;
@@ -73,7 +73,10 @@ impl Via {
     /// `getsockopt` of the two options; `None` for any other.
     pub(super) fn get(&self, level: i32, name: i32) -> Option<OptValue> {
         match (level, name) {
-            (SOL_IP, IP_MULTICAST_IF) => Some(OptValue::Bytes(self.own.octets().to_vec())),
+            (SOL_IP, IP_MULTICAST_IF) => {
+                let raw = u32::from_ne_bytes(self.own.octets());
+                Some(OptValue::Byte(raw.cast_signed()))
+            }
             (SOL_IPV6, IPV6_MULTICAST_IF) => Some(OptValue::Int(self.v6)),
             _ => None,
         }
@@ -81,12 +84,18 @@ impl Via {
 
     /// `setsockopt` of the two options; whether it was one. `EADDRNOTAVAIL`, `ENODEV` without
     /// such a link, `EINVAL` for a short value.
-    pub(super) fn set(&mut self, k: &Kernel, level: i32, name: i32, value: &[u8]) -> Result<bool> {
-        match (level, name) {
-            (SOL_IP, IP_MULTICAST_IF) => self.set_v4(k, value)?,
+    pub(super) fn set(&mut self, c: &OptCall<'_>) -> Result<bool> {
+        let net = &c.net;
+        match (c.level, c.name) {
+            (SOL_IP, IP_MULTICAST_IF) if c.len < 4 => return Err(Errno::EINVAL),
+            (SOL_IP, IP_MULTICAST_IF) => self.set_v4(net, &c.bytes(c.len.min(12))?)?,
             (SOL_IPV6, IPV6_MULTICAST_IF) => {
-                let index = crate::net::options::int(value)?;
-                if index != 0 && View::of(k).by_index(index).is_none() {
+                let index = if c.is_null() && c.len >= 4 {
+                    0
+                } else {
+                    c.int()?
+                };
+                if index != 0 && View::of(net).by_index(index).is_none() {
                     return Err(Errno::ENODEV);
                 }
                 self.v6 = index;
@@ -97,12 +106,12 @@ impl Via {
     }
 
     /// `struct in_addr`, `struct ip_mreq` or `struct ip_mreqn`.
-    fn set_v4(&mut self, k: &Kernel, value: &[u8]) -> Result<()> {
+    fn set_v4(&mut self, net: &NetNs, value: &[u8]) -> Result<()> {
         let at = if value.len() >= 8 { 4 } else { 0 };
         let word = |at: usize| value.get(at..).and_then(|v| v.first_chunk::<4>()).copied();
         let own = Ipv4Addr::from(word(at).ok_or(Errno::EINVAL)?);
         let index = word(8).map_or(0, i32::from_ne_bytes);
-        let view = View::of(k);
+        let view = View::of(net);
         let found = match (index, own.is_unspecified()) {
             (0, true) => Some(0),
             (0, false) => link_of(&view, own),

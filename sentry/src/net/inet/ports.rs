@@ -13,6 +13,9 @@ use crate::sync::Mutex;
 /// `/proc/sys/net/ipv4/ip_local_port_range`.
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
 
+/// In place of a link: whichever.
+pub(super) const ANY_LINK: i32 = -1;
+
 /// A socket's hold on a port.
 pub(super) struct Binding<T> {
     /// Bound address, canonical; unspecified for any.
@@ -22,6 +25,8 @@ pub(super) struct Binding<T> {
     pub(super) reuseaddr: bool,
     pub(super) reuseport: bool,
     pub(super) listening: bool,
+    /// Link whose packets alone it takes; 0 for any.
+    pub(super) link: i32,
     /// Connected: takes packets of this peer only.
     pub(super) peer: Option<SocketAddr>,
     pub(super) socket: Weak<T>,
@@ -38,7 +43,13 @@ impl<T> Binding<T> {
     }
 
     fn overlaps(&self, other: &Binding<T>) -> bool {
-        self.covers(other.ip) || other.covers(self.ip)
+        let apart = self.link != 0 && other.link != 0 && self.link != other.link;
+        !apart && (self.covers(other.ip) || other.covers(self.ip))
+    }
+
+    /// Whether packets that came over a link are for it.
+    fn takes_link(&self, link: i32) -> bool {
+        self.link == 0 || link == ANY_LINK || self.link == link
     }
 }
 
@@ -162,23 +173,30 @@ impl<T> Table<T> {
     }
 
     /// All sockets that a packet for many goes to.
-    pub(super) fn find_all(&self, to: SocketAddr, from: SocketAddr) -> Vec<Arc<T>> {
+    pub(super) fn find_all(&self, to: SocketAddr, from: SocketAddr, link: i32) -> Vec<Arc<T>> {
         let ports = self.ports.lock();
         let there = ports.get(&to.port()).into_iter().flatten();
         there
-            .filter(|b| b.covers(to.ip()) && b.peer.is_none_or(|p| p == from))
+            .filter(|b| b.covers(to.ip()) && b.takes_link(link))
+            .filter(|b| b.peer.is_none_or(|p| p == from))
             .filter_map(|b| b.socket.upgrade())
             .collect()
     }
 
     /// The socket a packet from `from` to `to` is for: connected before bound before
     /// wildcard; sockets that share a port by `SO_REUSEPORT` are dealt to by the source.
-    pub(super) fn find(&self, to: SocketAddr, from: SocketAddr, listening: bool) -> Option<Arc<T>> {
+    pub(super) fn find(
+        &self,
+        to: SocketAddr,
+        from: SocketAddr,
+        link: i32,
+        listening: bool,
+    ) -> Option<Arc<T>> {
         let ports = self.ports.lock();
         let mut best: Vec<&Binding<T>> = Vec::new();
         let mut best_score = 0;
         for b in ports.get(&to.port())? {
-            if !b.covers(to.ip()) || (listening && !b.listening) {
+            if !b.covers(to.ip()) || !b.takes_link(link) || (listening && !b.listening) {
                 continue;
             }
             if b.peer.is_some_and(|p| p != from) || b.socket.strong_count() == 0 {
@@ -186,7 +204,8 @@ impl<T> Table<T> {
             }
             let exact = u8::from(b.ip == to.ip());
             let family = u8::from(b.ip.is_ipv4() == to.ip().is_ipv4());
-            let score = 1 + u8::from(b.peer.is_some()) * 4 + exact * 2 + family;
+            let bound = u8::from(b.link != 0);
+            let score = 1 + u8::from(b.peer.is_some()) * 8 + exact * 4 + bound * 2 + family;
             if score > best_score {
                 best_score = score;
                 best.clear();

@@ -11,20 +11,28 @@ use abi::fs::PollEvents;
 use netstack::{Datagram, IcmpError, Manner, SendError};
 
 use super::errors::{ErrorQueue, errno};
-use super::option::{IpOptions, SOL_IP, SOL_IPV6};
+use super::membership::Groups;
+use super::multicast::Via;
+use super::option::{IpOptions, Owner, SOL_IP, SOL_IPV6, What};
 use super::rows::SocketRow;
 use super::{canonical, check_bindable, of_family, shown};
 use crate::creds::Cap;
 use crate::io::{IoDst, IoSrc};
+use crate::net::options::SOL_SOCKET;
 use crate::net::outside::Outside;
 use crate::net::{
-    AF_INET6, Common, MsgFlags, OptValue, READABLE, Received, SendArgs, Shut, SockAddr, SockType,
-    Socket, WRITABLE,
+    AF_INET6, Common, MsgFlags, OptCall, OptValue, READABLE, Received, SendArgs, Shut, SockAddr,
+    SockType, Socket, WRITABLE,
 };
 use crate::sync::Mutex;
 use crate::task::Task;
 use crate::{Kernel, Result};
 
+const SOL_RAW: i32 = 255;
+const SOL_ICMPV6: i32 = 58;
+const IP_HDRINCL: i32 = 3;
+const IPV6_CHECKSUM: i32 = 7;
+const IPV6_HDRINCL: i32 = 36;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 const RAW: i32 = 255;
@@ -34,7 +42,6 @@ const MAX_PACKET: usize = 65_535;
 
 /// A raw or ping socket.
 pub struct RawSocket {
-    kernel: Weak<Kernel>,
     common: Common,
     ip: IpOptions,
     proto: u8,
@@ -54,6 +61,12 @@ struct State {
     shut: (bool, bool),
     /// ICMP types not wanted (`ICMP_FILTER`, inverted for ICMPv6).
     filter: [u32; 8],
+    /// `IPV6_CHECKSUM`: where the kernel puts a checksum, if it does.
+    checksum: Option<i32>,
+    /// How multicast packets leave.
+    via: Via,
+    /// Groups joined.
+    groups: Groups,
 }
 
 struct Packet {
@@ -74,7 +87,7 @@ struct Rx {
 impl RawSocket {
     /// A raw socket; `EPERM` without `CAP_NET_RAW`.
     pub fn raw(t: &Arc<Task>, domain: u16, protocol: i32) -> Result<Arc<dyn Socket>> {
-        if !t.creds().capable(Cap::NetRaw) {
+        if !t.net().allows(&t.creds(), Cap::NetRaw) {
             return Err(Errno::EPERM);
         }
         RawSocket::create(t, domain, protocol, SockType::Raw)
@@ -82,7 +95,7 @@ impl RawSocket {
 
     /// A ping socket; `EACCES` for groups outside `ping_group_range`.
     pub fn ping(t: &Arc<Task>, domain: u16, protocol: i32) -> Result<Arc<dyn Socket>> {
-        let range = t.kernel.sysctl("net/ipv4/ping_group_range");
+        let range = t.net().sysctl("net/ipv4/ping_group_range");
         let range = range.unwrap_or_default();
         let mut bounds = range
             .split_whitespace()
@@ -102,22 +115,24 @@ impl RawSocket {
         protocol: i32,
         kind: SockType,
     ) -> Result<Arc<dyn Socket>> {
-        let kernel = &t.kernel;
+        let (kernel, net) = (&t.kernel, &t.net());
         let proto = u8::try_from(protocol).map_err(|_| Errno::EPROTONOSUPPORT)?;
         let socket = Arc::new(RawSocket {
-            kernel: Arc::downgrade(kernel),
-            common: Common::new(kernel, domain, kind, protocol),
+            common: Common::new(kernel, net, domain, kind, protocol),
             ip: IpOptions::default(),
             proto,
             ping: kind == SockType::Dgram,
             state: Mutex::new(State {
                 hdrincl: protocol == RAW,
+                checksum: (proto == ICMPV6).then_some(2),
                 ..State::default()
             }),
             rx: Mutex::default(),
             errors: ErrorQueue::default(),
         });
-        let outside = &kernel.net.outside;
+        // As bind(2) has it for sockets whose number is not a port.
+        socket.common.options.lock().reuseaddr = kind == SockType::Raw;
+        let outside = &net.outside;
         let mut raw = outside.raw.lock();
         raw.retain(|s| s.strong_count() > 0);
         raw.push(Arc::downgrade(&socket));
@@ -325,26 +340,30 @@ impl Socket for RawSocket {
         self
     }
 
-    fn bind(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
+    fn bind(&self, _t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
         let addr = canonical(of_family(self.common.domain, addr)?);
-        check_bindable(&t.kernel, addr.ip())?;
+        check_bindable(&self.common.net, addr.ip(), &self.ip)?;
         if self.ping {
-            self.bind_id(&t.kernel.net.outside, addr.port())?;
+            self.bind_id(&self.common.net.outside, addr.port())?;
         }
         self.state.lock().local = Some(addr.ip()).filter(|ip| !ip.is_unspecified());
         Ok(())
     }
 
-    fn connect(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
+    fn connect(&self, _t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
         if *addr == SockAddr::Unspec {
             self.state.lock().peer = None;
             return Ok(());
         }
         let to = of_family(self.common.domain, addr)?;
-        let source = t.kernel.net.outside.look(|s| s.source_for(to.ip(), None));
+        let source = self
+            .common
+            .net
+            .outside
+            .look(|s| s.source_for(to.ip(), None));
         let source = source.ok_or(Errno::ENETUNREACH)?;
         if self.ping {
-            self.bind_id(&t.kernel.net.outside, 0)?;
+            self.bind_id(&self.common.net.outside, 0)?;
         }
         let mut s = self.state.lock();
         s.peer = Some(to.ip());
@@ -367,17 +386,26 @@ impl Socket for RawSocket {
             return Err(Errno::EFAULT);
         }
         let kernel = &args.task.kernel;
-        let outside = &kernel.net.outside;
+        let outside = &self.common.net.outside;
         if self.ping {
             self.stamp(outside, &mut data)?;
         }
-        let (local, hdrincl) = {
+        let (local, hdrincl, checksum) = {
             let s = self.state.lock();
-            (s.local, s.hdrincl)
+            (s.local, s.hdrincl, s.checksum)
         };
         let manner = self.manner(to.is_ipv6());
         let any = super::unspecified(self.common.domain);
-        let sent = outside.with(kernel, |stack, _| {
+        if to.is_ipv6() && hdrincl {
+            return self.send_headed(kernel, to, &data);
+        }
+        let own = checksum.filter(|_| to.is_ipv6() && self.proto != ICMPV6);
+        if let Some(at) = own {
+            let own = outside.look(|s| s.source_for(to, None));
+            let from = local.or(own).ok_or(Errno::ENETUNREACH)?;
+            self.sum(from, to, at, &mut data)?;
+        }
+        let sent = self.common.net.change(kernel, |stack, _| {
             if hdrincl && to.is_ipv4() {
                 return stack.send_with_header(to, data);
             }
@@ -474,50 +502,216 @@ impl Socket for RawSocket {
         Ok((rx.queue.front().map_or(0, |d| d.data.len()), 0))
     }
 
-    fn get_option(&self, _t: &Arc<Task>, level: i32, name: i32) -> Result<OptValue> {
-        match (level, name) {
-            (1, _) => Err(Errno::ENOPROTOOPT),
-            (SOL_IP, 3) => Ok(OptValue::Int(i32::from(self.state.lock().hdrincl))),
-            (255, 1) if self.proto == ICMP && !self.ping => {
-                let [word, ..] = self.state.lock().filter;
-                Ok(OptValue::Bytes(word.to_ne_bytes().to_vec()))
+    fn get_option(&self, c: &OptCall<'_>) -> Option<Result<OptValue>> {
+        Some(match (c.level, c.name) {
+            (SOL_SOCKET, _) => return None,
+            (SOL_RAW, _) if !self.ping => self.get_raw(c),
+            (SOL_ICMPV6, _) if self.is_raw6() => self.get_icmp6(c),
+            (SOL_IPV6, IPV6_CHECKSUM | IPV6_HDRINCL) if self.is_raw6() => self.get_raw6(c),
+            (SOL_IP, IP_HDRINCL) if !self.is_raw6() => {
+                let on = self.state.lock().hdrincl;
+                c.room().map(|_| OptValue::Byte(i32::from(on)))
             }
-            _ => self.ip.get(self.common.domain, -1, level, name),
-        }
+            _ => {
+                let own = match self.common.domain {
+                    AF_INET6 => c.level == SOL_IPV6 || self.ping,
+                    _ => c.level == SOL_IP,
+                };
+                let kept = match own {
+                    true => self.group_option(c),
+                    false => None,
+                };
+                kept.unwrap_or_else(|| self.ip.get(c, self.owner()))
+            }
+        })
     }
 
-    fn set_option(&self, _t: &Arc<Task>, level: i32, name: i32, value: &[u8]) -> Result<()> {
-        match (level, name) {
-            (1, _) => Err(Errno::ENOPROTOOPT),
-            (SOL_IP, 3) if !self.ping => {
-                self.state.lock().hdrincl = crate::net::options::int(value)? != 0;
-                Ok(())
-            }
-            // ICMP_FILTER and ICMPV6_FILTER: bits of types that are not wanted.
-            (255, 1) if self.proto == ICMP && !self.ping => {
-                let word = value.first_chunk::<4>().ok_or(Errno::EINVAL)?;
-                self.state.lock().filter[0] = u32::from_ne_bytes(*word);
-                Ok(())
-            }
-            (58, 1) if self.proto == ICMPV6 && !self.ping => {
-                let mut filter = [0; 8];
-                for (to, from) in filter.iter_mut().zip(value.chunks_exact(4)) {
-                    *to = <[u8; 4]>::try_from(from).map_or(0, u32::from_ne_bytes);
-                }
-                self.state.lock().filter = filter;
-                Ok(())
-            }
-            // IPV6_CHECKSUM of ICMPv6 is always computed, at the place it has.
-            (SOL_IPV6 | 255, 7) if self.proto == ICMPV6 => match crate::net::options::int(value)? {
-                2 => Ok(()),
-                _ => Err(Errno::EINVAL),
-            },
-            _ => self.ip.set(self.common.domain, -1, level, name, value),
+    fn set_option(&self, c: &OptCall<'_>) -> Result<()> {
+        let v6 = self.is_raw6();
+        if v6 {
+            IpOptions::look(c)?;
         }
+        match (c.level, c.name) {
+            (SOL_RAW, _) if !self.ping => return self.set_raw(c),
+            (SOL_ICMPV6, _) if v6 => return self.set_icmp6(c),
+            (SOL_IPV6, IPV6_CHECKSUM | IPV6_HDRINCL) if v6 => return self.set_raw6(c),
+            (SOL_IP, _) if v6 => return Err(Errno::ENOPROTOOPT),
+            _ => {}
+        }
+        if c.level == SOL_IP || self.common.domain == AF_INET6 {
+            let mut via = self.state.lock().via;
+            if via.set(c)? {
+                self.state.lock().via = via;
+                return Ok(());
+            }
+            if self.state.lock().groups.set(self.common.domain, c)? {
+                return Ok(());
+            }
+        }
+        self.ip.set(c, self.owner())?;
+        if (c.level, c.name) == (SOL_IP, IP_HDRINCL) {
+            self.state.lock().hdrincl = self.ip.value(SOL_IP, IP_HDRINCL) != 0;
+        }
+        Ok(())
     }
 }
 
 impl RawSocket {
+    fn is_raw6(&self) -> bool {
+        !self.ping && self.common.domain == AF_INET6
+    }
+
+    /// An option of groups, or of the link to them.
+    fn group_option(&self, c: &OptCall<'_>) -> Option<Result<OptValue>> {
+        let s = self.state.lock();
+        if let Some(value) = s.via.get(c.level, c.name) {
+            return Some(c.checked(value));
+        }
+        s.groups.get(c)
+    }
+
+    /// Puts the checksum where `IPV6_CHECKSUM` says; `EINVAL` beyond the message's end.
+    fn sum(&self, from: IpAddr, to: IpAddr, at: i32, data: &mut [u8]) -> Result<()> {
+        let at = usize::try_from(at).map_err(|_| Errno::EINVAL)?;
+        if at + 2 > data.len() {
+            return Err(Errno::EINVAL);
+        }
+        netstack::wire::put(data, at, &[0; 2]);
+        let sum = netstack::wire::sum::Sum::default();
+        let sum = sum.pseudo(from, to, self.proto, data.len()).with(data);
+        netstack::wire::put(data, at, &sum.finish());
+        Ok(())
+    }
+
+    /// Sends a packet that brings its own IPv6 header (`IPV6_HDRINCL`).
+    fn send_headed(&self, kernel: &Arc<Kernel>, to: IpAddr, data: &[u8]) -> Result<usize> {
+        const HEADER: usize = 40;
+        let (head, message) = data.split_at_checked(HEADER).ok_or(Errno::EINVAL)?;
+        let byte = |at: usize| head.get(at).copied().unwrap_or(0);
+        let from = head.get(8..).and_then(|b| b.first_chunk::<16>());
+        let from = from.map_or(super::unspecified(AF_INET6), |b| IpAddr::from(*b));
+        let manner = Manner {
+            ttl: byte(7),
+            tos: byte(0) << 4 | byte(1) >> 4,
+            ..self.manner(true)
+        };
+        let sent = self.common.net.change(kernel, |stack, _| {
+            stack.send_raw(from, to, byte(6), message, manner)
+        });
+        match sent {
+            Ok(()) => Ok(data.len()),
+            Err(SendError::NoRoute) => Err(Errno::ENETUNREACH),
+            Err(SendError::TooBig) => Err(Errno::EMSGSIZE),
+        }
+    }
+
+    /// What options may depend on.
+    fn owner(&self) -> Owner {
+        let s = self.state.lock();
+        Owner {
+            what: if self.ping { What::Ping } else { What::Raw },
+            domain: self.common.domain,
+            number: if self.ping { s.id } else { self.proto.into() },
+            peer: s.peer,
+            open: s.peer.is_some(),
+            listening: false,
+            lite: false,
+        }
+    }
+
+    /// An option of level RAW: the filter of ICMP types, and those of IPv6's raw sockets.
+    fn get_raw(&self, c: &OptCall<'_>) -> Result<OptValue> {
+        match c.name {
+            _ if self.is_raw6() => self.get_raw6(c),
+            1 if self.proto == ICMP => {
+                c.room()?;
+                let [word, ..] = self.state.lock().filter;
+                Ok(OptValue::Bytes(word.to_ne_bytes().to_vec()))
+            }
+            1 => Err(Errno::EOPNOTSUPP),
+            _ => Err(Errno::ENOPROTOOPT),
+        }
+    }
+
+    fn set_raw(&self, c: &OptCall<'_>) -> Result<()> {
+        match c.name {
+            _ if self.is_raw6() => self.set_raw6(c),
+            1 if self.proto == ICMP => {
+                let filter = self.filter_with::<4>(c)?;
+                self.state.lock().filter = filter;
+                Ok(())
+            }
+            1 => Err(Errno::EOPNOTSUPP),
+            _ => Err(Errno::ENOPROTOOPT),
+        }
+    }
+
+    /// The filter with its first bytes, `N` at most, replaced by those of a value.
+    fn filter_with<const N: usize>(&self, c: &OptCall<'_>) -> Result<[u32; 8]> {
+        let new = c.bytes(c.len.min(N))?;
+        let mut filter = self.state.lock().filter;
+        let mut raw: Vec<u8> = filter.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        netstack::wire::put(&mut raw, 0, &new);
+        for (to, from) in filter.iter_mut().zip(raw.chunks_exact(4)) {
+            *to = <[u8; 4]>::try_from(from).map_or(0, u32::from_ne_bytes);
+        }
+        Ok(filter)
+    }
+
+    fn get_icmp6(&self, c: &OptCall<'_>) -> Result<OptValue> {
+        match c.name {
+            _ if self.proto != ICMPV6 => Err(Errno::EOPNOTSUPP),
+            1 => {
+                c.room()?;
+                let filter = self.state.lock().filter;
+                let raw = filter.iter().flat_map(|w| w.to_ne_bytes());
+                Ok(OptValue::Bytes(raw.collect()))
+            }
+            _ => Err(Errno::ENOPROTOOPT),
+        }
+    }
+
+    fn set_icmp6(&self, c: &OptCall<'_>) -> Result<()> {
+        match c.name {
+            _ if self.proto != ICMPV6 => Err(Errno::EOPNOTSUPP),
+            1 => {
+                let filter = self.filter_with::<32>(c)?;
+                self.state.lock().filter = filter;
+                Ok(())
+            }
+            _ => Err(Errno::ENOPROTOOPT),
+        }
+    }
+
+    /// `IPV6_CHECKSUM` and `IPV6_HDRINCL`.
+    fn get_raw6(&self, c: &OptCall<'_>) -> Result<OptValue> {
+        c.raw_room()?;
+        let s = self.state.lock();
+        match c.name {
+            IPV6_CHECKSUM => Ok(OptValue::Int(s.checksum.unwrap_or(-1))),
+            IPV6_HDRINCL => Ok(OptValue::flag(s.hdrincl)),
+            _ => Err(Errno::ENOPROTOOPT),
+        }
+    }
+
+    fn set_raw6(&self, c: &OptCall<'_>) -> Result<()> {
+        let n = c.int()?;
+        match c.name {
+            // ICMPv6 has its checksum at the place it has.
+            IPV6_CHECKSUM if self.proto == ICMPV6 && c.level == SOL_IPV6 => Err(Errno::EINVAL),
+            IPV6_CHECKSUM if n > 0 && n & 1 != 0 => Err(Errno::EINVAL),
+            IPV6_CHECKSUM => {
+                self.state.lock().checksum = Some(n).filter(|n| *n >= 0);
+                Ok(())
+            }
+            IPV6_HDRINCL => {
+                self.state.lock().hdrincl = n != 0;
+                Ok(())
+            }
+            _ => Err(Errno::ENOPROTOOPT),
+        }
+    }
+
     fn cmsgs(&self, p: &Packet) -> Vec<(i32, i32, Vec<u8>)> {
         let on = |level, name| self.ip.value(level, name) != 0;
         let int = |n: u8| i32::from(n).to_ne_bytes().to_vec();
@@ -557,11 +751,10 @@ impl RawSocket {
 
 impl Drop for RawSocket {
     fn drop(&mut self) {
-        let Some(kernel) = self.kernel.upgrade() else {
-            return;
-        };
-        let outside = &kernel.net.outside;
+        let outside = &self.common.net.outside;
         let left = RawSocket::all(outside);
+        let state = self.state.get_mut();
+        state.groups.clear(&self.common.net);
         let wanted = left.iter().any(|s| !s.ping && s.proto == self.proto);
         if !self.ping && !wanted {
             outside.look(|s| s.raw.remove(&self.proto));

@@ -1,13 +1,11 @@
 //! Sockets as rows of the socket tables of `/proc/net`.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use super::raw::RawSocket;
 use super::tcp_outside::state_number;
 use super::unspecified;
-use crate::Kernel;
-use crate::net::{AF_INET6, Common};
+use crate::net::{AF_INET6, Common, NetNs};
 
 /// A socket.
 #[derive(Clone, Debug)]
@@ -51,11 +49,11 @@ impl SocketRow {
 }
 
 /// All TCP sockets, and connections that outlive theirs.
-pub fn tcp_rows(kernel: &Arc<Kernel>) -> Vec<SocketRow> {
-    let mut all = kernel.net.inet.tcp.all();
-    all.extend(kernel.net.outside.sockets());
+pub fn tcp_rows(net: &NetNs) -> Vec<SocketRow> {
+    let mut all = net.inet.tcp.all();
+    all.extend(net.outside.sockets());
     let mut rows: Vec<SocketRow> = all.iter().map(|s| s.row()).collect();
-    kernel.net.outside.look(|stack| {
+    net.outside.look(|stack| {
         for c in stack.tcp.all().filter(|c| c.is_orphan()) {
             rows.push(SocketRow {
                 v6: c.tuple.local.is_ipv6(),
@@ -72,11 +70,11 @@ pub fn tcp_rows(kernel: &Arc<Kernel>) -> Vec<SocketRow> {
 }
 
 /// All UDP sockets that have a port.
-pub fn udp_rows(kernel: &Arc<Kernel>) -> Vec<SocketRow> {
-    kernel.net.inet.udp.all().iter().map(|s| s.row()).collect()
+pub fn udp_rows(net: &NetNs) -> Vec<SocketRow> {
+    net.inet.udp.all().iter().map(|s| s.row()).collect()
 }
 
 /// All raw sockets, or all ping sockets.
-pub fn raw_rows(kernel: &Arc<Kernel>, ping: bool) -> Vec<SocketRow> {
-    RawSocket::rows(&kernel.net.outside, ping)
+pub fn raw_rows(net: &NetNs, ping: bool) -> Vec<SocketRow> {
+    RawSocket::rows(&net.outside, ping)
 }

@@ -139,14 +139,21 @@ impl Stream {
         }
     }
 
-    /// Copies to `dst` from the front, consuming unless `peek`.
-    pub(super) fn read(&mut self, dst: &mut dyn IoDst, peek: bool, inline: bool) -> Result<usize> {
+    /// Copies to `dst` from `from` bytes on, consuming unless `peek`; only a peek starts further
+    /// on than at the front.
+    pub(super) fn read_at(
+        &mut self,
+        dst: &mut dyn IoDst,
+        from: usize,
+        peek: bool,
+        inline: bool,
+    ) -> Result<usize> {
         // Over the hole where the urgent byte is, or up to it.
         let mark = self.before_urgent();
         let skip = usize::from(mark == Some(0) && !inline);
         let limit = mark.filter(|n| *n > 0).unwrap_or(usize::MAX);
         let mut done = 0;
-        let mut over = skip;
+        let mut over = skip + from;
         for (chunk, start) in &self.chunks {
             let rest = chunk.get(*start..).unwrap_or_default();
             let rest = rest.get(over..).unwrap_or_default();

@@ -7,21 +7,23 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
 
 use abi::Errno;
 use abi::fs::PollEvents;
 
-use super::option::{IPV6_V6ONLY, IpOptions, SOL_IPV6, SOL_TCP};
+use super::errors::ErrorQueue;
+use super::option::{IPV6_V6ONLY, IpOptions, Owner, SOL_IPV6, SOL_TCP, What};
 use super::ports::{Binding, Rules};
 use super::rows::SocketRow;
 use super::stream::Stream;
 use super::{Target, canonical, check_bindable, check_port, destination, of_family, shown, source};
 use crate::io::{IoDst, IoSrc};
+use crate::net::options::SOL_SOCKET;
 use crate::net::{
-    Common, MsgFlags, OptValue, READABLE, Received, SendArgs, Shut, SockAddr, SockType, Socket,
-    WRITABLE,
+    Common, MsgFlags, NetNs, OptCall, OptValue, READABLE, Received, SendArgs, Shut, SockAddr,
+    SockType, Socket, WRITABLE,
 };
 use crate::sync::Mutex;
 use crate::task::Task;
@@ -45,6 +47,10 @@ pub struct TcpSocket {
     pub(super) owner: u64,
     /// Its connection in our stack, 0 for none.
     pub(super) conn: AtomicU64,
+    /// What became of sends without a copy.
+    pub(super) errors: ErrorQueue,
+    /// How many of them there were.
+    pub(super) copied: AtomicU32,
     /// Bytes read that the stack has not been told of.
     pub(super) unreported_reads: AtomicUsize,
 }
@@ -84,8 +90,8 @@ pub(super) struct State {
 
 impl TcpSocket {
     /// A new socket.
-    pub fn create(kernel: &Arc<Kernel>, domain: u16) -> Arc<TcpSocket> {
-        let common = Common::new(kernel, domain, SockType::Stream, 6);
+    pub fn create(kernel: &Arc<Kernel>, net: &Arc<NetNs>, domain: u16) -> Arc<TcpSocket> {
+        let common = Common::new(kernel, net, domain, SockType::Stream, 6);
         {
             let mut o = common.options.lock();
             (o.sndbuf, o.rcvbuf) = (SNDBUF, RCVBUF);
@@ -112,8 +118,10 @@ impl TcpSocket {
                 blocked: Vec::new(),
             }),
             rx: Mutex::default(),
-            owner: kernel.net.outside.new_owner(),
+            owner: net.outside.new_owner(),
             conn: AtomicU64::new(0),
+            errors: ErrorQueue::default(),
+            copied: AtomicU32::new(0),
             unreported_reads: AtomicUsize::new(0),
         })
     }
@@ -131,26 +139,32 @@ impl TcpSocket {
             reuseport: o.reuseport,
             listening: false,
             peer: None,
+            link: o.link,
             socket: self.me.clone(),
         }
     }
 
-    fn bind_to(&self, kernel: &Kernel, addr: SocketAddr) -> Result<SocketAddr> {
+    fn bind_to(&self, addr: SocketAddr) -> Result<SocketAddr> {
         let new = self.binding(addr.ip());
-        let port = kernel.net.inet.tcp.bind(Rules::Tcp, addr.port(), new)?;
+        let port = self
+            .common
+            .net
+            .inet
+            .tcp
+            .bind(Rules::Tcp, addr.port(), new)?;
         let bound = SocketAddr::new(addr.ip(), port);
         self.state.lock().local = Some(bound);
         Ok(bound)
     }
 
     /// The address it is bound to towards `to`, binding now if it is not.
-    fn local_towards(&self, kernel: &Kernel, to: Target) -> Result<SocketAddr> {
+    fn local_towards(&self, to: Target) -> Result<SocketAddr> {
         let local = self.state.lock().local;
         let local = match local {
             Some(l) if !l.ip().is_unspecified() => l,
-            Some(l) => SocketAddr::new(source(kernel, to), l.port()),
+            Some(l) => SocketAddr::new(source(&self.common.net, to), l.port()),
             None => {
-                let bound = self.bind_to(kernel, SocketAddr::new(source(kernel, to), 0))?;
+                let bound = self.bind_to(SocketAddr::new(source(&self.common.net, to), 0))?;
                 self.state.lock().auto = true;
                 bound
             }
@@ -160,10 +174,10 @@ impl TcpSocket {
     }
 
     /// Takes another ephemeral port instead of the one it has.
-    pub(super) fn rebind(&self, kernel: &Kernel) -> Result<()> {
+    pub(super) fn rebind(&self) -> Result<()> {
         let old = self.state.lock().local.take().ok_or(Errno::EINVAL)?;
-        kernel.net.inet.tcp.release(old.port(), &self.me);
-        self.bind_to(kernel, SocketAddr::new(old.ip(), 0))?;
+        self.common.net.inet.tcp.release(old.port(), &self.me);
+        self.bind_to(SocketAddr::new(old.ip(), 0))?;
         self.state.lock().auto = true;
         Ok(())
     }
@@ -178,9 +192,11 @@ impl TcpSocket {
                 _ => return Err(Errno::EINVAL),
             }
         };
-        let ports = &kernel.net.inet.tcp;
-        let listener = ports.find(to, local, true).ok_or(Errno::ECONNREFUSED)?;
-        let server = TcpSocket::create(kernel, listener.common.domain);
+        let ports = &self.common.net.inet.tcp;
+        let listener = ports
+            .find(to, local, super::LO_INDEX, true)
+            .ok_or(Errno::ECONNREFUSED)?;
+        let server = TcpSocket::create(kernel, &self.common.net, listener.common.domain);
         *server.common.options.lock() = listener.common.options.lock().clone();
         {
             let mut s = server.state.lock();
@@ -239,8 +255,8 @@ impl TcpSocket {
             let auto = std::mem::take(&mut s.auto);
             if auto { s.local.take() } else { None }
         };
-        if let (Some(kernel), Some(local)) = (self.kernel.upgrade(), given_back) {
-            kernel.net.inet.tcp.release(local.port(), &self.me);
+        if let Some(local) = given_back {
+            self.common.net.inet.tcp.release(local.port(), &self.me);
         }
         self.common.set_error(e);
         self.common.pollee.notify(PollEvents::all());
@@ -309,18 +325,23 @@ impl Socket for TcpSocket {
             }
             _ => canonical(of_family(self.common.domain, addr)?),
         };
-        check_bindable(&t.kernel, addr.ip())?;
-        check_port(t, addr.port())?;
+        check_bindable(&self.common.net, addr.ip(), &self.ip)?;
+        check_port(&self.common.net, t, addr.port())?;
         {
             let s = self.state.lock();
             if s.local.is_some() || s.phase != Phase::Closed {
                 return Err(Errno::EINVAL);
             }
         }
-        self.bind_to(&t.kernel, addr).map(drop)
+        self.bind_to(addr)?;
+        // An address of IPv6 alone keeps it to that family.
+        if addr.is_ipv6() && !addr.ip().is_unspecified() {
+            self.ip.put(SOL_IPV6, IPV6_V6ONLY, 1);
+        }
+        Ok(())
     }
 
-    fn listen(&self, t: &Arc<Task>, backlog: i32) -> Result<()> {
+    fn listen(&self, _t: &Arc<Task>, backlog: i32) -> Result<()> {
         let backlog = usize::try_from(backlog).unwrap_or(0);
         let (phase, local) = {
             let s = self.state.lock();
@@ -329,7 +350,7 @@ impl Socket for TcpSocket {
         match phase {
             Phase::Listening => {
                 self.state.lock().backlog = backlog;
-                self.listen_outside(&t.kernel, backlog);
+                self.listen_outside(backlog);
                 return Ok(());
             }
             Phase::Closed => {}
@@ -339,16 +360,16 @@ impl Socket for TcpSocket {
             Some(l) => l,
             None => {
                 let any = super::unspecified(self.common.domain);
-                self.bind_to(&t.kernel, SocketAddr::new(any, 0))?
+                self.bind_to(SocketAddr::new(any, 0))?
             }
         };
-        t.kernel.net.inet.tcp.listen(local.port(), &self.me)?;
+        self.common.net.inet.tcp.listen(local.port(), &self.me)?;
         let mut s = self.state.lock();
         s.phase = Phase::Listening;
         s.shut.read = false;
         s.backlog = backlog;
         drop(s);
-        self.listen_outside(&t.kernel, backlog);
+        self.listen_outside(backlog);
         Ok(())
     }
 
@@ -393,9 +414,9 @@ impl Socket for TcpSocket {
                 Phase::Closed => {}
             }
         }
-        let target = destination(&t.kernel, to)?;
+        let target = destination(&self.common.net, to, self.common.options.lock().link)?;
         let to = target.addr();
-        self.local_towards(&t.kernel, target)?;
+        self.local_towards(target)?;
         {
             let mut s = self.state.lock();
             s.peer_addr = Some(to);
@@ -407,7 +428,8 @@ impl Socket for TcpSocket {
             };
         }
         let done = match target {
-            Target::Here(_) => self.establish(&t.kernel),
+            Target::Here(_) if !self.common.net.taps.is_on() => self.establish(&t.kernel),
+            Target::Here(_) => self.open_outside(&t.kernel),
             Target::Outside(_) => self.open_outside(&t.kernel),
         };
         match done {
@@ -433,7 +455,11 @@ impl Socket for TcpSocket {
     }
 
     fn send(&self, src: &mut dyn IoSrc, args: SendArgs<'_>) -> Result<usize> {
-        self.send_bytes(src, args.flags)
+        let n = self.send_bytes(src, args.flags)?;
+        if args.flags.contains(MsgFlags::ZEROCOPY) && n > 0 {
+            self.tell_copied();
+        }
+        Ok(n)
     }
 
     fn recv(&self, dst: &mut dyn IoDst, flags: MsgFlags) -> Result<Received> {
@@ -493,7 +519,7 @@ impl Socket for TcpSocket {
             };
         }
         let mut ready = PollEvents::empty();
-        if self.common.has_error() {
+        if self.common.has_error() || !self.errors.is_empty() {
             ready |= PollEvents::ERR;
         }
         if phase == Phase::Connecting {
@@ -511,7 +537,7 @@ impl Socket for TcpSocket {
         let inline = self.inline();
         {
             let rx = self.rx.lock();
-            if rx.is_readable(inline) {
+            if rx.is_readable(inline) && self.reaches_low(rx.len()) {
                 ready |= READABLE;
             }
             if rx.has_urgent() {
@@ -539,42 +565,56 @@ impl Socket for TcpSocket {
         self.rx.lock().is_at_mark()
     }
 
-    fn get_option(&self, _t: &Arc<Task>, level: i32, name: i32) -> Result<OptValue> {
+    fn get_option(&self, c: &OptCall<'_>) -> Option<Result<OptValue>> {
         const TCP_INFO: i32 = 11;
         const SO_ACCEPTCONN: i32 = 30;
-        match (level, name) {
-            (SOL_TCP, TCP_INFO) => match self.info_outside() {
-                Some(info) => Ok(OptValue::Bytes(info)),
-                None => Ok(OptValue::Bytes(self.info())),
-            },
-            (1, SO_ACCEPTCONN) => {
+        Some(match (c.level, c.name) {
+            (SOL_TCP, TCP_INFO) => c.room().map(|_| {
+                let info = self.info_outside();
+                OptValue::Bytes(info.unwrap_or_else(|| self.info()))
+            }),
+            (SOL_SOCKET, SO_ACCEPTCONN) => {
                 let listening = self.state.lock().phase == Phase::Listening;
-                Ok(OptValue::Int(i32::from(listening)))
+                Ok(OptValue::flag(listening))
             }
-            (1, _) => Err(Errno::ENOPROTOOPT),
-            _ => self.ip.get(self.common.domain, SOL_TCP, level, name),
-        }
+            (SOL_SOCKET, _) => return None,
+            _ => self.ip.get(c, self.owner()),
+        })
     }
 
-    fn set_option(&self, _t: &Arc<Task>, level: i32, name: i32, value: &[u8]) -> Result<()> {
-        if level == 1 {
-            return Err(Errno::ENOPROTOOPT);
-        }
-        if (level, name) == (SOL_IPV6, IPV6_V6ONLY) && self.state.lock().local.is_some() {
-            return Err(Errno::EINVAL);
-        }
-        self.ip
-            .set(self.common.domain, SOL_TCP, level, name, value)?;
+    fn set_option(&self, c: &OptCall<'_>) -> Result<()> {
+        self.ip.set(c, self.owner())?;
         self.apply_outside();
         Ok(())
     }
 
     fn options_changed(&self) {
+        let local = self.state.lock().local;
+        if let Some(local) = local {
+            let link = self.common.options.lock().link;
+            let ports = &self.common.net.inet.tcp;
+            ports.change(local.port(), &self.me, |b| b.link = link);
+        }
         self.apply_outside();
     }
 }
 
 impl TcpSocket {
+    /// What options may depend on.
+    fn owner(&self) -> Owner {
+        let s = self.state.lock();
+        let connected = s.phase == Phase::Connected;
+        Owner {
+            what: What::Tcp,
+            domain: self.common.domain,
+            number: s.local.map_or(0, |a| a.port()),
+            peer: s.peer_addr.filter(|_| connected).map(|a| a.ip()),
+            open: matches!(s.phase, Phase::Connected | Phase::Connecting),
+            listening: s.phase == Phase::Listening,
+            lite: false,
+        }
+    }
+
     /// Its row in the socket tables.
     pub(super) fn row(&self) -> SocketRow {
         let state = self.outside_state().unwrap_or_else(|| self.state_number());
@@ -634,8 +674,8 @@ impl Drop for TcpSocket {
             let peer = std::mem::take(&mut s.peer).upgrade();
             (peer, s.embryo, s.local, s.phase == Phase::Listening)
         };
-        if let (Some(kernel), Some(local)) = (self.kernel.upgrade(), local) {
-            kernel.net.inet.tcp.release(local.port(), &self.me);
+        if let Some(local) = local {
+            self.common.net.inet.tcp.release(local.port(), &self.me);
         }
         if listening {
             self.stop_listening();

@@ -1,15 +1,19 @@
 //! Bytes over TCP endpoints in memory.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::fs::PollEvents;
 
+use super::option::SOL_TCP;
 use super::tcp::{Phase, TcpSocket};
 use crate::Result;
 use crate::io::{IoDst, IoSrc};
 use crate::net::{MsgFlags, READABLE, Received, WRITABLE};
 
+/// `TCP_INQ`: how many bytes are left is told with each receive.
+const TCP_INQ: i32 = 36;
 /// Most bytes of one chunk.
 const CHUNK: usize = 64 * 1024;
 
@@ -125,6 +129,9 @@ impl TcpSocket {
     }
 
     pub(super) fn recv_bytes(&self, dst: &mut dyn IoDst, flags: MsgFlags) -> Result<Received> {
+        if flags.contains(MsgFlags::ERRQUEUE) {
+            return self.errors.take(dst, self.common.domain);
+        }
         if flags.contains(MsgFlags::OOB) {
             return self.recv_urgent(dst, flags);
         }
@@ -136,8 +143,14 @@ impl TcpSocket {
             self.pull(id, &mut rx);
         }
         if rx.is_readable(inline) {
-            let n = rx.read(dst, peek, inline)?;
+            let skip = self.common.peek_start(flags, rx.len());
+            if skip > 0 && skip >= rx.len() {
+                return Err(Errno::EAGAIN);
+            }
+            let n = rx.read_at(dst, skip, peek, inline)?;
+            self.common.peek_moved(flags, n);
             let emptied = rx.is_empty();
+            let left = rx.len();
             drop(rx);
             if !peek && n > 0 {
                 match conn {
@@ -145,11 +158,17 @@ impl TcpSocket {
                     None => self.tell_writer(),
                 }
             }
-            return Ok(Received {
+            let mut got = Received {
                 bytes: n,
                 full: n,
                 ..Received::default()
-            });
+            };
+            if self.ip.value(SOL_TCP, TCP_INQ) != 0 {
+                let left = i32::try_from(left).unwrap_or(i32::MAX);
+                let left = left.to_ne_bytes().to_vec();
+                got.cmsgs.push((SOL_TCP, TCP_INQ, left));
+            }
+            return Ok(got);
         }
         if !peek {
             rx.pass_mark(inline);
@@ -166,6 +185,22 @@ impl TcpSocket {
             Phase::Connected | Phase::Connecting => Err(Errno::EAGAIN),
             Phase::Closed | Phase::Listening => Err(Errno::ENOTCONN),
         }
+    }
+
+    /// Whether that many bytes are enough to be read (`SO_RCVLOWAT`).
+    pub(super) fn reaches_low(&self, bytes: usize) -> bool {
+        let low = self.common.options.lock().rcvlowat;
+        bytes >= usize::try_from(low).unwrap_or(1)
+    }
+
+    /// A send that was to be without a copy was made with one: the sender may use its bytes.
+    pub(super) fn tell_copied(&self) {
+        if !self.common.options.lock().zerocopy {
+            return;
+        }
+        let n = self.copied.fetch_add(1, Ordering::Relaxed);
+        self.errors.push_copied(n, self.common.domain);
+        self.common.pollee.notify(PollEvents::ERR);
     }
 
     /// The peer may send again.

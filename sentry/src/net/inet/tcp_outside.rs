@@ -9,7 +9,7 @@ use abi::Errno;
 use abi::fs::PollEvents;
 use netstack::tcp::cc::Algorithm;
 use netstack::tcp::table::ConnId;
-use netstack::tcp::user::Info;
+use netstack::tcp::user::{Info, Status};
 use netstack::tcp::{Error, Settings, Signals, State, Tuple};
 
 use super::option::{SOL_IP, SOL_IPV6, SOL_TCP};
@@ -106,7 +106,7 @@ impl TcpSocket {
             return;
         };
         let mut settings = self.settings();
-        kernel.net.outside.with(&kernel, |stack, now| {
+        self.common.net.change(&kernel, |stack, now| {
             if let Some(conn) = stack.tcp.get(id) {
                 // What tuning has reached stays.
                 if !settings.sndbuf_fixed {
@@ -123,7 +123,7 @@ impl TcpSocket {
 
     /// Opens the connection that `state` names. `EADDRNOTAVAIL` when its ends are taken.
     pub(super) fn open_outside(&self, kernel: &Arc<Kernel>) -> Result<()> {
-        let outside = &kernel.net.outside;
+        let outside = &self.common.net.outside;
         outside.set_owner(self.owner, self.me.clone());
         for _ in 0..TRIES {
             let (local, peer, auto) = {
@@ -135,41 +135,41 @@ impl TcpSocket {
             };
             let settings = self.settings();
             let tuple = Tuple { local, peer };
-            let opened = outside.with(kernel, |stack, now| -> Result<Option<ConnId>> {
-                let path = stack.path_for(peer.ip()).ok_or(Errno::ENETUNREACH)?;
-                let id = stack.tcp.connect(tuple, self.owner, settings, path, now);
-                // Before the stack is unlocked: nothing can happen to it unseen.
-                if let Some(id) = id {
-                    self.conn.store(id.raw(), Ordering::Release);
-                }
-                Ok(id)
-            })?;
+            let opened =
+                self.common
+                    .net
+                    .change(kernel, |stack, now| -> Result<Option<ConnId>> {
+                        let path = stack.path_for(peer.ip()).ok_or(Errno::ENETUNREACH)?;
+                        let id = stack.tcp.connect(tuple, self.owner, settings, path, now);
+                        // Before the stack is unlocked: nothing can happen to it unseen.
+                        if let Some(id) = id {
+                            self.conn.store(id.raw(), Ordering::Release);
+                        }
+                        Ok(id)
+                    })?;
             if opened.is_some() {
                 return Ok(());
             }
             if !auto {
                 break;
             }
-            self.rebind(kernel)?;
+            self.rebind()?;
         }
         Err(Errno::EADDRNOTAVAIL)
     }
 
-    /// Listens on the links too, unless it is bound to the loopback.
-    pub(super) fn listen_outside(&self, kernel: &Arc<Kernel>, backlog: usize) {
+    /// Listens in the stack too: on the links, and for connections that somebody watches.
+    pub(super) fn listen_outside(&self, backlog: usize) {
         let Some(local) = self.state.lock().local else {
             return;
         };
-        if local.ip().is_loopback() {
-            return;
-        }
         let families = match local.ip() {
             IpAddr::V4(_) => (true, false),
             IpAddr::V6(_) => (!self.v6only(), true),
         };
         let ip = Some(local.ip()).filter(|ip| !ip.is_unspecified());
         let settings = self.settings();
-        let outside = &kernel.net.outside;
+        let outside = &self.common.net.outside;
         outside.set_owner(self.owner, self.me.clone());
         outside.look(|stack| {
             let (owner, port) = (self.owner, local.port());
@@ -185,11 +185,8 @@ impl TcpSocket {
         let (Some(local), Some(kernel)) = (local, self.kernel.upgrade()) else {
             return;
         };
-        if local.ip().is_loopback() {
-            return;
-        }
-        let outside = &kernel.net.outside;
-        outside.with(&kernel, |stack, now| {
+        let outside = &self.common.net.outside;
+        self.common.net.change(&kernel, |stack, now| {
             stack.tcp.unlisten(self.owner, local.port(), now)
         });
         outside.forget_owner(self.owner);
@@ -198,21 +195,21 @@ impl TcpSocket {
     /// Whether a connection from outside waits to be accepted.
     pub(super) fn can_accept_outside(&self) -> bool {
         let local = self.state.lock().local;
-        let (Some(local), Some(kernel)) = (local, self.kernel.upgrade()) else {
+        let Some(local) = local else {
             return false;
         };
-        let outside = &kernel.net.outside;
+        let outside = &self.common.net.outside;
         outside.is_attached() && outside.look(|s| s.tcp.can_accept(self.owner, local.port()))
     }
 
     /// The next connection from outside; `EAGAIN`.
     pub(super) fn accept_outside(&self, kernel: &Arc<Kernel>) -> Result<Arc<dyn Socket>> {
-        let outside = &kernel.net.outside;
+        let outside = &self.common.net.outside;
         let local = self.state.lock().local;
         let local = local
             .filter(|_| outside.is_attached())
             .ok_or(Errno::EAGAIN)?;
-        let new = TcpSocket::create(kernel, self.common.domain);
+        let new = TcpSocket::create(kernel, &self.common.net, self.common.domain);
         *new.common.options.lock() = self.common.options.lock().clone();
         new.ip.copy_from(&self.ip);
         outside.set_owner(new.owner, new.me.clone());
@@ -258,10 +255,11 @@ impl TcpSocket {
     }
 
     fn on_error(&self) {
-        let (Some(id), Some(kernel)) = (self.conn(), self.kernel.upgrade()) else {
+        let Some(id) = self.conn() else {
             return;
         };
-        let error = kernel
+        let error = self
+            .common
             .net
             .outside
             .look(|s| s.tcp.get(id).and_then(|c| c.error.take()));
@@ -290,10 +288,7 @@ impl TcpSocket {
 
     /// Moves what has arrived to the reader's queue.
     pub(super) fn pull(&self, id: ConnId, rx: &mut Stream) {
-        let Some(kernel) = self.kernel.upgrade() else {
-            return;
-        };
-        kernel.net.outside.look(|stack| {
+        self.common.net.outside.look(|stack| {
             if let Some(conn) = stack.tcp.get(id) {
                 for chunk in conn.take_ready() {
                     rx.push(chunk);
@@ -312,7 +307,7 @@ impl TcpSocket {
         let Some(kernel) = self.kernel.upgrade() else {
             return;
         };
-        let due = kernel.net.outside.look(|stack| {
+        let due = self.common.net.outside.look(|stack| {
             let now = kernel.clock.monotonic().as_micros();
             let Some(conn) = stack.tcp.get(id) else {
                 return false;
@@ -321,19 +316,15 @@ impl TcpSocket {
             conn.wants_to_send()
         });
         if due {
-            kernel
+            self.common
                 .net
-                .outside
-                .with(&kernel, |stack, _| stack.tcp.touch(id));
+                .change(&kernel, |stack, _| stack.tcp.touch(id));
         }
     }
 
     /// Whether the peer has sent all it will.
     pub(super) fn ended(&self, id: ConnId) -> bool {
-        let Some(kernel) = self.kernel.upgrade() else {
-            return true;
-        };
-        kernel.net.outside.look(|stack| {
+        self.common.net.outside.look(|stack| {
             let status = stack.tcp.get(id).map(|c| c.status());
             status.is_none_or(|s| s.readable == 0 && (s.finished || s.state == State::Closed))
         })
@@ -347,7 +338,7 @@ impl TcpSocket {
         flags: MsgFlags,
     ) -> Result<usize> {
         let kernel = self.kernel.upgrade().ok_or(Errno::EPIPE)?;
-        let outside = &kernel.net.outside;
+        let outside = &self.common.net.outside;
         let mut done = 0;
         while src.remaining() > 0 {
             let room = outside.look(|s| s.tcp.get(id).and_then(|c| c.room_or_wait()));
@@ -368,7 +359,7 @@ impl TcpSocket {
             };
             data.truncate(got);
             let more = flags.contains(MsgFlags::MORE);
-            let taken = outside.with(&kernel, |stack, _| {
+            let taken = self.common.net.change(&kernel, |stack, _| {
                 let n = stack.tcp.get(id).map_or(0, |c| c.write_all(&data, more));
                 stack.tcp.touch(id);
                 n
@@ -389,7 +380,7 @@ impl TcpSocket {
         let (Some(id), Some(kernel)) = (self.conn(), self.kernel.upgrade()) else {
             return;
         };
-        kernel.net.outside.with(&kernel, |stack, _| {
+        self.common.net.change(&kernel, |stack, _| {
             if let Some(conn) = stack.tcp.get(id) {
                 if how.write {
                     conn.shutdown_write();
@@ -408,8 +399,8 @@ impl TcpSocket {
         let (Some(id), Some(kernel)) = (ConnId::from_raw(raw), self.kernel.upgrade()) else {
             return;
         };
-        let outside = &kernel.net.outside;
-        outside.with(&kernel, |stack, now| {
+        let outside = &self.common.net.outside;
+        self.common.net.change(&kernel, |stack, now| {
             let unread = stack.tcp.get(id).is_some_and(|c| c.status().readable > 0);
             stack.tcp.close(id, abort || unread, now);
         });
@@ -420,8 +411,7 @@ impl TcpSocket {
     pub(super) fn poll_outside(&self, id: ConnId, shut: Shut) -> PollEvents {
         let mut ready = PollEvents::empty();
         let waits = !self.rx.lock().is_empty();
-        let kernel = self.kernel.upgrade();
-        let status = kernel.and_then(|k| k.net.outside.look(|s| s.tcp.get(id).map(|c| c.status())));
+        let status = self.status_outside(id);
         let Some(status) = status else {
             return READABLE | WRITABLE | PollEvents::RDHUP | PollEvents::HUP;
         };
@@ -445,22 +435,31 @@ impl TcpSocket {
     /// Bytes to be read, and not acknowledged by the peer.
     pub(super) fn queued_outside(&self, id: ConnId) -> (usize, usize) {
         let here = self.rx.lock().len();
-        let kernel = self.kernel.upgrade();
-        let status = kernel.and_then(|k| k.net.outside.look(|s| s.tcp.get(id).map(|c| c.status())));
+        let status = self.status_outside(id);
         status.map_or((here, 0), |s| (here.saturating_add(s.readable), s.unacked))
+    }
+
+    fn status_outside(&self, id: ConnId) -> Option<Status> {
+        let outside = &self.common.net.outside;
+        outside.look(|s| s.tcp.get(id).map(|c| c.status()))
     }
 
     /// State of a connection outside, in Linux's numbers.
     pub(super) fn outside_state(&self) -> Option<u8> {
-        let (id, kernel) = (self.conn()?, self.kernel.upgrade()?);
-        let state = kernel.net.outside.look(|s| s.tcp.get(id).map(|c| c.state));
+        let id = self.conn()?;
+        let state = self
+            .common
+            .net
+            .outside
+            .look(|s| s.tcp.get(id).map(|c| c.state));
         state.map(state_number)
     }
 
     /// `struct tcp_info` of a connection outside.
     pub(super) fn info_outside(&self) -> Option<Vec<u8>> {
-        let (id, kernel) = (self.conn()?, self.kernel.upgrade()?);
-        let (state, info) = kernel
+        let id = self.conn()?;
+        let (state, info) = self
+            .common
             .net
             .outside
             .look(|s| s.tcp.get(id).map(|c| (c.state, c.info())))?;

@@ -1,94 +1,107 @@
-//! UDP sockets (`udp(7)`): to sockets of the same sandbox in memory, to others over our
-//! stack.
+//! UDP and UDP-Lite sockets (`udp(7)`, `udplite(7)`): binding, receiving. [`super::udp_send`]
+//! sends.
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 
 use abi::Errno;
 use abi::fs::PollEvents;
 
+use super::ancillary::{self, Arrival, UDP_GRO};
 use super::errors::ErrorQueue;
-use super::membership::{self, Membership};
+use super::membership::Groups;
 use super::multicast::Via;
-use super::option::{IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_V6ONLY, IpOptions, SOL_IP, SOL_IPV6};
-use super::ports::{Binding, Rules};
+use super::option::{IPV6_V6ONLY, IpOptions, Owner, SOL_IP, SOL_IPV6, SOL_UDP, SOL_UDPLITE, What};
+use super::ports::{ANY_LINK, Binding, Rules, Table};
 use super::rows::SocketRow;
-use super::{Target, canonical, check_bindable, check_port, destination, of_family, shown, source};
+use super::udp_send::Corked;
+use super::{canonical, check_bindable, check_port, destination, of_family, shown, source};
 use crate::io::{IoDst, IoSrc};
+use crate::net::filter::{Facts, Filter};
+use crate::net::options::{SO_SELECT_ERR_QUEUE, SOL_SOCKET};
 use crate::net::{
-    AF_INET6, Common, MsgFlags, OptValue, READABLE, Received, SendArgs, Shut, SockAddr, SockType,
-    Socket, WRITABLE,
+    AF_INET6, Common, MsgFlags, NetNs, OptCall, OptValue, READABLE, Received, SendArgs, Shut,
+    SockAddr, SockType, Socket, WRITABLE,
 };
-use netstack::{Manner, SendError};
-
-use crate::net::outside::dns::RESOLVER;
 use crate::sync::Mutex;
 use crate::task::Task;
 use crate::{Kernel, Result};
 
-/// Most bytes of a datagram over IPv4; IPv6 takes 20 more.
-const MAX_V4: usize = 65_507;
 /// What a queued datagram is charged beyond its bytes.
 const OVERHEAD: usize = 512;
 
-/// The link of multicast inside the sandbox.
-const LO: i32 = super::LO_INDEX;
-
-/// A socket leaves a group on a link.
-fn leave(kernel: &Kernel, link: u32, group: IpAddr) {
-    if link == LO as u32 {
-        return kernel.net.inet.lo_groups.leave(group);
-    }
-    kernel.net.outside.look(|stack| stack.leave(group, link));
-}
-
 /// A UDP socket.
 pub struct UdpSocket {
-    me: Weak<UdpSocket>,
-    kernel: Weak<Kernel>,
-    common: Common,
-    ip: IpOptions,
-    state: Mutex<State>,
+    pub(super) me: Weak<UdpSocket>,
+    pub(super) kernel: Weak<Kernel>,
+    pub(super) common: Common,
+    pub(super) ip: IpOptions,
+    pub(super) state: Mutex<State>,
     rx: Mutex<Rx>,
-    errors: ErrorQueue,
+    pub(super) errors: ErrorQueue,
 }
 
 #[derive(Default)]
-struct State {
-    local: Option<SocketAddr>,
-    peer: Option<SocketAddr>,
+pub(super) struct State {
+    pub(super) local: Option<SocketAddr>,
+    pub(super) peer: Option<SocketAddr>,
     shut_read: bool,
-    shut_write: bool,
-    /// Groups joined: link and group.
-    groups: Vec<(u32, IpAddr)>,
+    pub(super) shut_write: bool,
+    /// Groups joined.
+    groups: Groups,
     /// How multicast packets leave.
-    via: Via,
+    pub(super) via: Via,
+    /// What is held back (`UDP_CORK`, `MSG_MORE`).
+    pub(super) corked: Option<Corked>,
+    /// How many zero-copy sends were told of, and how many stamps.
+    pub(super) copied: u32,
+    pub(super) sent: u32,
 }
 
 struct Datagram {
-    from: SocketAddr,
-    to: IpAddr,
-    link: i32,
-    ttl: u8,
-    tos: u8,
+    arrival: Arrival,
     data: Vec<u8>,
 }
 
 #[derive(Default)]
-struct Rx {
+pub(super) struct Rx {
     queue: VecDeque<Datagram>,
     used: usize,
+    /// How many found no room.
+    drops: u32,
+}
+
+impl Rx {
+    /// The datagram that is next, and where in it: a peek may look further on.
+    fn place(&self, common: &Common, flags: MsgFlags) -> (usize, usize) {
+        if !flags.contains(MsgFlags::PEEK) {
+            return (0, 0);
+        }
+        let mut left = common.peek_start(flags, usize::MAX);
+        for (at, d) in self.queue.iter().enumerate() {
+            if left < d.data.len() || left == 0 {
+                return (at, left);
+            }
+            left -= d.data.len();
+        }
+        (self.queue.len(), 0)
+    }
 }
 
 impl UdpSocket {
     /// A new socket.
-    pub fn create(kernel: &Arc<Kernel>, domain: u16) -> Arc<UdpSocket> {
+    pub fn create(
+        kernel: &Arc<Kernel>,
+        net: &Arc<NetNs>,
+        domain: u16,
+        protocol: i32,
+    ) -> Arc<UdpSocket> {
         Arc::new_cyclic(|me| UdpSocket {
             me: me.clone(),
             kernel: Arc::downgrade(kernel),
-            common: Common::new(kernel, domain, SockType::Dgram, 17),
+            common: Common::new(kernel, net, domain, SockType::Dgram, protocol),
             ip: IpOptions::default(),
             state: Mutex::default(),
             rx: Mutex::default(),
@@ -96,10 +109,23 @@ impl UdpSocket {
         })
     }
 
-    fn bind_to(&self, kernel: &Kernel, addr: SocketAddr) -> Result<SocketAddr> {
-        let (reuseaddr, reuseport) = {
+    /// The ports of its protocol.
+    pub(super) fn table(&self) -> &Table<UdpSocket> {
+        match self.is_lite() {
+            true => &self.common.net.inet.udplite,
+            false => &self.common.net.inet.udp,
+        }
+    }
+
+    /// Whether its checksums may cover a part only (RFC 3828).
+    pub(super) fn is_lite(&self) -> bool {
+        self.common.protocol == SOL_UDPLITE
+    }
+
+    fn bind_to(&self, addr: SocketAddr) -> Result<SocketAddr> {
+        let (reuseaddr, reuseport, link) = {
             let o = self.common.options.lock();
-            (o.reuseaddr, o.reuseport)
+            (o.reuseaddr, o.reuseport, o.link)
         };
         let new = Binding {
             ip: addr.ip(),
@@ -108,174 +134,74 @@ impl UdpSocket {
             reuseport,
             listening: false,
             peer: None,
+            link,
             socket: self.me.clone(),
         };
-        let port = kernel.net.inet.udp.bind(Rules::Udp, addr.port(), new)?;
+        let port = self.table().bind(Rules::Udp, addr.port(), new)?;
         let bound = SocketAddr::new(addr.ip(), port);
         self.state.lock().local = Some(bound);
         Ok(bound)
     }
 
     /// The bound address, binding to an ephemeral port if there is none.
-    fn bound(&self, kernel: &Kernel) -> Result<SocketAddr> {
+    pub(super) fn bound(&self) -> Result<SocketAddr> {
         let local = self.state.lock().local;
         match local {
             Some(l) => Ok(l),
             None => {
                 let any = super::unspecified(self.common.domain);
-                self.bind_to(kernel, SocketAddr::new(any, 0))
+                self.bind_to(SocketAddr::new(any, 0))
             }
-        }
-    }
-
-    /// Where a message goes.
-    fn target(&self, args: &SendArgs<'_>) -> Result<Target> {
-        let kernel = &args.task.kernel;
-        match args.to {
-            Some(SockAddr::Unspec) | None => {
-                let peer = self.state.lock().peer;
-                destination(kernel, peer.ok_or(Errno::EDESTADDRREQ)?)
-            }
-            // An IPv6 socket takes an IPv4 address too.
-            Some(SockAddr::Inet(to @ SocketAddr::V4(_))) => self.reachable(kernel, *to),
-            Some(to) => self.reachable(kernel, of_family(self.common.domain, to)?),
-        }
-    }
-
-    fn reachable(&self, kernel: &Kernel, to: SocketAddr) -> Result<Target> {
-        if to.port() == 0 {
-            return Err(Errno::EINVAL);
-        }
-        let outside = &kernel.net.outside;
-        let ip = to.ip().to_canonical();
-        let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast())
-            || (outside.is_attached() && outside.look(|s| s.topology.is_broadcast(ip)));
-        if broadcast && !self.common.options.lock().broadcast {
-            return Err(Errno::EACCES);
-        }
-        if ip.is_multicast() {
-            return self.multicast(kernel, canonical(to));
-        }
-        destination(kernel, to)
-    }
-
-    /// Where a packet to a group goes: by the link that was chosen, or that of the address
-    /// bound to.
-    fn multicast(&self, kernel: &Kernel, to: SocketAddr) -> Result<Target> {
-        let by_lo = match (to.ip(), self.via(to.ip())) {
-            (IpAddr::V6(_), LO) => return Err(Errno::ENETUNREACH),
-            (IpAddr::V4(_), 0) => {
-                let local = self.state.lock().local;
-                local.is_some_and(|local| local.ip().is_loopback())
-            }
-            (_, via) => via == LO,
-        };
-        match by_lo {
-            true => Ok(Target::Here(to)),
-            false => destination(kernel, to),
-        }
-    }
-
-    /// The source address of packets to an IPv4 group.
-    fn multicast_source(&self, kernel: &Kernel, to: Target) -> IpAddr {
-        let via = self.state.lock().via;
-        match to {
-            // What Linux makes of a link whose only address is the host's own: none.
-            _ if via.v4 == LO || !via.own.is_unspecified() => IpAddr::V4(via.own),
-            Target::Here(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            Target::Outside(_) => source(kernel, to),
-        }
-    }
-
-    /// The link that was chosen for packets to a group; 0 for none.
-    fn via(&self, group: IpAddr) -> i32 {
-        let via = self.state.lock().via;
-        match group {
-            IpAddr::V4(_) => via.v4,
-            IpAddr::V6(_) => via.v6,
-        }
-    }
-
-    /// How its packets are sent.
-    fn manner(&self, to: IpAddr) -> Manner {
-        let byte = |level, name| u8::try_from(self.ip.value(level, name)).unwrap_or(0);
-        let many = to.is_multicast();
-        let link = match many {
-            true => u32::try_from(self.via(to)).ok().filter(|&link| link != 0),
-            false => None,
-        };
-        match to {
-            IpAddr::V4(_) => Manner {
-                ttl: byte(SOL_IP, if many { 33 } else { 2 }),
-                tos: byte(SOL_IP, 1),
-                // IP_PMTUDISC_DO and IP_PMTUDISC_PROBE.
-                df: matches!(self.ip.value(SOL_IP, 10), 2 | 3),
-                link,
-            },
-            IpAddr::V6(_) => Manner {
-                ttl: byte(SOL_IPV6, if many { 18 } else { 16 }),
-                tos: byte(SOL_IPV6, 67),
-                df: matches!(self.ip.value(SOL_IPV6, 23), 2 | 3),
-                link,
-            },
         }
     }
 
     /// A datagram has come over a link.
-    pub(in crate::net) fn arrived(kernel: &Arc<Kernel>, d: netstack::Datagram) {
+    pub(in crate::net) fn arrived(net: &Arc<NetNs>, kernel: &Arc<Kernel>, d: netstack::Datagram) {
         let (to, from) = (d.dst, d.src);
-        let datagram = |d: &netstack::Datagram| Datagram {
-            from,
-            to: to.ip(),
-            link: i32::try_from(d.link).unwrap_or(0),
+        let link = i32::try_from(d.link).unwrap_or(0);
+        let arrival = Arrival {
             ttl: d.ttl,
             tos: d.tos,
-            data: d.data().to_vec(),
+            ..Arrival::new(from, to, link)
         };
-        let outside = &kernel.net.outside;
+        let outside = &net.outside;
         let many = to.ip().is_multicast() || outside.look(|s| s.topology.is_broadcast(to.ip()));
-        let table = &kernel.net.inet.udp;
+        let table = &net.inet.udp;
         if many {
-            for socket in table.find_all(to, from) {
-                if !to.ip().is_multicast() || socket.takes(d.link, to.ip()) {
-                    socket.deliver(datagram(&d));
+            for socket in table.find_all(to, from, link) {
+                if !to.ip().is_multicast() || socket.takes(d.link, to.ip(), from.ip()) {
+                    socket.deliver(arrival, d.data());
                 }
             }
             return;
         }
-        match table.find(to, from, false) {
-            Some(socket) => socket.deliver(datagram(&d)),
-            None => outside.with(kernel, |stack, _| stack.port_unreachable(&d)),
+        match table.find(to, from, link, false) {
+            Some(socket) => socket.deliver(arrival, d.data()),
+            None => net.change(kernel, |stack, _| stack.port_unreachable(&d)),
         }
     }
 
     /// A datagram from a relay, as if a socket at `from` had sent it.
     pub(in crate::net) fn local_answer(
-        kernel: &Arc<Kernel>,
+        net: &NetNs,
         from: SocketAddr,
         to: SocketAddr,
         data: Vec<u8>,
     ) {
-        if let Some(socket) = kernel.net.inet.udp.find(to, from, false) {
-            socket.deliver(Datagram {
-                from,
-                to: to.ip(),
-                link: super::LO_INDEX,
-                ttl: 64,
-                tos: 0,
-                data,
-            });
+        let link = super::LO_INDEX;
+        if let Some(socket) = net.inet.udp.find(to, from, link, false) {
+            socket.deliver(Arrival::new(from, to, link), &data);
         }
     }
 
     /// A datagram of ours could not be delivered.
-    pub(in crate::net) fn failed(kernel: &Arc<Kernel>, e: &netstack::IcmpError) {
+    pub(in crate::net) fn failed(net: &NetNs, e: &netstack::IcmpError) {
         const UDP: u8 = 17;
         if e.proto != UDP {
-            super::raw::RawSocket::failed(&kernel.net.outside, e);
+            super::raw::RawSocket::failed(&net.outside, e);
             return;
         }
-        let Some(socket) = kernel.net.inet.udp.find(e.local, e.peer, false) else {
+        let Some(socket) = net.inet.udp.find(e.local, e.peer, ANY_LINK, false) else {
             return;
         };
         let connected = socket.state.lock().peer == Some(e.peer);
@@ -293,181 +219,109 @@ impl UdpSocket {
     }
 
     /// Whether `IP_RECVERR` is on for a family.
-    fn wants_errors(&self, ip: IpAddr) -> bool {
+    pub(super) fn wants_errors(&self, ip: IpAddr) -> bool {
         match ip {
             IpAddr::V4(_) => self.ip.value(SOL_IP, 11) != 0,
             IpAddr::V6(_) => self.ip.value(SOL_IPV6, 25) != 0,
         }
     }
 
-    /// Sends over a link.
-    fn send_outside(
-        &self,
-        kernel: &Arc<Kernel>,
-        from: SocketAddr,
-        to: SocketAddr,
-        data: &[u8],
-    ) -> Result<()> {
-        let manner = self.manner(to.ip());
-        let sent = kernel
-            .net
-            .outside
-            .with(kernel, |stack, _| stack.send_udp(from, to, data, manner));
-        match sent {
-            Ok(()) => Ok(()),
-            Err(SendError::NoRoute) => Err(Errno::ENETUNREACH),
-            Err(SendError::TooBig) => {
-                if self.wants_errors(to.ip()) {
-                    let mtu = kernel.net.outside.look(|s| s.mtu_for(to.ip()));
-                    self.errors.push_too_big(to, mtu.unwrap_or(1500).into());
-                }
-                Err(Errno::EMSGSIZE)
-            }
+    /// Whether packets to a group are for this socket: it is in it and wants the source, or
+    /// takes those of groups that others are in (`IP_MULTICAST_ALL`).
+    pub(super) fn takes(&self, link: u32, group: IpAddr, source: IpAddr) -> bool {
+        let joined = self.state.lock().groups.takes(link, group, source);
+        joined.unwrap_or_else(|| match group {
+            IpAddr::V4(_) => self.ip.value(SOL_IP, 49) != 0,
+            IpAddr::V6(_) => self.ip.value(SOL_IPV6, 29) != 0,
+        })
+    }
+
+    /// Takes a datagram, in its segments unless it wants them together.
+    pub(super) fn deliver(&self, arrival: Arrival, data: &[u8]) {
+        let size = usize::from(arrival.segment);
+        if size == 0 || size >= data.len() || self.ip.value(SOL_UDP, UDP_GRO) != 0 {
+            return self.deliver_one(arrival, data);
+        }
+        for segment in data.chunks(size) {
+            self.deliver_one(
+                Arrival {
+                    segment: 0,
+                    ..arrival
+                },
+                segment,
+            );
         }
     }
 
-    /// Sends to a socket of this sandbox.
-    fn send_here(&self, kernel: &Kernel, from: SocketAddr, to: SocketAddr, data: Vec<u8>) {
-        if to.ip().is_multicast() {
-            return self.send_to_group(kernel, from, to, &data);
-        }
-        match kernel.net.inet.udp.find(to, from, false) {
-            Some(target) => target.deliver(Datagram {
-                from,
-                to: to.ip(),
-                link: super::LO_INDEX,
-                ttl: self.manner(to.ip()).ttl,
-                tos: self.manner(to.ip()).tos,
-                data,
-            }),
-            None if to == RESOLVER && kernel.net.outside.dns.ask(kernel, from, &data) => {}
-            None => self.refused(from, to, &data),
-        }
-    }
-
-    /// Over `lo`: to every socket that takes the group's packets, if any host is in it.
-    fn send_to_group(&self, kernel: &Kernel, from: SocketAddr, to: SocketAddr, data: &[u8]) {
-        let inet = &kernel.net.inet;
-        if !inet.lo_groups.has(to.ip()) {
-            return;
-        }
-        let manner = self.manner(to.ip());
-        for target in inet.udp.find_all(to, from) {
-            if target.takes(LO as u32, to.ip()) {
-                target.deliver(Datagram {
-                    from,
-                    to: to.ip(),
-                    link: LO,
-                    ttl: manner.ttl,
-                    tos: manner.tos,
-                    data: data.to_vec(),
-                });
-            }
-        }
-    }
-
-    /// Whether packets to a group are for this socket: it is in it, or takes those of groups
-    /// that others are in (`IP_MULTICAST_ALL`).
-    fn takes(&self, link: u32, group: IpAddr) -> bool {
-        let all = match group {
-            IpAddr::V4(_) => self.ip.value(SOL_IP, 49),
-            IpAddr::V6(_) => self.ip.value(SOL_IPV6, 29),
+    fn deliver_one(&self, mut arrival: Arrival, data: &[u8]) {
+        let (room, filter, timed) = {
+            let o = self.common.options.lock();
+            let room = usize::try_from(o.rcvbuf).unwrap_or(0);
+            (room, o.filter.clone(), ancillary::wants_time(&o))
         };
-        all != 0 || self.state.lock().groups.contains(&(link, group))
-    }
-
-    /// Nobody is there. The ICMP port unreachable reaches connected senders, and those who
-    /// want all errors.
-    fn refused(&self, from: SocketAddr, to: SocketAddr, data: &[u8]) {
-        let connected = self.state.lock().peer == Some(to);
-        let wanted = self.wants_errors(to.ip());
-        if wanted {
-            self.errors.push_icmp(&netstack::IcmpError {
-                proto: 17,
-                local: from,
-                peer: to,
-                offender: to.ip(),
-                kind: if to.is_ipv4() { (3, 3) } else { (1, 4) },
-                mtu: 0,
-                payload: data.to_vec(),
-            });
+        let mut kept = data;
+        if let Some(filter) = filter {
+            match filtered(&filter, &arrival, data) {
+                Some(n) => kept = data.get(..n).unwrap_or(data),
+                None => return,
+            }
         }
-        if connected || wanted {
-            self.common.set_error(Errno::ECONNREFUSED);
-            self.common.pollee.notify(PollEvents::ERR | READABLE);
+        if timed && let Some(kernel) = self.kernel.upgrade() {
+            arrival.at = Some(kernel.clock.realtime());
         }
-    }
-
-    fn deliver(&self, datagram: Datagram) {
-        let charge = datagram.data.len() + OVERHEAD;
+        let charge = kept.len() + OVERHEAD;
         {
             let mut rx = self.rx.lock();
             // A full receiver loses datagrams.
-            if rx.used.saturating_add(charge) > self.common.rcvbuf() && rx.used > 0 {
+            if rx.used.saturating_add(charge) > room && rx.used > 0 {
+                rx.drops = rx.drops.wrapping_add(1);
                 return;
             }
+            arrival.drops = rx.drops;
             rx.used += charge;
-            rx.queue.push_back(datagram);
+            rx.queue.push_back(Datagram {
+                arrival,
+                data: kept.to_vec(),
+            });
         }
         self.common.pollee.notify(READABLE);
     }
+}
 
-    /// `IP_PKTINFO` and `IPV6_PKTINFO` of a datagram, if asked for.
-    fn packet_info(&self, to: IpAddr, index: i32) -> Option<(i32, i32, Vec<u8>)> {
-        match to {
-            IpAddr::V4(ip) if self.ip.value(SOL_IP, IP_PKTINFO) != 0 => {
-                let mut raw = index.to_ne_bytes().to_vec();
-                raw.extend_from_slice(&ip.octets());
-                raw.extend_from_slice(&ip.octets());
-                Some((SOL_IP, IP_PKTINFO, raw))
-            }
-            _ if self.ip.value(SOL_IPV6, IPV6_RECVPKTINFO) != 0 => {
-                let ip = match to {
-                    IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-                    IpAddr::V6(ip) => ip,
-                };
-                let mut raw = ip.octets().to_vec();
-                raw.extend_from_slice(&index.to_ne_bytes());
-                Some((SOL_IPV6, 50, raw))
-            }
-            _ => None,
-        }
+/// How many bytes of a datagram's data a filter lets through; it sees the header too.
+fn filtered(filter: &Filter, a: &Arrival, data: &[u8]) -> Option<usize> {
+    const HEADER: usize = 8;
+    let len = u16::try_from(data.len() + HEADER).unwrap_or(u16::MAX);
+    let mut packet = Vec::with_capacity(data.len() + HEADER);
+    packet.extend_from_slice(&a.from.port().to_be_bytes());
+    packet.extend_from_slice(&a.to.port().to_be_bytes());
+    packet.extend_from_slice(&len.to_be_bytes());
+    packet.extend_from_slice(&[0; 2]);
+    packet.extend_from_slice(data);
+    let facts = Facts {
+        protocol: if a.to.is_ipv4() { 0x0800 } else { 0x86dd },
+        link: a.link,
+        mark: a.mark,
+    };
+    match filter.run(&packet, facts) {
+        0 => None,
+        n => Some(n.saturating_sub(HEADER)),
     }
 }
 
 impl UdpSocket {
-    /// Joins or leaves a group. `ENODEV` without such a link, `EADDRINUSE` when it is in,
-    /// `EADDRNOTAVAIL` when it is not.
-    fn change_membership(&self, m: Membership) -> Result<()> {
-        let kernel = self.kernel.upgrade().ok_or(Errno::ENODEV)?;
-        let outside = &kernel.net.outside;
-        let mut s = self.state.lock();
-        if m.join {
-            let lo = m.link == LO as u32 || m.link == 0 && m.own.is_some_and(|ip| ip.is_loopback());
-            if lo {
-                let place = (LO as u32, m.group);
-                if s.groups.contains(&place) {
-                    return Err(Errno::EADDRINUSE);
-                }
-                s.groups.push(place);
-                kernel.net.inet.lo_groups.join(m.group);
-                return Ok(());
-            }
-            let link = outside.look(|stack| stack.join(m.group, m.link, m.own));
-            let link = link.ok_or(Errno::ENODEV)?;
-            if s.groups.contains(&(link, m.group)) {
-                outside.look(|stack| stack.leave(m.group, link));
-                return Err(Errno::EADDRINUSE);
-            }
-            s.groups.push((link, m.group));
-            return Ok(());
+    /// What options may depend on.
+    fn owner(&self) -> Owner {
+        let s = self.state.lock();
+        Owner {
+            what: What::Udp,
+            domain: self.common.domain,
+            number: s.local.map_or(0, |a| a.port()),
+            peer: s.peer.map(|a| a.ip()),
+            open: s.peer.is_some(),
+            listening: false,
+            lite: self.is_lite(),
         }
-        let fits =
-            |(link, group): &(u32, IpAddr)| *group == m.group && (m.link == 0 || *link == m.link);
-        let at = s.groups.iter().position(fits).ok_or(Errno::EADDRNOTAVAIL)?;
-        let (link, group) = s.groups.swap_remove(at);
-        leave(&kernel, link, group);
-        Ok(())
     }
 
     /// Its row in the socket tables.
@@ -481,29 +335,6 @@ impl UdpSocket {
         let state = if peer.is_some() { ESTABLISHED } else { CLOSE };
         let used = self.rx.lock().used;
         SocketRow::new(&self.common, local, peer, state, (used, 0))
-    }
-
-    /// Hop limit and type of service of a datagram, as far as they are asked for.
-    fn hop_info(&self, d: &Datagram) -> Vec<(i32, i32, Vec<u8>)> {
-        let on = |level, name| self.ip.value(level, name) != 0;
-        let int = |n: u8| i32::from(n).to_ne_bytes().to_vec();
-        let mut out = Vec::new();
-        if d.to.is_ipv4() {
-            if on(SOL_IP, 12) {
-                out.push((SOL_IP, 2, int(d.ttl)));
-            }
-            if on(SOL_IP, 13) {
-                out.push((SOL_IP, 1, vec![d.tos]));
-            }
-        } else {
-            if on(SOL_IPV6, 51) {
-                out.push((SOL_IPV6, 52, int(d.ttl)));
-            }
-            if on(SOL_IPV6, 66) {
-                out.push((SOL_IPV6, 67, int(d.tos)));
-            }
-        }
-        out
     }
 }
 
@@ -519,17 +350,22 @@ impl Socket for UdpSocket {
     fn bind(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
         let addr = canonical(of_family(self.common.domain, addr)?);
         if !addr.ip().is_multicast() && !matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast()) {
-            check_bindable(&t.kernel, addr.ip())?;
+            check_bindable(&self.common.net, addr.ip(), &self.ip)?;
         }
-        check_port(t, addr.port())?;
+        check_port(&self.common.net, t, addr.port())?;
         if self.state.lock().local.is_some() {
             return Err(Errno::EINVAL);
         }
-        self.bind_to(&t.kernel, addr).map(drop)
+        self.bind_to(addr)?;
+        // An address of IPv6 alone keeps it to that family.
+        if addr.is_ipv6() && !addr.ip().is_unspecified() {
+            self.ip.put(SOL_IPV6, IPV6_V6ONLY, 1);
+        }
+        Ok(())
     }
 
-    fn connect(&self, t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
-        let udp = &t.kernel.net.inet.udp;
+    fn connect(&self, _t: &Arc<Task>, addr: &SockAddr) -> Result<()> {
+        let udp = self.table();
         if *addr == SockAddr::Unspec {
             let local = {
                 let mut s = self.state.lock();
@@ -541,11 +377,12 @@ impl Socket for UdpSocket {
             }
             return Ok(());
         }
-        let target = destination(&t.kernel, of_family(self.common.domain, addr)?)?;
+        let to = of_family(self.common.domain, addr)?;
+        let target = destination(&self.common.net, to, self.link())?;
         let to = target.addr();
-        let bound = self.bound(&t.kernel)?;
+        let bound = self.bound()?;
         let ip = if bound.ip().is_unspecified() {
-            source(&t.kernel, target)
+            source(&self.common.net, target)
         } else {
             bound.ip()
         };
@@ -560,39 +397,7 @@ impl Socket for UdpSocket {
     }
 
     fn send(&self, src: &mut dyn IoSrc, args: SendArgs<'_>) -> Result<usize> {
-        if args.flags.contains(MsgFlags::OOB) {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        let target = self.target(&args)?;
-        let to = target.addr();
-        self.common.check_error()?;
-        if self.state.lock().shut_write {
-            return Err(Errno::EPIPE);
-        }
-        let len = src.remaining();
-        if len > MAX_V4 + if to.is_ipv6() { 20 } else { 0 } {
-            return Err(Errno::EMSGSIZE);
-        }
-        let kernel = &args.task.kernel;
-        let local = self.bound(kernel)?;
-        let from = if local.ip().is_unspecified() {
-            let own = match to.ip() {
-                IpAddr::V4(ip) if ip.is_multicast() => self.multicast_source(kernel, target),
-                _ => source(kernel, target),
-            };
-            SocketAddr::new(own, local.port())
-        } else {
-            local
-        };
-        let mut data = vec![0; len];
-        if src.take(&mut data)? < len {
-            return Err(Errno::EFAULT);
-        }
-        match target {
-            Target::Here(_) => self.send_here(kernel, from, to, data),
-            Target::Outside(_) => self.send_outside(kernel, from, to, &data)?,
-        }
-        Ok(len)
+        self.send_datagram(src, args)
     }
 
     fn recv(&self, dst: &mut dyn IoDst, flags: MsgFlags) -> Result<Received> {
@@ -604,7 +409,8 @@ impl Socket for UdpSocket {
             return Err(Errno::EAGAIN);
         }
         let mut rx = self.rx.lock();
-        let Some(first) = rx.queue.front() else {
+        let (at, start) = rx.place(&self.common, flags);
+        let Some(first) = rx.queue.get(at) else {
             drop(rx);
             return if self.state.lock().shut_read {
                 Ok(Received::default())
@@ -612,27 +418,28 @@ impl Socket for UdpSocket {
                 Err(Errno::EAGAIN)
             };
         };
-        let full = first.data.len();
+        let whole = first.data.len();
+        let rest = first.data.get(start..).unwrap_or_default();
+        let full = rest.len();
         let want = full.min(dst.remaining());
-        let bytes = dst.put(first.data.get(..want).unwrap_or_default())?;
+        let bytes = dst.put(rest.get(..want).unwrap_or_default())?;
         let mut got = Received {
             bytes,
             full,
-            from: Some(shown(self.common.domain, first.from)),
+            from: Some(shown(self.common.domain, first.arrival.from)),
             ..Received::default()
         };
-        let (to, link) = (first.to, first.link);
-        let hops = self.hop_info(first);
+        let arrival = first.arrival;
+        self.common.peek_moved(flags, bytes);
         if bytes < full {
             got.flags |= MsgFlags::TRUNC;
         }
         if !flags.contains(MsgFlags::PEEK) {
             rx.queue.pop_front();
-            rx.used = rx.used.saturating_sub(full + OVERHEAD);
+            rx.used = rx.used.saturating_sub(whole + OVERHEAD);
         }
         drop(rx);
-        got.cmsgs.extend(self.packet_info(to, link));
-        got.cmsgs.extend(hops);
+        got.cmsgs = ancillary::tell(&self.common, &self.ip, &arrival);
         Ok(got)
     }
 
@@ -664,6 +471,9 @@ impl Socket for UdpSocket {
         let mut ready = WRITABLE;
         if self.common.has_error() || !self.errors.is_empty() {
             ready |= PollEvents::ERR;
+            if self.common.options.lock().is_on(SO_SELECT_ERR_QUEUE) {
+                ready |= PollEvents::PRI;
+            }
         }
         let (read, write) = {
             let s = self.state.lock();
@@ -686,36 +496,55 @@ impl Socket for UdpSocket {
         Ok((rx.queue.front().map_or(0, |d| d.data.len()), 0))
     }
 
-    fn get_option(&self, _t: &Arc<Task>, level: i32, name: i32) -> Result<OptValue> {
-        if level == 1 {
-            return Err(Errno::ENOPROTOOPT);
+    fn get_option(&self, c: &OptCall<'_>) -> Option<Result<OptValue>> {
+        if c.level == SOL_SOCKET {
+            return None;
         }
-        let via = self.state.lock().via;
-        match via.get(level, name) {
-            Some(value) if level == SOL_IP || self.common.domain == AF_INET6 => Ok(value),
-            _ => self.ip.get(self.common.domain, 17, level, name),
+        if c.level == SOL_IP || self.common.domain == AF_INET6 {
+            let s = self.state.lock();
+            if let Some(value) = s.via.get(c.level, c.name) {
+                return Some(c.checked(value));
+            }
+            if let Some(value) = s.groups.get(c) {
+                return Some(value);
+            }
         }
+        Some(self.ip.get(c, self.owner()))
     }
 
-    fn set_option(&self, t: &Arc<Task>, level: i32, name: i32, value: &[u8]) -> Result<()> {
-        if level == 1 {
-            return Err(Errno::ENOPROTOOPT);
+    fn set_option(&self, c: &OptCall<'_>) -> Result<()> {
+        if self.common.domain == AF_INET6 {
+            IpOptions::look(c)?;
         }
-        if level == SOL_IP || self.common.domain == AF_INET6 {
+        if c.level == SOL_IP || self.common.domain == AF_INET6 {
             let mut via = self.state.lock().via;
-            if via.set(&t.kernel, level, name, value)? {
+            if via.set(c)? {
                 self.state.lock().via = via;
                 return Ok(());
             }
         }
-        let v6only = (level, name) == (SOL_IPV6, IPV6_V6ONLY);
-        if v6only && self.common.domain == AF_INET6 && self.state.lock().local.is_some() {
-            return Err(Errno::EINVAL);
+        if self.state.lock().groups.set(self.common.domain, c)? {
+            return Ok(());
         }
-        if let Some(m) = membership::parse(self.common.domain, level, name, value)? {
-            return self.change_membership(m);
+        self.ip.set(c, self.owner())?;
+        self.uncork(c)
+    }
+
+    fn options_changed(&self) {
+        let local = self.state.lock().local;
+        if let Some(local) = local {
+            let link = self.common.options.lock().link;
+            self.table()
+                .change(local.port(), &self.me, |b| b.link = link);
         }
-        self.ip.set(self.common.domain, 17, level, name, value)
+    }
+
+    fn drops(&self) -> u32 {
+        self.rx.lock().drops
+    }
+
+    fn count_stamps_anew(&self) {
+        self.state.lock().sent = 0;
     }
 }
 
@@ -723,14 +552,9 @@ impl Drop for UdpSocket {
     fn drop(&mut self) {
         let state = self.state.get_mut();
         let local = state.local;
-        let groups = std::mem::take(&mut state.groups);
-        if let Some(kernel) = self.kernel.upgrade().filter(|_| !groups.is_empty()) {
-            for (link, group) in groups {
-                leave(&kernel, link, group);
-            }
-        }
-        if let (Some(kernel), Some(local)) = (self.kernel.upgrade(), local) {
-            kernel.net.inet.udp.release(local.port(), &self.me);
+        state.groups.clear(&self.common.net);
+        if let Some(local) = local {
+            self.table().release(local.port(), &self.me);
         }
     }
 }

@@ -1,25 +1,29 @@
 //! Netlink route sockets (`rtnetlink(7)`): questions for links, addresses, routes, neighbours
-//! and rules, whole and single ones. Changes are refused: the host sets the network up.
+//! and rules, whole and single ones, and changes by those with `CAP_NET_ADMIN`.
 //!
-//! [`message`] has the bytes, [`objects`] what is told of each thing.
+//! [`message`] has the bytes, [`objects`] what is told of each thing, [`dump`] answers,
+//! [`change`] and [`entry`] change, [`notify`] tells those who listen.
 
+mod change;
+mod dump;
+mod entry;
 mod message;
+mod notify;
 mod objects;
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use abi::Errno;
 use abi::fs::PollEvents;
 
-use std::net::IpAddr;
-
-use self::message::{HEADER, Request, align, find, message, u16_at, u32_at};
-use super::view::View;
+use self::message::{HEADER, Request, align, u16_at, u32_at};
+pub use self::notify::Listeners;
+use super::options::SOL_SOCKET;
 use super::{
-    AF_NETLINK, Common, MsgFlags, READABLE, Received, SendArgs, SockAddr, SockType, Socket,
-    WRITABLE,
+    AF_NETLINK, Common, MsgFlags, NetNs, OptCall, OptValue, READABLE, Received, SendArgs, SockAddr,
+    SockType, Socket, WRITABLE,
 };
 use crate::creds::Cap;
 use crate::io::{IoDst, IoSrc};
@@ -42,12 +46,24 @@ const RTM_GETRULE: u16 = 34;
 const NLM_F_MULTI: u16 = 2;
 const NLM_F_ACK: u16 = 4;
 const NLM_F_DUMP: u16 = 0x300;
+const NLM_F_REPLACE: u16 = 0x100;
+const NLM_F_EXCL: u16 = 0x200;
+const NLM_F_CREATE: u16 = 0x400;
+const NLM_F_APPEND: u16 = 0x800;
+/// Highest group of route sockets (`RTNLGRP_MAX`).
+const MAX_GROUP: i32 = 37;
 /// Most bytes of one request, and of replies waiting.
 const MAX_REQUEST: usize = 32 * 1024;
 const MAX_QUEUE: usize = 256;
 
+/// `SOL_NETLINK`.
+const SOL_NETLINK: i32 = 270;
+/// `NETLINK_PKTINFO`.
+const NETLINK_PKTINFO: i32 = 3;
+
 /// A route socket.
 struct Netlink {
+    me: Weak<Netlink>,
     common: Common,
     state: Mutex<State>,
 }
@@ -55,167 +71,76 @@ struct Netlink {
 #[derive(Default)]
 struct State {
     port: u32,
-    groups: u32,
-    queue: VecDeque<Vec<u8>>,
+    /// Bit `n` for group `n + 1`.
+    groups: u64,
+    /// Options that are on, a bit each.
+    flags: u16,
+    /// Notices were lost: the next receive says so.
+    lost: bool,
+    /// Messages, with the group each is for.
+    queue: VecDeque<(u32, Vec<u8>)>,
 }
 
 /// A new socket; `EPROTONOSUPPORT` for a protocol other than route.
-pub fn create(kernel: &Arc<Kernel>, kind: SockType, protocol: i32) -> Result<Arc<dyn Socket>> {
+pub fn create(
+    kernel: &Arc<Kernel>,
+    net: &Arc<NetNs>,
+    kind: SockType,
+    protocol: i32,
+) -> Result<Arc<dyn Socket>> {
     if !matches!(kind, SockType::Raw | SockType::Dgram) {
         return Err(Errno::ESOCKTNOSUPPORT);
     }
     if protocol != 0 {
         return Err(Errno::EPROTONOSUPPORT);
     }
-    Ok(Arc::new(Netlink {
-        common: Common::new(kernel, AF_NETLINK, kind, protocol),
+    Ok(Arc::new_cyclic(|me| Netlink {
+        me: me.clone(),
+        common: Common::new(kernel, net, AF_NETLINK, kind, protocol),
         state: Mutex::default(),
     }))
 }
 
-/// Most bytes of one reply of a dump.
-const PART: usize = 8 * 1024;
-
-/// Answers a dump: the objects of the kind, then the end.
-fn dump(view: &View, req: Request, body: &[u8]) -> Vec<Vec<u8>> {
-    let family = u16::from(body.first().copied().unwrap_or(0));
-    let (kind, objects) = match req.kind {
-        RTM_GETLINK => (RTM_NEWLINK, view.links.iter().map(objects::link).collect()),
-        RTM_GETADDR => {
-            let all = view
-                .links
-                .iter()
-                .flat_map(|l| l.addresses.iter().map(move |a| (l, a)));
-            let wanted = all.filter(|(_, a)| objects::is_of(family, a.ip));
-            (
-                RTM_NEWADDR,
-                wanted.map(|(l, a)| objects::address(l, a)).collect(),
-            )
-        }
-        RTM_GETROUTE => {
-            let main = view
-                .routes
-                .iter()
-                .filter(|r| objects::is_of(family, r.network));
-            let mut all: Vec<Vec<u8>> = main.map(objects::route).collect();
-            all.extend(objects::local_routes(view, family));
-            (RTM_NEWROUTE, all)
-        }
-        RTM_GETNEIGH => {
-            let wanted = view
-                .neighbours
-                .iter()
-                .filter(|n| objects::is_of(family, n.ip));
-            (RTM_NEWNEIGH, wanted.map(objects::neighbour).collect())
-        }
-        RTM_GETRULE => (RTM_NEWRULE, objects::rules(family)),
-        _ => (0, Vec::new()),
-    };
-    let mut parts = vec![Vec::new()];
-    for object in objects {
-        if parts.last().is_some_and(|p| p.len() + object.len() > PART) {
-            parts.push(Vec::new());
-        }
-        if let Some(part) = parts.last_mut() {
-            message(part, req, kind, NLM_F_MULTI, &object);
-        }
-    }
-    let mut end = Vec::new();
-    message(&mut end, req, NLMSG_DONE, NLM_F_MULTI, &[0; 4]);
-    parts.push(end);
-    parts
-        .into_iter()
-        .filter(|p: &Vec<u8>| !p.is_empty())
-        .collect()
-}
-
-/// `NLMSG_ERROR` for a request; 0 acknowledges.
-fn error(req: Request, e: i32, header: &[u8]) -> Vec<u8> {
-    let mut body = (-e).to_ne_bytes().to_vec();
-    body.extend_from_slice(header);
-    let mut out = Vec::new();
-    message(&mut out, req, NLMSG_ERROR, 0, &body);
-    out
-}
-
-/// The link a single `RTM_GETLINK` means: by number, or by name.
-fn one_link(view: &View, body: &[u8]) -> Option<Vec<u8>> {
-    const IFLA_IFNAME: u16 = 3;
-    let index = u32_at(body, 4);
-    let link = if index != 0 {
-        view.by_index(i32::try_from(index).ok()?)
-    } else {
-        let name = find(body, 16, IFLA_IFNAME)?;
-        view.by_name(name.split(|b| *b == 0).next()?)
-    };
-    link.map(objects::link)
-}
-
-/// The way to the destination a single `RTM_GETROUTE` names.
-fn one_route(kernel: &Kernel, body: &[u8]) -> Option<Vec<u8>> {
-    const RTA_DST: u16 = 1;
-    let raw = find(body, 12, RTA_DST)?;
-    let dst = match raw.len() {
-        4 => IpAddr::from(*raw.first_chunk::<4>()?),
-        16 => IpAddr::from(*raw.first_chunk::<16>()?),
-        _ => return None,
-    };
-    let outside = &kernel.net.outside;
-    outside.look(|stack| {
-        if stack.is_for_us(dst) {
-            let source = stack.source_for(dst, None)?;
-            return Some(objects::way(dst, 1, dst, source, true));
-        }
-        let way = stack.topology.way(dst, None)?;
-        Some(objects::way(dst, way.link, way.hop, way.source, false))
-    })
-}
-
-fn answer(kernel: &Kernel, admin: bool, req: Request, whole: &[u8]) -> Vec<Vec<u8>> {
-    let body = whole.get(HEADER..).unwrap_or_default();
-    let header = whole.get(..HEADER).unwrap_or_default();
-    let known = [
-        RTM_GETLINK,
-        RTM_GETADDR,
-        RTM_GETROUTE,
-        RTM_GETNEIGH,
-        RTM_GETRULE,
-    ];
-    // Every third number from the base on is a question; the others change something.
-    let asks = req.kind >= 16 && req.kind % 4 == 2;
-    if !asks && req.kind >= 16 {
-        let e = if admin {
-            Errno::EOPNOTSUPP
-        } else {
-            Errno::EPERM
-        };
-        return vec![error(req, e.raw(), header)];
-    }
-    if !known.contains(&req.kind) {
-        return vec![error(req, Errno::EOPNOTSUPP.raw(), header)];
-    }
-    let view = View::of(kernel);
-    if req.flags & NLM_F_DUMP == NLM_F_DUMP {
-        return dump(&view, req, body);
-    }
-    let (kind, found, missing) = match req.kind {
-        RTM_GETLINK => (RTM_NEWLINK, one_link(&view, body), Errno::ENODEV),
-        RTM_GETROUTE => (RTM_NEWROUTE, one_route(kernel, body), Errno::ENETUNREACH),
-        _ => return vec![error(req, Errno::EOPNOTSUPP.raw(), header)],
-    };
-    let Some(object) = found else {
-        return vec![error(req, missing.raw(), header)];
-    };
-    let mut reply = Vec::new();
-    message(&mut reply, req, kind, 0, &object);
-    let mut out = vec![reply];
-    if req.flags & NLM_F_ACK != 0 {
-        out.push(error(req, 0, header));
-    }
-    out
-}
-
 impl Netlink {
+    /// Keeps an option that is on or off. Extended acknowledgements, strictness and the
+    /// errors of broadcasts change nothing of what is sent here.
+    fn keep(&self, name: i32, on: bool) {
+        let bit = 1u16.checked_shl(name.cast_unsigned()).unwrap_or(0);
+        let mut s = self.state.lock();
+        s.flags = if on { s.flags | bit } else { s.flags & !bit };
+    }
+
+    fn is_on(&self, name: i32) -> bool {
+        let bit = 1u16.checked_shl(name.cast_unsigned()).unwrap_or(0);
+        self.state.lock().flags & bit != 0
+    }
+
+    /// An option of level NETLINK.
+    fn own_option(&self, c: &OptCall<'_>) -> Result<OptValue> {
+        const NETLINK_LIST_MEMBERSHIPS: i32 = 9;
+        if c.level != SOL_NETLINK {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        let room = c.room()?;
+        match c.name {
+            3..=5 | 8 | 10..=12 => {
+                c.fits(4)?;
+                Ok(OptValue::flag(self.is_on(c.name)))
+            }
+            NETLINK_LIST_MEMBERSHIPS => {
+                let groups = self.state.lock().groups;
+                let raw = match groups {
+                    0 => Vec::new(),
+                    _ => groups.to_ne_bytes().to_vec(),
+                };
+                let n = raw.len();
+                let whole = raw.get(..n.min(room & !3)).unwrap_or_default();
+                Ok(OptValue::Whole(whole.to_vec(), n))
+            }
+            _ => Err(Errno::ENOPROTOOPT),
+        }
+    }
+
     /// The port id, taking the process's if it has none yet.
     fn port(&self, t: &Arc<Task>) -> u32 {
         let mut s = self.state.lock();
@@ -224,6 +149,58 @@ impl Netlink {
             s.port = u32::try_from(t.thread_group().id.outermost()).unwrap_or(1);
         }
         s.port
+    }
+
+    /// A notice to a group.
+    fn hear(&self, group: u32, raw: &[u8]) {
+        {
+            let mut s = self.state.lock();
+            if s.groups >> group.saturating_sub(1) & 1 == 0 {
+                return;
+            }
+            if s.queue.len() >= MAX_QUEUE {
+                s.lost = true;
+            } else {
+                s.queue.push_back((group, raw.to_vec()));
+            }
+        }
+        self.common.pollee.notify(READABLE);
+    }
+
+    /// Enters or leaves a group; `EINVAL`.
+    fn member(&self, group: i32, join: bool) -> Result<()> {
+        let bit = match group {
+            1..=MAX_GROUP => 1u64 << (group - 1),
+            _ => return Err(Errno::EINVAL),
+        };
+        let mut s = self.state.lock();
+        s.groups = if join {
+            s.groups | bit
+        } else {
+            s.groups & !bit
+        };
+        drop(s);
+        self.common.net.listeners.add(&self.me);
+        Ok(())
+    }
+
+    /// Answers one request, or does what it wants.
+    fn serve(&self, t: &Arc<Task>, req: Request, whole: &[u8]) -> Vec<Vec<u8>> {
+        let header = whole.get(..HEADER).unwrap_or_default();
+        // Every third number from the base on is a question; the others change something.
+        if req.kind % 4 == 2 {
+            return dump::answer(&self.common.net, req, whole);
+        }
+        let admin = self.common.net.allows(&t.creds(), Cap::NetAdmin);
+        let done = match admin {
+            true => change::change(t, &self.common.net, req, whole),
+            false => Err(Errno::EPERM),
+        };
+        match done {
+            Err(e) => vec![dump::error(req, e.raw(), whole)],
+            Ok(()) if req.flags & NLM_F_ACK != 0 => vec![dump::error(req, 0, header)],
+            Ok(()) => Vec::new(),
+        }
     }
 }
 
@@ -245,7 +222,7 @@ impl Socket for Netlink {
             if s.port != 0 && *port != 0 && s.port != *port {
                 return Err(Errno::EINVAL);
             }
-            s.groups = *groups;
+            s.groups = s.groups & !u64::from(u32::MAX) | u64::from(*groups);
             if *port != 0 {
                 s.port = *port;
             }
@@ -253,6 +230,9 @@ impl Socket for Netlink {
         };
         if own == 0 {
             self.port(t);
+        }
+        if *groups != 0 {
+            self.common.net.listeners.add(&self.me);
         }
         Ok(())
     }
@@ -283,7 +263,6 @@ impl Socket for Netlink {
             return Err(Errno::EFAULT);
         }
         let port = self.port(args.task);
-        let admin = args.task.creds().capable(Cap::NetAdmin);
         let mut rest = raw.as_slice();
         while rest.len() >= HEADER {
             let size = usize::try_from(u32_at(rest, 0)).unwrap_or(0);
@@ -298,12 +277,12 @@ impl Socket for Netlink {
             };
             // Control messages and non-requests are skipped.
             if req.flags & 1 != 0 && req.kind >= 16 {
-                let replies = answer(&args.task.kernel, admin, req, whole);
+                let replies = self.serve(args.task, req, whole);
                 let mut s = self.state.lock();
                 if s.queue.len() + replies.len() > MAX_QUEUE {
                     return Err(Errno::ENOBUFS);
                 }
-                s.queue.extend(replies);
+                s.queue.extend(replies.into_iter().map(|r| (0, r)));
             }
             rest = rest.get(align(size)..).unwrap_or_default();
         }
@@ -313,7 +292,14 @@ impl Socket for Netlink {
 
     fn recv(&self, dst: &mut dyn IoDst, flags: MsgFlags) -> Result<Received> {
         let mut s = self.state.lock();
-        let first = s.queue.front().ok_or(Errno::EAGAIN)?;
+        if std::mem::take(&mut s.lost) {
+            return Err(Errno::ENOBUFS);
+        }
+        let (group, first) = s.queue.front().ok_or(Errno::EAGAIN)?;
+        let groups = group
+            .checked_sub(1)
+            .map_or(0, |n| 1u32.checked_shl(n).unwrap_or(0));
+        let group = *group;
         let full = first.len();
         let want = full.min(dst.remaining());
         let bytes = dst.put(first.get(..want).unwrap_or_default())?;
@@ -323,18 +309,24 @@ impl Socket for Netlink {
         let mut got = Received {
             bytes,
             full,
-            from: Some(SockAddr::Netlink(0, 0)),
+            from: Some(SockAddr::Netlink(0, groups)),
             ..Received::default()
         };
         if bytes < full {
             got.flags |= MsgFlags::TRUNC;
+        }
+        drop(s);
+        if self.is_on(NETLINK_PKTINFO) {
+            let group = group.to_ne_bytes().to_vec();
+            got.cmsgs.push((SOL_NETLINK, NETLINK_PKTINFO, group));
         }
         Ok(got)
     }
 
     fn local_addr(&self) -> Result<SockAddr> {
         let s = self.state.lock();
-        Ok(SockAddr::Netlink(s.port, s.groups))
+        let groups = u32::try_from(s.groups & u64::from(u32::MAX)).unwrap_or(0);
+        Ok(SockAddr::Netlink(s.port, groups))
     }
 
     fn peer_addr(&self) -> Result<SockAddr> {
@@ -349,12 +341,31 @@ impl Socket for Netlink {
         }
     }
 
-    fn set_option(&self, _t: &Arc<Task>, level: i32, name: i32, _value: &[u8]) -> Result<()> {
-        const SOL_NETLINK: i32 = 270;
-        match (level, name) {
-            // Strictness and extended acknowledgements: no reply here differs by them.
-            (SOL_NETLINK, 10..=12) => Ok(()),
-            _ => Err(Errno::ENOPROTOOPT),
+    fn get_option(&self, c: &OptCall<'_>) -> Option<Result<OptValue>> {
+        match c.level {
+            SOL_SOCKET => None,
+            _ => Some(self.own_option(c)),
         }
+    }
+
+    fn set_option(&self, c: &OptCall<'_>) -> Result<()> {
+        if c.level != SOL_NETLINK {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        let n = match c.len {
+            4.. => c.int()?,
+            _ => 0,
+        };
+        match c.name {
+            // Membership of a group, by its number.
+            1 | 2 => return self.member(n, c.name == 1),
+            8 => {
+                c.need(&[Cap::NetBroadcast, Cap::NetAdmin])?;
+                self.keep(c.name, n != 0);
+            }
+            3..=5 | 10..=12 => self.keep(c.name, n != 0),
+            _ => return Err(Errno::ENOPROTOOPT),
+        }
+        Ok(())
     }
 }

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use netstack::{Address, Route};
+use netstack::{Address, Kind, Route};
 
 use super::message::attribute;
-use crate::net::view::{LOOPBACK, LinkView, NeighbourView, SCOPE_HOST, View};
+use crate::net::view::{IFF_RUNNING, IFF_UP, LOOPBACK, LinkView, NeighbourView, SCOPE_HOST, View};
 use crate::net::{AF_INET, AF_INET6};
 
 const RT_TABLE_MAIN: u8 = 254;
@@ -44,14 +44,19 @@ pub(super) fn link(l: &LinkView) -> Vec<u8> {
     let mut name = l.name.as_bytes().to_vec();
     name.push(0);
     let up = l.flags & 1 != 0;
-    // IF_OPER_UNKNOWN for the loopback, IF_OPER_UP, IF_OPER_DOWN.
-    let state = match (lo, up) {
-        (true, _) => 0,
-        (_, true) => 6,
+    let runs = l.flags & IFF_RUNNING != 0;
+    // IF_OPER_UNKNOWN for links that have no state, IF_OPER_UP, IF_OPER_LOWERLAYERDOWN,
+    // IF_OPER_DOWN.
+    let state = match l.device {
+        Kind::Loopback => 0,
+        Kind::Tun | Kind::Tap | Kind::Dummy if runs => 0,
+        _ if runs => 6,
+        Kind::Veth if up => 3,
         _ => 2,
     };
     attribute(&mut body, 3, &name);
-    attribute(&mut body, 13, &1000u32.to_ne_bytes());
+    let queue: u32 = if l.device == Kind::Tun { 500 } else { 1000 };
+    attribute(&mut body, 13, &queue.to_ne_bytes());
     attribute(&mut body, 16, &[state]);
     attribute(&mut body, 17, &[0]);
     attribute(&mut body, 4, &l.mtu.to_ne_bytes());
@@ -59,13 +64,30 @@ pub(super) fn link(l: &LinkView) -> Vec<u8> {
     attribute(&mut body, 30, &0u32.to_ne_bytes());
     attribute(&mut body, 31, &1u32.to_ne_bytes());
     attribute(&mut body, 32, &1u32.to_ne_bytes());
-    attribute(&mut body, 33, &[u8::from(up)]);
+    attribute(&mut body, 33, &[u8::from(runs)]);
     attribute(&mut body, 6, b"noqueue\0");
-    attribute(&mut body, 1, &l.mac);
-    let broadcast = if lo { [0; 6] } else { [0xff; 6] };
-    attribute(&mut body, 2, &broadcast);
+    if l.device != Kind::Tun {
+        attribute(&mut body, 1, &l.mac);
+        let broadcast = if lo { [0; 6] } else { [0xff; 6] };
+        attribute(&mut body, 2, &broadcast);
+    }
     attribute(&mut body, 23, &stats(l));
+    if let Some(kind) = kind(l.device) {
+        let mut info = Vec::new();
+        attribute(&mut info, 1, kind);
+        attribute(&mut body, 18, &info);
+    }
     body
+}
+
+/// What a link that was made by its kind is called (`IFLA_INFO_KIND`).
+fn kind(device: Kind) -> Option<&'static [u8]> {
+    match device {
+        Kind::Loopback | Kind::Ethernet => None,
+        Kind::Dummy => Some(b"dummy\0"),
+        Kind::Veth => Some(b"veth\0"),
+        Kind::Tun | Kind::Tap => Some(b"tun\0"),
+    }
 }
 
 /// `struct rtnl_link_stats64`.
@@ -208,7 +230,9 @@ pub(super) fn local_routes(view: &View, wanted: u16) -> Vec<Vec<u8>> {
             let net = IpAddr::from([127, 0, 0, 0]);
             out.push(row((net, 8), RTN_LOCAL, SCOPE_HOST).body());
             let last = IpAddr::from([127, 255, 255, 255]);
-            out.push(row((last, 32), RTN_BROADCAST, SCOPE_LINK).body());
+            if l.flags & IFF_UP != 0 {
+                out.push(row((last, 32), RTN_BROADCAST, SCOPE_LINK).body());
+            }
         }
         out.push(
             row(
@@ -246,10 +270,11 @@ pub(super) fn way(dst: IpAddr, link: u32, hop: IpAddr, source: IpAddr, here: boo
 pub(super) fn neighbour(n: &NeighbourView) -> Vec<u8> {
     const INCOMPLETE: u16 = 1;
     const REACHABLE: u16 = 2;
-    let state = if n.mac.is_some() {
-        REACHABLE
-    } else {
-        INCOMPLETE
+    const PERMANENT: u16 = 0x80;
+    let state = match n.mac {
+        Some(_) if n.permanent => PERMANENT,
+        Some(_) => REACHABLE,
+        None => INCOMPLETE,
     };
     let mut body = vec![family(n.ip), 0, 0, 0];
     body.extend_from_slice(&n.link.to_ne_bytes());

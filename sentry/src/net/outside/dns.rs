@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::link::Mark;
 use crate::Kernel;
 use crate::fs::host_watch::WatchedFd;
+use crate::net::NetNs;
 use crate::net::inet::udp::UdpSocket;
 use crate::sync::Mutex;
 use crate::wait::Wake;
@@ -45,9 +46,9 @@ pub struct Relay(Mutex<Option<Open>>);
 
 impl Relay {
     /// Starts relaying over a connected datagram socket that does not block.
-    pub(super) fn open(&self, kernel: &Arc<Kernel>, fd: OwnedFd) {
+    pub(super) fn open(&self, kernel: &Arc<Kernel>, net: &Arc<NetNs>, fd: OwnedFd) {
         let ready = Arc::new(AtomicBool::new(false));
-        let mark: Arc<dyn Wake> = Arc::new(Mark::flag(kernel, &ready));
+        let mark: Arc<dyn Wake> = Arc::new(Mark::flag(kernel, net, &ready));
         let watched = WatchedFd::new(kernel, fd, Arc::downgrade(&mark));
         let mut seed = [0; 2];
         // Without random bytes the numbers are only easier to guess.
@@ -106,7 +107,7 @@ impl Relay {
     }
 
     /// Brings answers that have come.
-    pub(super) fn work(&self, kernel: &Arc<Kernel>) {
+    pub(super) fn work(&self, net: &NetNs) {
         let mut answers = Vec::new();
         {
             let mut relay = self.0.lock();
@@ -131,7 +132,7 @@ impl Relay {
             open.watched.arm();
         }
         for (to, message) in answers {
-            UdpSocket::local_answer(kernel, RESOLVER, to, message);
+            UdpSocket::local_answer(net, RESOLVER, to, message);
         }
     }
 }

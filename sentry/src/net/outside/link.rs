@@ -8,6 +8,7 @@ use abi::fs::PollEvents;
 
 use crate::Kernel;
 use crate::fs::host_watch::WatchedFd;
+use crate::net::NetNs;
 use crate::sync::Mutex;
 use crate::wait::Wake;
 
@@ -17,23 +18,26 @@ const FRAME: usize = 65_536 + 64;
 /// Marks work for the worker that hears of it.
 pub(crate) struct Mark {
     kernel: Weak<Kernel>,
+    net: Weak<NetNs>,
     /// The link that became readable; none for a timer.
     link: Option<Arc<AtomicBool>>,
     is_timer: bool,
 }
 
 impl Mark {
-    pub(crate) fn timer(kernel: &Arc<Kernel>) -> Mark {
+    pub(crate) fn timer(kernel: &Arc<Kernel>, net: &Arc<NetNs>) -> Mark {
         Mark {
             kernel: Arc::downgrade(kernel),
+            net: Arc::downgrade(net),
             link: None,
             is_timer: true,
         }
     }
 
-    pub(crate) fn flag(kernel: &Arc<Kernel>, flag: &Arc<AtomicBool>) -> Mark {
+    pub(crate) fn flag(kernel: &Arc<Kernel>, net: &Arc<NetNs>, flag: &Arc<AtomicBool>) -> Mark {
         Mark {
             kernel: Arc::downgrade(kernel),
+            net: Arc::downgrade(net),
             link: Some(flag.clone()),
             is_timer: false,
         }
@@ -45,12 +49,11 @@ impl Wake for Mark {
         if let Some(flag) = &self.link {
             flag.store(true, Ordering::Release);
         }
-        if let Some(kernel) = self.kernel.upgrade() {
+        if let (Some(kernel), Some(net)) = (self.kernel.upgrade(), self.net.upgrade()) {
             if self.is_timer {
-                kernel.net.outside.timer_fired();
-            } else {
-                kernel.net.outside.mark();
+                net.outside.timer_fired();
             }
+            net.mark(&kernel);
         }
         true
     }
@@ -70,9 +73,14 @@ pub(crate) struct LinkFd {
 
 impl LinkFd {
     /// Watches a packet socket that does not block.
-    pub(crate) fn new(kernel: &Arc<Kernel>, index: u32, fd: OwnedFd) -> Arc<LinkFd> {
+    pub(crate) fn new(
+        kernel: &Arc<Kernel>,
+        net: &Arc<NetNs>,
+        index: u32,
+        fd: OwnedFd,
+    ) -> Arc<LinkFd> {
         let ready = Arc::new(AtomicBool::new(false));
-        let mark: Arc<dyn Wake> = Arc::new(Mark::flag(kernel, &ready));
+        let mark: Arc<dyn Wake> = Arc::new(Mark::flag(kernel, net, &ready));
         Arc::new(LinkFd {
             index,
             watched: WatchedFd::new(kernel, fd, Arc::downgrade(&mark)),

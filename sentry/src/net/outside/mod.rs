@@ -2,43 +2,43 @@
 //! host hands in.
 //!
 //! [`Outside`] owns the one [`Stack`]. Everything that changes it goes through
-//! [`Outside::with`], which afterwards sends the frames it made, tells sockets what happened
-//! and arms the next deadline, with the stack unlocked. A worker that learns of frames or of
-//! a deadline only marks work; [`Outside::work`] does it in the worker's own loop.
-//! [`link`] is a link's descriptor, [`dns`] the relay to a resolver of the host,
-//! [`pcap`] the record of all frames.
+//! [`NetNs::change`] ([`drive`]), which afterwards sends the frames it made, tells sockets
+//! what happened and arms the next deadline, with the stack unlocked. A worker that learns of
+//! frames or of a deadline only marks work, and does it in its own loop.
+//! [`link`] is a link's descriptor, [`device`] a link that guests have made, [`dns`] the
+//! relay to a resolver of the host, [`pcap`] the record of all frames.
 //!
 //! Lock rank: the stack is a leaf but for the outbox, which is a leaf below it.
 
+pub mod device;
 pub mod dns;
+mod drive;
 pub mod link;
 pub mod pcap;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
+use abi::Errno;
 pub use netstack::{Address, Route};
-use netstack::{Config, Event, Frame, Stack, Time};
-use platform::WorkerId;
+use netstack::{Config, Frame, Stack, Time};
 
-use self::link::{LinkFd, Mark};
+use self::device::Devices;
+use self::link::LinkFd;
 use super::inet::raw::RawSocket;
 use super::inet::tcp::TcpSocket;
-use crate::Kernel;
 use crate::sync::{Mutex, RwLock};
 use crate::time::timers::Timer;
-use crate::wait::Waker;
 
 /// Ports the host's kernel may use in the network namespace (its resolver asks others from
 /// there); the guest's own ephemeral ports end below them.
 pub const HOST_PORTS: (u16, u16) = (64_512, 65_534);
-/// Frames read in one go before others have their turn.
-const BATCH: usize = 64;
-/// Frames that wait to be sent.
+/// Numbers of links that guests make beside the host's, which come with theirs.
+const FIRST_INDEX: u32 = 1000;
+/// Frames that wait to be sent, or to be taken in.
 const MAX_OUTBOX: usize = 4096;
 
 /// A link as the host describes it.
@@ -79,6 +79,17 @@ pub struct Outside {
     sending: Mutex<()>,
     pending: AtomicBool,
     attached: AtomicBool,
+    /// Whether the loopback is up and has the addresses it has by default, by family.
+    loopback: [AtomicBool; 2],
+    /// Whether no address was ever there: Linux takes any for its own then.
+    fresh: AtomicBool,
+    next_index: AtomicU32,
+    /// Whether a packet socket was ever made here.
+    seen: AtomicBool,
+    /// Links that guests have made.
+    pub(crate) devices: Devices,
+    /// Frames that came from other namespaces, by link.
+    inbox: Mutex<VecDeque<(u32, Vec<u8>)>>,
     sockets: Mutex<HashMap<u64, Weak<TcpSocket>>>,
     next_owner: AtomicU64,
     timer: Mutex<Option<(Time, Timer)>>,
@@ -103,6 +114,12 @@ impl Default for Outside {
             sending: Mutex::default(),
             pending: AtomicBool::new(false),
             attached: AtomicBool::new(false),
+            loopback: [AtomicBool::new(true), AtomicBool::new(true)],
+            fresh: AtomicBool::new(false),
+            next_index: AtomicU32::new(FIRST_INDEX),
+            seen: AtomicBool::new(false),
+            devices: Devices::default(),
+            inbox: Mutex::default(),
             sockets: Mutex::default(),
             next_owner: AtomicU64::new(1),
             timer: Mutex::default(),
@@ -113,15 +130,96 @@ impl Default for Outside {
     }
 }
 
-/// A moment as the stack counts it.
-fn time(now: Duration) -> Time {
-    Time::try_from(now.as_micros()).unwrap_or(Time::MAX)
-}
-
 impl Outside {
-    /// Whether there are links: without any nothing here costs anything.
+    /// Of a new namespace: the loopback is down, there is no host below.
+    pub(super) fn isolated() -> Outside {
+        let outside = Outside::default();
+        outside.next_index.store(2, Ordering::Relaxed);
+        outside.fresh.store(true, Ordering::Relaxed);
+        {
+            let mut stack = outside.stack.lock();
+            stack.foreign_ports = None;
+            if let Some(lo) = stack.topology.link_mut(netstack::link::LOOPBACK) {
+                lo.up = false;
+                lo.addresses.clear();
+            }
+            outside.note(&stack);
+        }
+        outside
+    }
+
+    /// Notes what is asked often, after links or addresses have changed.
+    fn note(&self, stack: &Stack) {
+        let links = &stack.topology.links;
+        if links.iter().any(|l| !l.addresses.is_empty()) {
+            self.fresh.store(false, Ordering::Release);
+        }
+        let lo = stack.topology.link(netstack::link::LOOPBACK);
+        let has = |own: IpAddr| lo.is_some_and(|lo| lo.addresses.iter().any(|a| a.ip == own));
+        let defaults = netstack::Link::loopback_addresses();
+        for (noted, default) in self.loopback.iter().zip(defaults) {
+            noted.store(has(default.ip), Ordering::Release);
+        }
+        let more = lo.is_some_and(|lo| lo.addresses.iter().any(|a| !defaults.contains(a)));
+        let seen = self.seen.load(Ordering::Acquire);
+        let attached = more || seen || links.len() > 1;
+        self.attached.store(attached, Ordering::Release);
+    }
+
+    /// Why there is no way to an address: without any IPv6 address there is not even one to
+    /// send from.
+    pub fn unreachable(&self, ip: IpAddr) -> Errno {
+        match ip {
+            IpAddr::V6(_) if !self.has_loopback(ip) && !self.is_attached() => Errno::EADDRNOTAVAIL,
+            _ => Errno::ENETUNREACH,
+        }
+    }
+
+    /// A link is gone with what it led to.
+    pub(super) fn forget_link(&self, index: u32) -> Option<netstack::Link> {
+        let mut stack = self.stack.lock();
+        let link = super::config::remove_link(&mut stack, index);
+        self.note(&stack);
+        link
+    }
+
+    /// A number for a new link.
+    fn next_index(&self, stack: &Stack) -> u32 {
+        loop {
+            let index = self.next_index.fetch_add(1, Ordering::Relaxed).max(2);
+            if stack.topology.link(index).is_none() {
+                return index;
+            }
+        }
+    }
+
+    /// Whether no address was ever there.
+    pub fn is_fresh(&self) -> bool {
+        self.fresh.load(Ordering::Acquire)
+    }
+
+    /// Whether a loopback address can be reached.
+    pub fn has_loopback(&self, ip: IpAddr) -> bool {
+        let [v4, v6] = &self.loopback;
+        let noted = if ip.is_ipv4() { v4 } else { v6 };
+        noted.load(Ordering::Acquire)
+    }
+
+    /// Whether there are links, or somebody looks at the loopback: without any nothing here
+    /// costs anything.
     pub fn is_attached(&self) -> bool {
         self.attached.load(Ordering::Acquire)
+    }
+
+    /// From now on connections over the loopback are made by the stack, so that there are
+    /// packets to be seen; or no more.
+    pub(super) fn tap_loopback(&self, on: bool) {
+        let mut stack = self.stack.lock();
+        stack.tap_loopback = on;
+        if on {
+            self.seen.store(true, Ordering::Release);
+        }
+        self.note(&stack);
     }
 
     /// Records all frames in a file from now on.
@@ -149,128 +247,9 @@ impl Outside {
         f(&mut self.stack.lock())
     }
 
-    /// Changes the stack, then does what follows from it.
-    pub fn with<R>(&self, kernel: &Arc<Kernel>, f: impl FnOnce(&mut Stack, Time) -> R) -> R {
-        let now = time(kernel.clock.monotonic());
-        let mut stack = self.stack.lock();
-        let result = f(&mut stack, now);
-        stack.flush(now);
-        let frames = stack.frames();
-        let events = stack.events();
-        let deadline = stack.deadline();
-        if !frames.is_empty() {
-            let mut outbox = self.outbox.lock();
-            let room = MAX_OUTBOX.saturating_sub(outbox.len());
-            outbox.extend(frames.into_iter().take(room));
-        }
-        drop(stack);
-        self.send(kernel);
-        self.arm(kernel, deadline);
-        for event in events {
-            self.dispatch(kernel, event);
-        }
-        result
-    }
-
-    /// Sends what waits, in order, whoever put it there.
-    fn send(&self, kernel: &Arc<Kernel>) {
-        loop {
-            if self.outbox.lock().is_empty() {
-                return;
-            }
-            // Whoever holds this looks again after letting go.
-            let Some(turn) = self.sending.try_lock() else {
-                return;
-            };
-            let links = self.links.read().clone();
-            loop {
-                let Some(frame) = self.outbox.lock().pop_front() else {
-                    break;
-                };
-                if let Some(link) = links.iter().find(|l| l.index == frame.link) {
-                    link.send(frame.bytes());
-                    let ethernet = frame.bytes().get(frame.prefix()..);
-                    self.pcap.frame(kernel, ethernet.unwrap_or_default());
-                }
-            }
-            drop(turn);
-        }
-    }
-
-    /// Sees to it that a worker comes back at `deadline` or before.
-    fn arm(&self, kernel: &Arc<Kernel>, deadline: Option<Time>) {
-        let Some(deadline) = deadline else {
-            return;
-        };
-        let mut timer = self.timer.lock();
-        if timer.as_ref().is_some_and(|(at, _)| *at <= deadline) {
-            return;
-        }
-        let waker = Waker::Other(Arc::new(Mark::timer(kernel)));
-        let at = Duration::from_micros(deadline);
-        let new = kernel.timers.arm(at, waker);
-        let old = timer.replace((deadline, new));
-        drop(timer);
-        drop(old);
-        if crate::worker::current().is_none() {
-            kernel.platform.kick(WorkerId(0));
-        }
-    }
-
-    /// Marks that there is something to do, for the worker that is about to look.
-    pub(crate) fn mark(&self) {
-        self.pending.store(true, Ordering::Release);
-    }
-
     /// The deadline that was armed has passed.
     pub(crate) fn timer_fired(&self) {
         *self.timer.lock() = None;
-        self.mark();
-    }
-
-    /// Does what was marked. Called by workers between events.
-    pub fn work(&self, kernel: &Arc<Kernel>) {
-        if !self.pending.load(Ordering::Relaxed) || !self.pending.swap(false, Ordering::AcqRel) {
-            return;
-        }
-        self.dns.work(kernel);
-        let links = self.links.read().clone();
-        self.with(kernel, |stack, now| {
-            for link in links.iter().filter(|l| l.take_ready()) {
-                let more = link.receive(BATCH, |frame| {
-                    self.pcap.frame(
-                        kernel,
-                        frame.get(netstack::wire::vnet::LEN..).unwrap_or_default(),
-                    );
-                    stack.input(link.index, frame, now);
-                });
-                if more {
-                    link.set_ready();
-                    self.mark();
-                }
-            }
-        });
-        for link in links.iter().filter(|l| !l.is_ready()) {
-            link.arm();
-        }
-    }
-
-    fn dispatch(&self, kernel: &Arc<Kernel>, event: Event) {
-        match event {
-            Event::Tcp { owner, signals } => {
-                if let Some(socket) = self.socket(owner) {
-                    socket.on_outside(signals);
-                }
-            }
-            Event::Accept { owner } => {
-                if let Some(socket) = self.socket(owner) {
-                    socket.on_accept_ready();
-                }
-            }
-            Event::Udp(datagram) => super::inet::udp::UdpSocket::arrived(kernel, datagram),
-            Event::Raw(datagram) => RawSocket::arrived(self, &datagram),
-            Event::Error(error) => super::inet::udp::UdpSocket::failed(kernel, &error),
-        }
     }
 
     /// All sockets the stack may tell something.
@@ -286,53 +265,14 @@ impl Outside {
         self.sockets.lock().get(&owner)?.upgrade()
     }
 
-    /// Takes over what the host says of the network.
-    pub fn update(&self, kernel: &Arc<Kernel>, spec: NetSpec) {
-        if let Some(fd) = spec.resolver {
-            self.dns.open(kernel, fd);
-        }
-        let mut links = self.links.write();
-        links.retain(|l| {
-            spec.links
-                .iter()
-                .any(|s| s.index == l.index && s.fd.is_none())
-        });
-        let mut stack = self.stack.lock();
-        let gone: Vec<u32> = stack.topology.links.iter().map(|l| l.index).collect();
-        for index in gone {
-            if !spec.links.iter().any(|s| s.index == index) {
-                stack.remove_link(index);
-            }
-        }
-        for s in spec.links {
-            stack.set_link(netstack::Link {
-                index: s.index,
-                name: s.name,
-                mac: s.mac,
-                mtu: u16::try_from(s.mtu).unwrap_or(u16::MAX),
-                offload: true,
-                up: s.up,
-                addresses: s.addresses,
-                counters: Default::default(),
-            });
-            if let Some(fd) = s.fd {
-                links.push(LinkFd::new(kernel, s.index, fd));
-            }
-        }
-        stack.set_routes(spec.routes);
-        let attached = !stack.topology.links.is_empty();
-        drop(stack);
-        for link in links.iter() {
-            link.arm();
-        }
-        drop(links);
-        self.attached.store(attached, Ordering::Release);
-        // Whatever waits to be sent may have found a way.
-        self.with(kernel, |_, _| ());
-    }
-
-    /// Whether an address belongs to the sandbox.
+    /// Whether a socket may bind to an address: it belongs to the namespace.
     pub fn is_local(&self, ip: IpAddr) -> bool {
+        if ip.is_ipv4() && self.is_fresh() {
+            return true;
+        }
+        if ip.is_loopback() {
+            return self.has_loopback(ip);
+        }
         self.is_attached() && self.stack.lock().topology.is_local(ip)
     }
 }

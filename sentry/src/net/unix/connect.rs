@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use abi::Errno;
 
+use super::option::Identity;
 use super::{State, UnixSocket};
 use crate::net::addr::UnixAddr;
-use crate::net::{READABLE, SockAddr, SockType, PeerCreds};
+use crate::net::{READABLE, SockAddr, SockType};
 use crate::task::Task;
 use crate::{Kernel, Result};
 
@@ -16,20 +17,21 @@ pub fn pair(
     kind: SockType,
     protocol: i32,
 ) -> Result<(Arc<UnixSocket>, Arc<UnixSocket>)> {
-    let a = UnixSocket::create(&t.kernel, kind, protocol)?;
-    let b = UnixSocket::create(&t.kernel, kind, protocol)?;
-    let creds = PeerCreds::of(t);
-    a.state.lock().join(&b, UnixAddr::Unnamed, creds.clone());
-    b.state.lock().join(&a, UnixAddr::Unnamed, creds);
+    let net = &t.net();
+    let a = UnixSocket::create(&t.kernel, net, kind, protocol)?;
+    let b = UnixSocket::create(&t.kernel, net, kind, protocol)?;
+    let own = Identity::of(t);
+    a.state.lock().join(&b, UnixAddr::Unnamed, own.clone());
+    b.state.lock().join(&a, UnixAddr::Unnamed, own);
     Ok((a, b))
 }
 
 impl State {
     /// Records the other side of a connection.
-    fn join(&mut self, peer: &Arc<UnixSocket>, name: UnixAddr, creds: PeerCreds) {
+    fn join(&mut self, peer: &Arc<UnixSocket>, name: UnixAddr, identity: Identity) {
         self.peer = Some(Arc::downgrade(peer));
         self.peer_name = name;
-        self.peer_creds = creds;
+        self.peer_identity = Some(identity);
         self.connected = true;
     }
 }
@@ -45,7 +47,7 @@ impl UnixSocket {
             }
             _ => return Err(Errno::EINVAL),
         };
-        let target = UnixSocket::find(t, name)?;
+        let target = self.find(t, name)?;
         if target.common.kind != self.common.kind {
             return Err(Errno::EPROTOTYPE);
         }
@@ -86,9 +88,9 @@ impl UnixSocket {
         }
         let kernel: &Arc<Kernel> = &t.kernel;
         let me = self.me.upgrade().ok_or(Errno::EINVAL)?;
-        let server = UnixSocket::create(kernel, self.common.kind, 0)?;
+        let server = UnixSocket::create(kernel, &target.common.net, self.common.kind, 0)?;
         let my_name = self.state.lock().local.clone();
-        let (name, creds) = {
+        let (name, identity) = {
             let mut s = target.state.lock();
             let name = s.local.clone();
             let down = s.shut.read;
@@ -103,13 +105,13 @@ impl UnixSocket {
             }
             {
                 let mut srv = server.state.lock();
-                srv.join(&me, my_name, PeerCreds::of(t));
+                srv.join(&me, my_name, Identity::of(t));
                 srv.local = name.clone();
             }
             listener.queue.push_back(server.clone());
-            (name, listener.creds.clone())
+            (name, listener.identity.clone())
         };
-        self.state.lock().join(&server, name, creds);
+        self.state.lock().join(&server, name, identity);
         target.common.pollee.notify(READABLE);
         Ok(())
     }

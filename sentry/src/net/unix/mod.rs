@@ -10,6 +10,7 @@
 mod connect;
 pub mod list;
 mod names;
+mod option;
 mod queue;
 mod rights;
 mod transfer;
@@ -21,21 +22,22 @@ use std::sync::{Arc, Weak};
 
 use abi::Errno;
 use abi::fs::PollEvents;
-use zerocopy::IntoBytes;
 
 use super::addr::UnixAddr;
 use super::{
-    AF_UNIX, Common, MsgFlags, OptValue, READABLE, Received, SendArgs, Shut, SockAddr, SockType,
-    Socket, PeerCreds, WRITABLE,
+    AF_UNIX, Common, MsgFlags, NetNs, OptCall, OptValue, READABLE, Received, SendArgs, Shut,
+    SockAddr, SockType, Socket, WRITABLE,
 };
 use crate::io::{IoDst, IoSrc};
+use crate::landlock::Domain;
 use crate::sync::Mutex;
 use crate::task::Task;
 use crate::{Kernel, Result};
 pub use connect::pair;
 pub use names::Names;
+use option::Identity;
 use queue::Rx;
-pub use rights::SCM_MAX_FD;
+pub use rights::{InFlight, SCM_MAX_FD};
 
 /// Messages an unconnected receiver takes before senders wait (`max_dgram_qlen`).
 const DGRAM_QLEN: usize = 10;
@@ -53,10 +55,12 @@ pub struct UnixSocket {
 
 struct State {
     local: UnixAddr,
+    /// The domain of who gave it its name.
+    domain: Domain,
     peer: Option<Weak<UnixSocket>>,
-    /// Name and credentials of the peer when the connection was made.
+    /// Name and identity of the peer when the connection was made.
     peer_name: UnixAddr,
-    peer_creds: PeerCreds,
+    peer_identity: Option<Identity>,
     /// Whether it ever was connected.
     connected: bool,
     listener: Option<Listener>,
@@ -66,12 +70,17 @@ struct State {
 struct Listener {
     queue: VecDeque<Arc<UnixSocket>>,
     max: usize,
-    creds: PeerCreds,
+    identity: Identity,
 }
 
 impl UnixSocket {
     /// A new socket; `EPROTONOSUPPORT`, `ESOCKTNOSUPPORT`.
-    pub fn create(kernel: &Arc<Kernel>, kind: SockType, protocol: i32) -> Result<Arc<UnixSocket>> {
+    pub fn create(
+        kernel: &Arc<Kernel>,
+        net: &Arc<NetNs>,
+        kind: SockType,
+        protocol: i32,
+    ) -> Result<Arc<UnixSocket>> {
         if protocol != 0 && protocol != i32::from(AF_UNIX) {
             return Err(Errno::EPROTONOSUPPORT);
         }
@@ -84,12 +93,13 @@ impl UnixSocket {
         let socket = Arc::new_cyclic(|me| UnixSocket {
             me: me.clone(),
             kernel: Arc::downgrade(kernel),
-            common: Common::new(kernel, AF_UNIX, kind, 0),
+            common: Common::new(kernel, net, AF_UNIX, kind, 0),
             state: Mutex::new(State {
                 local: UnixAddr::Unnamed,
+                domain: Domain::default(),
                 peer: None,
                 peer_name: UnixAddr::Unnamed,
-                peer_creds: PeerCreds::NOBODY,
+                peer_identity: None,
                 connected: false,
                 listener: None,
                 shut: Shut {
@@ -100,7 +110,7 @@ impl UnixSocket {
             rx: Mutex::default(),
             in_flight: AtomicUsize::new(0),
         });
-        kernel.net.unix.all.add(&socket);
+        net.unix.all.add(&socket);
         Ok(socket)
     }
 
@@ -185,7 +195,7 @@ impl Socket for UnixSocket {
                 s.listener = Some(Listener {
                     queue: VecDeque::new(),
                     max,
-                    creds: PeerCreds::of(t),
+                    identity: Identity::of(t),
                 });
             }
         }
@@ -313,37 +323,15 @@ impl Socket for UnixSocket {
         Ok((input, output))
     }
 
-    fn get_option(&self, t: &Arc<Task>, level: i32, name: i32) -> Result<OptValue> {
-        const SO_PEERCRED: i32 = 17;
-        const SO_ACCEPTCONN: i32 = 30;
-        const SO_PEERGROUPS: i32 = 59;
-        match (level, name) {
-            (super::options::SOL_SOCKET, SO_PEERCRED) => {
-                let creds = self.state.lock().peer_creds.shown_to(t);
-                Ok(OptValue::Bytes(creds.as_bytes().to_vec()))
-            }
-            (super::options::SOL_SOCKET, SO_ACCEPTCONN) => {
-                let listening = self.state.lock().listener.is_some();
-                Ok(OptValue::Int(i32::from(listening)))
-            }
-            (super::options::SOL_SOCKET, SO_PEERGROUPS) => {
-                if self.state.lock().peer_creds == PeerCreds::NOBODY {
-                    return Err(Errno::ENODATA);
-                }
-                let groups = t.creds().groups.clone();
-                Ok(OptValue::Bytes(groups.as_bytes().to_vec()))
-            }
-            (super::options::SOL_SOCKET, _) => Err(Errno::ENOPROTOOPT),
-            _ => Err(Errno::EOPNOTSUPP),
+    fn get_option(&self, c: &OptCall<'_>) -> Option<Result<OptValue>> {
+        match c.level {
+            super::options::SOL_SOCKET => self.own_option(c),
+            _ => Some(Err(Errno::EOPNOTSUPP)),
         }
     }
 
-    fn set_option(&self, _t: &Arc<Task>, level: i32, _name: i32, _value: &[u8]) -> Result<()> {
-        Err(if level == super::options::SOL_SOCKET {
-            Errno::ENOPROTOOPT
-        } else {
-            Errno::EOPNOTSUPP
-        })
+    fn set_option(&self, _c: &OptCall<'_>) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
     }
 }
 
@@ -354,9 +342,8 @@ impl Drop for UnixSocket {
         let pending = s.listener.take();
         let local = std::mem::replace(&mut s.local, UnixAddr::Unnamed);
         let rx = std::mem::take(self.rx.get_mut());
-        let kernel = self.kernel.upgrade();
-        if let (Some(kernel), UnixAddr::Abstract(name)) = (&kernel, &local) {
-            kernel.net.unix.release(name, &self.me);
+        if let UnixAddr::Abstract(name) = &local {
+            self.common.net.unix.release(name, &self.me);
         }
         let unread = !rx.packets.is_empty();
         if let Some(peer) = peer.filter(|_| self.connection_based()) {

@@ -1,28 +1,26 @@
 //! Names of unix sockets: abstract ones, and the inodes of paths.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use abi::Errno;
 
 use super::UnixSocket;
 use super::list::All;
-use super::rights::Grave;
 use crate::Result;
 use crate::fs::vfs::{Access, FileType, Inode, WalkCx, WalkFlags, change, perm, walk};
+use crate::landlock::Scopes;
 use crate::net::addr::UnixAddr;
 use crate::sync::Mutex;
 use crate::task::Task;
 
-/// Abstract names of a network namespace, and its descriptors in flight.
+/// Abstract names of a network namespace.
 #[derive(Default)]
 pub struct Names {
     bound: Mutex<HashMap<Vec<u8>, Weak<UnixSocket>>>,
     next_auto: AtomicU32,
     pub(super) all: All,
-    pub(super) in_flight: AtomicUsize,
-    pub(super) grave: Mutex<Grave>,
 }
 
 /// What hangs on the inode of a bound path.
@@ -60,9 +58,9 @@ impl UnixSocket {
             return Err(Errno::EINVAL);
         }
         let name = match name {
-            UnixAddr::Unnamed => self.autobind(t)?,
+            UnixAddr::Unnamed => self.autobind()?,
             UnixAddr::Abstract(n) => {
-                t.kernel.net.unix.take(n, &self.me)?;
+                self.common.net.unix.take(n, &self.me)?;
                 name.clone()
             }
             UnixAddr::Path(p) => {
@@ -71,13 +69,15 @@ impl UnixSocket {
                 name.clone()
             }
         };
-        self.state.lock().local = name;
+        let mut state = self.state.lock();
+        state.local = name;
+        state.domain = t.creds().landlock.clone();
         Ok(())
     }
 
     /// A free abstract name of five hexadecimal digits.
-    fn autobind(&self, t: &Arc<Task>) -> Result<UnixAddr> {
-        let names = &t.kernel.net.unix;
+    fn autobind(&self) -> Result<UnixAddr> {
+        let names = &self.common.net.unix;
         for _ in 0..0x10_0000 {
             let n = names.next_auto.fetch_add(1, Ordering::Relaxed) & 0xf_ffff;
             let name = format!("{n:05x}").into_bytes();
@@ -89,10 +89,18 @@ impl UnixSocket {
     }
 
     /// The socket a name stands for. `ECONNREFUSED` when no socket has it.
-    pub(super) fn find(t: &Arc<Task>, name: &UnixAddr) -> Result<Arc<UnixSocket>> {
+    pub(super) fn find(&self, t: &Arc<Task>, name: &UnixAddr) -> Result<Arc<UnixSocket>> {
         match name {
             UnixAddr::Unnamed => Err(Errno::EINVAL),
-            UnixAddr::Abstract(n) => t.kernel.net.unix.find(n),
+            UnixAddr::Abstract(n) => {
+                let found = self.common.net.unix.find(n)?;
+                let domain = found.state.lock().domain.clone();
+                let mine = t.creds().landlock.clone();
+                if mine.scoped_from(&domain, Scopes::ABSTRACT_UNIX_SOCKET) {
+                    return Err(Errno::EPERM);
+                }
+                Ok(found)
+            }
             UnixAddr::Path(p) => {
                 let inode = find_socket_inode(t, p)?;
                 let bound = inode.extra().get::<Bound>().ok_or(Errno::ECONNREFUSED)?;

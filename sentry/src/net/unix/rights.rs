@@ -5,12 +5,13 @@
 //! dropping a queue hands its descriptors to a list drained in a loop, so that chains of
 //! them are not dropped by recursion.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use abi::Errno;
 
 use crate::fs::File;
+use crate::sync::Mutex;
 use crate::{Kernel, Result};
 
 /// Most descriptors of one message (`SCM_MAX_FD`).
@@ -32,7 +33,7 @@ impl Rights {
             return Ok(Rights::default());
         }
         if let Some(k) = kernel.upgrade() {
-            let count = &k.net.unix.in_flight;
+            let count = &k.in_flight.count;
             let before = count.fetch_add(files.len(), Ordering::SeqCst);
             if before.saturating_add(files.len()) > MAX_IN_FLIGHT {
                 count.fetch_sub(files.len(), Ordering::SeqCst);
@@ -57,10 +58,7 @@ impl Rights {
     pub(super) fn take(&mut self) -> Vec<Arc<File>> {
         let files = std::mem::take(&mut self.files);
         if let Some(k) = self.kernel.upgrade().filter(|_| !files.is_empty()) {
-            k.net
-                .unix
-                .in_flight
-                .fetch_sub(files.len(), Ordering::SeqCst);
+            k.in_flight.count.fetch_sub(files.len(), Ordering::SeqCst);
         }
         files
     }
@@ -72,7 +70,7 @@ impl Rights {
         let Some(kernel) = kernel.filter(|_| !files.is_empty()) else {
             return;
         };
-        let grave = &kernel.net.unix.grave;
+        let grave = &kernel.in_flight.grave;
         {
             let mut g = grave.lock();
             g.files.extend(files);
@@ -104,9 +102,16 @@ impl Drop for Rights {
     }
 }
 
+/// How many descriptors are in flight, and those that have fallen. Lock rank: leaf.
+#[derive(Default)]
+pub struct InFlight {
+    count: AtomicUsize,
+    grave: Mutex<Grave>,
+}
+
 /// Descriptions about to be closed.
 #[derive(Default)]
-pub struct Grave {
+struct Grave {
     files: Vec<Arc<File>>,
     draining: bool,
 }

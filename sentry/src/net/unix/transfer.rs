@@ -12,7 +12,7 @@ use super::rights::Rights;
 use crate::Result;
 use crate::io::{IoDst, IoSrc};
 use crate::net::addr::UnixAddr;
-use crate::net::{MsgFlags, READABLE, Received, SendArgs, SockAddr, SockType, PeerCreds, WRITABLE};
+use crate::net::{MsgFlags, PeerCreds, READABLE, Received, SendArgs, SockAddr, SockType, WRITABLE};
 
 /// Most bytes of one stream packet.
 const STREAM_CHUNK: usize = 32 * 1024;
@@ -207,7 +207,7 @@ impl UnixSocket {
             let SockAddr::Unix(name) = to else {
                 return Err(Errno::EINVAL);
             };
-            let target = UnixSocket::find(args.task, name)?;
+            let target = self.find(args.task, name)?;
             if target.common.kind != self.common.kind {
                 return Err(Errno::EPROTOTYPE);
             }

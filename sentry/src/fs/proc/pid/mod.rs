@@ -24,6 +24,7 @@ use self::space_file::SpaceFile;
 use super::{Proc, net};
 use crate::Result;
 use crate::fs::pseudo::{Dir, Node, Text, Tree, Write};
+use crate::fs::sys::cgroup;
 use crate::fs::vfs::{FileType, Inode, Owner};
 use crate::ptrace::access::{Ids, may_access};
 use crate::task::Task;
@@ -32,11 +33,11 @@ use crate::task::group::ThreadGroup;
 /// One thread of one process, as a directory shows it.
 #[derive(Clone)]
 pub(super) struct Subject {
-    proc: Proc,
+    pub(super) proc: Proc,
     group: Weak<ThreadGroup>,
     /// `None` for the process' own directory: its main thread.
     tid: Option<i32>,
-    pid: i32,
+    pub(super) pid: i32,
 }
 
 impl Subject {
@@ -45,12 +46,15 @@ impl Subject {
     }
 
     /// The thread; `ESRCH` for one that has ended.
-    fn task(&self) -> Result<Arc<Task>> {
+    pub(super) fn task(&self) -> Result<Arc<Task>> {
         let group = self.group()?;
         match self.tid {
             None => group.main_task().ok_or(Errno::ESRCH),
             Some(tid) => {
-                let task = group.tasks().into_iter().find(|t| t.tid_in(&self.proc.pids) == tid);
+                let task = group
+                    .tasks()
+                    .into_iter()
+                    .find(|t| t.tid_in(&self.proc.pids) == tid);
                 task.ok_or(Errno::ESRCH)
             }
         }
@@ -110,7 +114,9 @@ const fn guarded(name: &'static str, perm: u32, make: Make) -> Entry {
 /// Text files every process and thread has.
 const ENTRIES: [Entry; 23] = [
     guarded("auxv", 0o400, maps::auxv),
-    open("cgroup", |_| Ok(b"0::/\n".to_vec())),
+    open("cgroup", |t| {
+        Ok(cgroup::lines(&t.thread_group().cgroup).into_bytes())
+    }),
     open("cmdline", maps::cmdline),
     guarded("environ", 0o400, maps::environ),
     guarded("io", 0o400, stat::io),
@@ -129,7 +135,9 @@ const ENTRIES: [Entry; 23] = [
     guarded("stack", 0o400, |_| Ok(Vec::new())),
     open("stat", |t| stat::stat(t, t.pid_ns(), 0)),
     open("statm", stat::statm),
-    open("status", |t| status::status(t, &t.creds().user_ns, t.pid_ns())),
+    open("status", |t| {
+        status::status(t, &t.creds().user_ns, t.pid_ns())
+    }),
     guarded("syscall", 0o400, stat::syscall),
     open("wchan", stat::wchan),
 ];
@@ -221,7 +229,7 @@ impl Tree for Process {
             "pagemap" => Ok(SpaceFile::new(s, "pagemap", 0o400, pagemap::open)),
             "fdinfo" => Ok(fds::fdinfo_dir(s)),
             "map_files" if s.tid.is_none() => Ok(map_files::dir(s)),
-            "net" => Ok(net::dir(&s.proc, s.node("net", 0o555))),
+            "net" => Ok(net::dir(s, s.node("net", 0o555))),
             "ns" => Ok(links::ns_dir(s)),
             timens::NAME if s.tid.is_none() => Ok(timens::file(s)),
             "task" if s.tid.is_none() => Ok(Dir::new(s.node("task", 0o555), Tasks(s.clone()))),

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use abi::PAGE_SIZE;
 
 use crate::Result;
-use crate::task::{PidNamespace, Task};
 use crate::task::times::ticks;
+use crate::task::{PidNamespace, Task};
 use crate::time::ns::shifted;
 
 /// `stat` (`proc_pid_stat(5)`), with the numbers of a namespace, for a reader whose clock is

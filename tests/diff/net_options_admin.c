@@ -1,0 +1,2 @@
+// The same with all capabilities.
+#include "net_options.c"
