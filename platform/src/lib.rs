@@ -256,6 +256,11 @@ pub trait AddressSpace: Send + Sync {
     /// Where the platform's own time functions image (an ELF vDSO usable by the guest)
     /// stands in this space, if it has one: base address and length.
     fn vdso(&self) -> Option<(u64, u64)>;
+    /// Puts memory of the memory file in the place of the image [`AddressSpace::vdso`] tells
+    /// of, as code that cannot be written; not of its data. Nothing where there is none.
+    fn replace_vdso(&self, _offset: u64) -> Result<(), PlatformError> {
+        Ok(())
+    }
     /// Address of [`WORDS`] 64-bit words that guest code of this space can read but not
     /// write. All are 0 at first, and in a forked copy. `None` where there are none.
     fn words(&self) -> Option<u64> {

@@ -28,6 +28,7 @@ use crate::task::Task;
 use crate::task::run::Dispatcher;
 use crate::time::clock::Clock;
 use crate::time::timers::Timers;
+use crate::time::vdso::PlainVdso;
 use crate::trace::Tracer;
 use crate::worker::Workers;
 
@@ -130,6 +131,8 @@ pub struct Kernel {
     pub load: Mutex<LoadAverage>,
     /// Last inode number given to a namespace.
     ns_ino: AtomicU64,
+    /// The vDSO for those whose clocks are not the host's.
+    pub(crate) plain_vdso: PlainVdso,
     /// Workers are to end.
     stopping: AtomicBool,
     /// Turns the choice of a worker for new tasks.
@@ -189,6 +192,7 @@ impl Kernel {
             load: Mutex::default(),
             // Past the numbers of the first namespaces (`NsKind::first`).
             ns_ino: AtomicU64::new(0xf000_0002),
+            plain_vdso: PlainVdso::default(),
             stopping: AtomicBool::new(false),
             turn: AtomicUsize::new(0),
         });

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char *e(long r) { return r < 0 ? strerrorname_np(errno) : "ok"; }
+static inline const char *e(long r) { return r < 0 ? strerrorname_np(errno) : "ok"; }
 
 // What a call gave: a small number, or its error.
 #define SAY(what, call)                                       \
@@ -70,7 +70,7 @@ static void ended(const char *who, pid_t pid)
 }
 
 // The numbers after NAME in a status file; how many.
-static int numbers(const char *path, const char *name, int *out)
+static inline int numbers(const char *path, const char *name, int *out)
 {
     FILE *f = fopen(path, "r");
     char line[512];
@@ -114,7 +114,7 @@ static inline ino_t ino_of(const char *path)
 }
 
 // Runs F as number 2 of a namespace of our own with a proc of its own.
-static void in_namespace(void (*f)(void))
+static inline void in_namespace(void (*f)(void))
 {
     pid_t k = branch(CLONE_NEWPID | CLONE_NEWNS);
     if (k == 0) {

@@ -514,6 +514,19 @@ impl Stub {
         Ok(())
     }
 
+    /// See [`crate::AddressSpace::replace_vdso`].
+    pub fn replace_vdso(&self, offset: u64) -> Result<(), PlatformError> {
+        const SHARED_FIXED: u64 = (libc::MAP_SHARED | libc::MAP_FIXED) as u64;
+        const CODE: u64 = (libc::PROT_READ | libc::PROT_EXEC) as u64;
+        let Some((addr, len)) = self.core.vdso else {
+            return Ok(());
+        };
+        let mut mapper = self.mapper();
+        self.settle(&mut mapper)?;
+        let args = [addr, len, CODE, SHARED_FIXED, l::FD_MEMORY, offset];
+        self.run(&mut mapper, &[Op::new(libc::SYS_mmap, args)])
+    }
+
     /// A new stub with the same mappings.
     pub fn fork(self: &Arc<Self>) -> Result<Arc<Self>, PlatformError> {
         let what = exhausted("forking a stub");
@@ -657,6 +670,10 @@ impl AddressSpace for Space {
 
     fn vdso(&self) -> Option<(u64, u64)> {
         self.0.core.vdso
+    }
+
+    fn replace_vdso(&self, offset: u64) -> Result<(), PlatformError> {
+        self.0.replace_vdso(offset)
     }
 
     fn words(&self) -> Option<u64> {

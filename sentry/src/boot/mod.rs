@@ -261,8 +261,8 @@ pub struct ProcessInfo {
 impl ProcessInfo {
     fn of(g: &ThreadGroup) -> ProcessInfo {
         ProcessInfo {
-            pid: g.pid(),
-            ppid: g.ppid(),
+            pid: g.id.outermost(),
+            ppid: g.ppid_in(g.ns.first()),
             uid: g.owner().0,
             threads: g.thread_count(),
             state: g.state(),

@@ -148,6 +148,9 @@ impl AddressSpace for TimedSpace {
     fn vdso(&self) -> Option<(u64, u64)> {
         self.inner.vdso()
     }
+    fn replace_vdso(&self, offset: u64) -> Result<(), PlatformError> {
+        self.inner.replace_vdso(offset)
+    }
     fn words(&self) -> Option<u64> {
         self.inner.words()
     }

@@ -155,7 +155,7 @@ impl Cgroup {
         let tasks = self.tasks(kernel);
         let mut groups: Vec<_> = tasks.iter().map(|t| t.thread_group().clone()).collect();
         groups.retain(|g| !g.is_zombie());
-        groups.sort_by_key(|g| g.pid());
+        groups.sort_by_key(|g| g.id.outermost());
         groups.dedup_by(|a, b| Arc::ptr_eq(a, b));
         groups
     }

@@ -47,7 +47,7 @@ const fn bit(flag: u32) -> u64 {
     flag as u64
 }
 
-/// Namespaces a kernel may be built without; those of networks and time are not there.
+/// Namespaces a kernel may be built without; those of networks are not there.
 const NAMESPACES: u64 = bit(raw::CLONE_NEWNS)
     | bit(raw::CLONE_NEWCGROUP)
     | bit(raw::CLONE_NEWUTS)
@@ -55,7 +55,7 @@ const NAMESPACES: u64 = bit(raw::CLONE_NEWNS)
     | bit(raw::CLONE_NEWUSER)
     | bit(raw::CLONE_NEWPID)
     | bit(raw::CLONE_NEWNET)
-    | 0x80;
+    | bit(raw::CLONE_NEWTIME);
 /// `CLONE_CLEAR_SIGHAND`.
 const CLEAR_SIGHAND: u64 = 1 << 32;
 /// `CLONE_INTO_CGROUP`.
@@ -122,6 +122,7 @@ pub fn check_namespaces(t: &Task, flags: u64) -> Result<()> {
         | bit(raw::CLONE_NEWCGROUP)
         | bit(raw::CLONE_NEWNS)
         | bit(raw::CLONE_NEWPID)
+        | bit(raw::CLONE_NEWTIME)
         | bit(raw::CLONE_NEWUSER);
     let mounts = wanted & bit(raw::CLONE_NEWNS) == 0 || t.fs().mounts().is_some();
     if wanted & !there != 0 || !mounts {
@@ -251,7 +252,12 @@ impl Task {
         } else {
             self.creds()
         };
-        let namespaces = NsProxy::unshared(self, args.flags, &creds.user_ns)?;
+        let mut namespaces = NsProxy::unshared(self, args.flags, &creds.user_ns)?;
+        if !args.has(raw::CLONE_VM) {
+            // A sharer of the memory reads the same clocks as its parent.
+            namespaces.time = namespaces.time_for_children.clone();
+            self.kernel.fit_vdso(&mm, namespaces.time.enter())?;
+        }
         let cgroup = &self.thread_group().cgroup;
         cgroup.charge()?;
         let ns = namespaces.pid_for_children.clone();

@@ -23,6 +23,7 @@ use crate::kernel::Kernel;
 use crate::keys::TaskKeys;
 use crate::load;
 use crate::signal::action::SigHand;
+use crate::time::ns::TimeNs;
 
 /// What a process that enters from outside is made from.
 pub struct ProcessSpec {
@@ -92,6 +93,7 @@ impl Kernel {
             vanishes: false,
         };
         let loaded = exec::load(self, &cx, &spec.limits, 0, request)?;
+        let time = TimeNs::initial();
         group.cgroup.adopt(&**loaded.mm.space())?;
         let task = Task::new(
             self,
@@ -108,6 +110,8 @@ impl Kernel {
                     net: self.net.clone(),
                     cgroup: CgroupNs::initial(),
                     pid_for_children: id.ns.clone(),
+                    time: time.clone(),
+                    time_for_children: time,
                 },
                 keys: TaskKeys::default(),
                 mask: SigSet::EMPTY,

@@ -247,6 +247,8 @@ impl Task {
     }
 
     pub(crate) fn exec_loaded(self: &Arc<Task>, loaded: Loaded) -> SysResult<i64> {
+        let time = self.namespaces().time_for_children;
+        self.kernel.fit_vdso(&loaded.mm, time.enter())?;
         let cookie = self.kernel.add_cookie(self);
         let made = loaded
             .mm
@@ -318,6 +320,7 @@ impl Task {
 
         self.streak.store(0, Ordering::Relaxed);
         self.set_mm(loaded.mm);
+        self.enter_time();
         self.release_vfork();
         group.set_sighand(group.sighand().after_exec());
         self.sig.lock().altstack = StackT::new(0, SS_DISABLE, 0);

@@ -51,6 +51,7 @@ use crate::net::NetNs;
 use crate::ptrace::{After, Trace};
 use crate::signal::{TaskSignals, send};
 use crate::sync::{Mutex, RwLock};
+use crate::time::ns::TaskOffsets;
 use crate::wait::Waker;
 pub use create::ProcessSpec;
 pub use group::ThreadGroup;
@@ -103,6 +104,7 @@ pub struct Task {
     fs: RwLock<Arc<FsContext>>,
     creds: RwLock<Arc<Creds>>,
     namespaces: RwLock<NsProxy>,
+    pub(crate) time_offsets: TaskOffsets,
     /// Its keyrings.
     pub(crate) keys: Mutex<TaskKeys>,
     /// The call being served: number and arguments as trapped, for restarts and strace.
@@ -203,6 +205,7 @@ impl Task {
             files: RwLock::new(new.files),
             fs: RwLock::new(new.fs),
             creds: RwLock::new(new.creds),
+            time_offsets: TaskOffsets::new(new.namespaces.time.offsets()),
             namespaces: RwLock::new(new.namespaces),
             keys: Mutex::new(new.keys),
             call: Mutex::default(),

@@ -1,6 +1,6 @@
 //! Namespaces as files (`/proc/PID/ns`, `setns(2)`, `ioctl_ns(2)`).
 //!
-//! [`NsFile`] keeps a namespace alive. Of time namespaces there is one.
+//! [`NsFile`] keeps a namespace alive.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::fs::vfs::{Attr, MountNamespace, Path, anon};
 use crate::ipc::IpcNs;
 use crate::net::NetNs;
 use crate::task::limits::Resource;
+use crate::time::ns::TimeNs;
 use crate::userns::UserNs;
 use crate::{Result, SysResult};
 
@@ -107,8 +108,8 @@ pub enum Namespace {
     Cgroup(Arc<CgroupNs>),
     /// Process numbers.
     Pid(Arc<PidNamespace>),
-    /// The one of its kind.
-    Only(NsKind),
+    /// Clocks.
+    Time(Arc<TimeNs>),
 }
 
 impl Namespace {
@@ -121,8 +122,8 @@ impl Namespace {
             NsKind::Net => Namespace::Net(t.net()),
             NsKind::Cgroup => Namespace::Cgroup(t.namespaces().cgroup),
             NsKind::Pid => Namespace::Pid(t.pid_ns().clone()),
+            NsKind::Time => Namespace::Time(t.namespaces().time),
             NsKind::Mnt => Namespace::Mnt(t.fs().mounts().ok_or(Errno::ESRCH)?),
-            other => Namespace::Only(other),
         })
     }
 
@@ -145,7 +146,7 @@ impl Namespace {
             Namespace::Net(_) => NsKind::Net,
             Namespace::Cgroup(_) => NsKind::Cgroup,
             Namespace::Pid(_) => NsKind::Pid,
-            Namespace::Only(kind) => *kind,
+            Namespace::Time(_) => NsKind::Time,
         }
     }
 
@@ -160,7 +161,7 @@ impl Namespace {
             Namespace::Cgroup(cgroup) => Some(cgroup.owner.clone()),
             Namespace::Mnt(mounts) => Some(mounts.owner().clone()),
             Namespace::Pid(pids) => Some(pids.owner.clone()),
-            Namespace::Only(_) => Some(UserNs::INITIAL),
+            Namespace::Time(time) => Some(time.owner.clone()),
         }
     }
 
@@ -173,8 +174,8 @@ impl Namespace {
             Namespace::Net(net) => net.ino.unwrap_or(NsKind::Net.first()),
             Namespace::Cgroup(cgroup) => cgroup.ino.unwrap_or(NsKind::Cgroup.first()),
             Namespace::Pid(pids) => pids.ino,
+            Namespace::Time(time) => time.ino.unwrap_or(NsKind::Time.first()),
             Namespace::Mnt(mounts) => mounts.number().unwrap_or(NsKind::Mnt.first()),
-            Namespace::Only(kind) => kind.first(),
         }
     }
 }

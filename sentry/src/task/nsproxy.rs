@@ -1,6 +1,6 @@
 //! The namespaces a task is in that are no part of its credentials, files or numbers
 //! (`struct nsproxy`): host names, System V IPC and message queues, networks, control
-//! groups, the process numbers of children.
+//! groups, the process numbers of children, clocks.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use super::pid::PidNamespace;
 use super::uts::UtsNamespace;
 use crate::ipc::IpcNs;
 use crate::net::NetNs;
+use crate::time::ns::TimeNs;
 use crate::userns::UserNs;
 use crate::{Kernel, Result, Task};
 
@@ -44,6 +45,10 @@ pub struct NsProxy {
     pub cgroup: Arc<CgroupNs>,
     /// Whose numbers children get (`/proc/PID/ns/pid_for_children`).
     pub pid_for_children: Arc<PidNamespace>,
+    /// Its clocks.
+    pub time: Arc<TimeNs>,
+    /// Those of children, and of itself once it executes a program.
+    pub time_for_children: Arc<TimeNs>,
 }
 
 impl NsProxy {
@@ -76,6 +81,10 @@ impl NsProxy {
                 return Err(Errno::EINVAL);
             }
             new.pid_for_children = t.pid_ns().child(kernel.next_ns_ino(), owner)?;
+        }
+        if has(raw::CLONE_NEWTIME) {
+            let now = &new.time_for_children;
+            new.time_for_children = now.child(kernel.next_ns_ino(), owner);
         }
         Ok(new)
     }

@@ -5,8 +5,10 @@
 
 pub mod clock;
 pub mod clock_id;
+pub mod ns;
 pub mod posix_timer;
 pub mod process_timers;
 pub mod sleep;
 pub mod timerfd;
 pub mod timers;
+pub(crate) mod vdso;

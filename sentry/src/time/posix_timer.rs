@@ -9,6 +9,7 @@ use abi::fs::PollEvents;
 use abi::signal::{SigInfo, Signal};
 
 use super::clock_id::ClockId;
+use super::ns::to_host;
 use super::process_timers::{next_after, overruns};
 use super::timers::Timer;
 use crate::Result;
@@ -59,6 +60,14 @@ impl Wake for PosixTimer {
     fn wake(&self, _events: PollEvents) -> bool {
         self.due();
         true
+    }
+}
+
+impl PosixTimer {
+    /// An absolute time that `t` gives, as [`PosixTimer::set`] takes it: never 0 where it is
+    /// not.
+    pub fn host_time(&self, t: &Task, time: Duration) -> Duration {
+        to_host(t, &self.clock, time)
     }
 }
 

@@ -8,6 +8,7 @@ use abi::Errno;
 use abi::fs::PollEvents;
 
 use super::clock_id::ClockId;
+use super::ns::to_host;
 use super::process_timers::{next_after, overruns};
 use super::timers::Timer;
 use crate::Result;
@@ -15,6 +16,7 @@ use crate::fs::file::{FileOps, IoCx, Whence};
 use crate::io::IoDst;
 use crate::kernel::Kernel;
 use crate::sync::Mutex;
+use crate::task::Task;
 use crate::wait::{Pollee, Wake, Waker};
 
 #[derive(Debug, Default)]
@@ -63,6 +65,11 @@ impl TimerFd {
             at.saturating_sub(now).max(Duration::from_nanos(1))
         });
         (left, s.interval)
+    }
+
+    /// An absolute time that `t` gives, as [`TimerFd::set`] takes it: never 0 where it is not.
+    pub fn host_time(&self, t: &Task, time: Duration) -> Duration {
+        to_host(t, &self.clock, time)
     }
 
     /// Sets it; 0 disarms. Returns what was left and the interval (`timerfd_settime(2)`).

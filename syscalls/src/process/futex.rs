@@ -7,6 +7,7 @@ use std::time::Duration;
 use abi::Errno;
 use abi::time::Timespec;
 use sentry::futex::{Scope, op, pi, requeue, requeue_pi, wait, wake};
+use sentry::time::clock_id::ClockId;
 use sentry::{Result, SysResult, Task};
 
 use crate::arg::{In, Out, UserAddr, UserPtr};
@@ -123,7 +124,7 @@ fn deadline(t: &Arc<Task>, timeout: UserAddr, when: When) -> Result<Option<Durat
     let now = t.kernel.clock.monotonic();
     Ok(Some(match when {
         When::Relative => now.saturating_add(d),
-        When::Absolute { realtime: false } => d,
+        When::Absolute { realtime: false } => t.host_time(&ClockId::Monotonic, d),
         When::Absolute { realtime: true } => {
             now.saturating_add(d.saturating_sub(t.kernel.clock.realtime()))
         }

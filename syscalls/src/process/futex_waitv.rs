@@ -6,6 +6,7 @@ use std::time::Duration;
 use abi::Errno;
 use abi::time::Timespec;
 use sentry::futex::{Scope, requeue, wait, waitv, wake};
+use sentry::time::clock_id::ClockId;
 use sentry::{Result, SysResult, Task};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -61,7 +62,7 @@ fn deadline(t: &Arc<Task>, timeout: UserPtr<Timespec, In>, clock: i32) -> Result
     let now = t.kernel.clock.monotonic();
     Ok(Some(match clock {
         0 => now.saturating_add(at.saturating_sub(t.kernel.clock.realtime())),
-        _ => at,
+        _ => t.host_time(&ClockId::Monotonic, at),
     }))
 }
 

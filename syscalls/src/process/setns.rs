@@ -58,7 +58,10 @@ pub fn setns(t: &Arc<Task>, fd: Fd, flags: u32) -> SysResult<()> {
 /// Whether `t` may enter: `EPERM`, and the `EINVAL` and `EUSERS` of each kind.
 fn check(t: &Arc<Task>, creds: &Creds, ns: &Namespace) -> Result<()> {
     match ns.kind() {
-        NsKind::Time if t.thread_group().thread_count() > 1 => return Err(Errno::EUSERS),
+        // The memory is one's own too, because clocks are read through it.
+        NsKind::Time if t.thread_group().thread_count() > 1 || Arc::strong_count(&t.mm()) > 2 => {
+            return Err(Errno::EUSERS);
+        }
         _ => {}
     }
     if let Namespace::User(user) = ns {
@@ -131,7 +134,7 @@ fn enter(t: &Arc<Task>, ns: Namespace) -> Result<()> {
             pid_for_children,
             ..t.namespaces()
         }),
-        Namespace::Only(_) => {}
+        Namespace::Time(time) => t.join_time(time)?,
     }
     Ok(())
 }

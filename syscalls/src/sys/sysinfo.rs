@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sentry::fs::proc;
+use sentry::time::ns::shifted;
 use sentry::{SysResult, Task};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -34,12 +35,12 @@ pub fn sysinfo(t: &Arc<Task>, to: UserPtr<SysInfo, Out>) -> SysResult<()> {
     let k = &t.kernel;
     let total = k.host.memory;
     let info = SysInfo {
-        uptime: k.clock.boottime().saturating_sub(k.started.1).as_secs(),
+        uptime: shifted(k.since_boot(), t.boot_offset()).as_secs(),
         // Fixed point, `1 << SI_LOAD_SHIFT` for one thread that always runs.
         loads: proc::load_averages(t).map(|load| (load * 65536.0) as u64),
         totalram: total,
         freeram: total.saturating_sub(k.memory.resident_bytes()),
-        procs: u16::try_from(t.pid_ns().count()).unwrap_or(u16::MAX),
+        procs: u16::try_from(t.pid_ns().first().count()).unwrap_or(u16::MAX),
         mem_unit: 1,
         ..SysInfo::default()
     };

@@ -12,7 +12,8 @@ use crate::arg::{In, Out, UserAddr, UserPtr};
 
 /// `clock_gettime(2)`.
 pub fn clock_gettime(t: &Arc<Task>, clock: i32, at: UserPtr<Timespec, Out>) -> SysResult<()> {
-    let now = ClockId::from_raw(t, clock)?.now(&t.kernel);
+    let id = ClockId::from_raw(t, clock)?;
+    let now = t.shown_time(&id, id.now(&t.kernel));
     Ok(at.write(t, &now.into())?)
 }
 

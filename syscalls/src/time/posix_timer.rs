@@ -88,7 +88,13 @@ pub fn timer_settime(
     }
     let (value, interval) = new.read(t)?.decode()?;
     let timer = t.thread_group().timers.posix(id)?;
-    let before = timer.set(value, interval, flags & 1 != 0);
+    let absolute = flags & 1 != 0;
+    let value = if absolute {
+        timer.host_time(t, value)
+    } else {
+        value
+    };
+    let before = timer.set(value, interval, absolute);
     Ok(old.write_opt(t, &ITimerSpec::new(before))?)
 }
 

@@ -43,7 +43,8 @@ pub fn clock_nanosleep(
     let time = time.read(t)?.to_duration()?;
     let absolute = flags & TIMER_ABSTIME != 0;
     if absolute {
-        return sleep(t, id, time, true, 0);
+        let until = t.host_time(&id, time);
+        return sleep(t, id, until, true, 0);
     }
     // A change of the wall clock does not move a relative sleep.
     let id = if id.is_cpu() { id } else { ClockId::Monotonic };

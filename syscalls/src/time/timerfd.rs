@@ -47,7 +47,13 @@ pub fn timerfd_settime(
     }
     let file = crate::io::file(t, fd)?;
     let timer = file.downcast::<TimerFd>().ok_or(Errno::EINVAL)?;
-    let before = timer.set(value, interval, flags & ABSTIME != 0);
+    let absolute = flags & ABSTIME != 0;
+    let value = if absolute {
+        timer.host_time(t, value)
+    } else {
+        value
+    };
+    let before = timer.set(value, interval, absolute);
     Ok(old.write_opt(t, &ITimerSpec::new(before))?)
 }
 

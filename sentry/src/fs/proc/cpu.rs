@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::View;
 use crate::task::times::{CpuTimes, ticks};
+use crate::time::ns::shifted;
 
 /// The host's `/proc/cpuinfo`, as many processors of it as the sandbox has.
 pub fn cpuinfo(k: &View) -> Vec<u8> {
@@ -17,6 +18,7 @@ pub fn cpuinfo(k: &View) -> Vec<u8> {
 pub fn uptime_text(k: &View) -> Vec<u8> {
     let up = k.kernel.since_boot();
     let idle = idle(k, up);
+    let up = shifted(up, k.boot_offset);
     format!(
         "{}.{:02} {}.{:02}\n",
         up.as_secs(),
@@ -77,7 +79,7 @@ pub fn stat(k: &View) -> Vec<u8> {
     let forks = k.pids.first().last_pid();
     out.push_str(&format!(
         "intr 0\nctxt 0\nbtime {}\nprocesses {forks}\nprocs_running {running}\nprocs_blocked {blocked}\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
-        k.kernel.started.0.as_secs(),
+        shifted(k.kernel.started.0, k.boot_offset.saturating_neg()).as_secs(),
     ));
     out.into_bytes()
 }

@@ -21,6 +21,7 @@ use super::vfs::fs_type::MountRequest;
 use super::vfs::{FileSystem, Owner};
 use crate::Result;
 use crate::kernel::Kernel;
+use crate::task::Task;
 use crate::task::pid::PidNamespace;
 use crate::task::uts::UtsNamespace;
 use abi::Errno;
@@ -36,14 +37,17 @@ pub struct View {
     kernel: Arc<Kernel>,
     pids: Arc<PidNamespace>,
     uts: Arc<UtsNamespace>,
+    /// What the reader's boot-time clock is ahead of the host's, in nanoseconds.
+    boot_offset: i64,
 }
 
 /// The load averages that a task sees (`sysinfo(2)`, `/proc/loadavg`).
-pub fn load_averages(t: &crate::Task) -> [f64; 3] {
+pub fn load_averages(t: &Task) -> [f64; 3] {
     root::averages(&View {
         kernel: t.kernel.clone(),
         pids: t.pid_ns().clone(),
         uts: t.uts(),
+        boot_offset: t.boot_offset(),
     })
 }
 
@@ -60,13 +64,14 @@ struct Proc {
 }
 
 impl Proc {
-    /// What it shows; `EIO` while the kernel is being torn down.
-    fn view(&self) -> Result<View> {
+    /// What it shows to a reader; `EIO` while the kernel is being torn down.
+    fn view(&self, reader: Option<&Arc<Task>>) -> Result<View> {
         let kernel = self.kernel.upgrade().ok_or(Errno::EIO)?;
         Ok(View {
             kernel,
             pids: self.pids.clone(),
             uts: self.uts.clone(),
+            boot_offset: reader.map_or(0, |t| t.boot_offset()),
         })
     }
 

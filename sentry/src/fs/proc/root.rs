@@ -96,7 +96,7 @@ impl Tree for Root {
             let perm = 0o444;
             return Ok(Text::new(
                 self.proc.node(name, perm),
-                move |_: Option<&Arc<Task>>| Ok(make(&proc.view()?)),
+                move |reader: Option<&Arc<Task>>| Ok(make(&proc.view(reader)?)),
             ));
         }
         if let Some((_, target)) = LINKS.iter().find(|(n, _)| *n == name) {

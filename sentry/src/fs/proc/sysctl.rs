@@ -263,14 +263,14 @@ fn file(proc: &Proc, path: &'static str, value: Value) -> Arc<dyn Inode> {
     }
     let (reader, writer) = (proc.clone(), proc.clone());
     let read = move |t: Option<&Arc<Task>>| {
-        let view = reader.view()?;
+        let view = reader.view(t)?;
         let mut text = get(&view, &net_of(&view, t), path).ok_or(Errno::ENOENT)?;
         text.push('\n');
         Ok(text.into_bytes())
     };
     let write = move |t: Option<&Arc<Task>>, text: &[u8]| {
         let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
-        let view = writer.view()?;
+        let view = writer.view(t)?;
         set(&view, &net_of(&view, t), path, text.trim_end())
     };
     Text::new(node, Write(read, write))

@@ -143,14 +143,14 @@ pub fn lines(group: &Cgroup) -> String {
 
 fn procs(kernel: &Kernel, group: &Arc<Cgroup>) -> String {
     let groups = group.groups(kernel);
-    let pids = groups.iter().map(|g| g.pid().to_string());
+    let pids = groups.iter().map(|g| g.id.outermost().to_string());
     pids.collect::<Vec<_>>().join("\n")
 }
 
 fn threads(kernel: &Kernel, group: &Arc<Cgroup>) -> String {
     let groups = group.groups(kernel);
     let tasks = groups.iter().flat_map(|g| g.tasks());
-    let tids = tasks.map(|t| t.tid().to_string());
+    let tids = tasks.map(|t| t.id().outermost().to_string());
     tids.collect::<Vec<_>>().join("\n")
 }
 

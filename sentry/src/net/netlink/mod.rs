@@ -23,7 +23,7 @@ pub use self::notify::Listeners;
 use super::options::SOL_SOCKET;
 use super::{
     AF_NETLINK, Common, MsgFlags, NetNs, OptCall, OptValue, READABLE, Received, SendArgs, SockAddr,
-    SockType, Socket, Ucred, WRITABLE,
+    SockType, Socket, WRITABLE,
 };
 use crate::creds::Cap;
 use crate::io::{IoDst, IoSrc};
@@ -145,7 +145,8 @@ impl Netlink {
     fn port(&self, t: &Arc<Task>) -> u32 {
         let mut s = self.state.lock();
         if s.port == 0 {
-            s.port = u32::try_from(Ucred::of(t).pid).unwrap_or(1);
+            // Two processes of different pid namespaces have different ports.
+            s.port = u32::try_from(t.thread_group().id.outermost()).unwrap_or(1);
         }
         s.port
     }

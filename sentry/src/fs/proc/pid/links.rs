@@ -57,6 +57,7 @@ impl Tree for Namespaces {
             let task = subject.task()?;
             let ns = match *name {
                 "pid_for_children" => Namespace::of_children(&task)?,
+                "time_for_children" => Namespace::Time(task.namespaces().time_for_children),
                 _ => Namespace::of(&task, *kind)?,
             };
             anon::of_file(&NsFile::file(ns))

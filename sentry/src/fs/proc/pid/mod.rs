@@ -13,6 +13,7 @@ mod pagemap;
 mod space_file;
 mod stat;
 mod status;
+mod timens;
 mod user_ns;
 
 use std::sync::{Arc, Weak};
@@ -132,7 +133,7 @@ const ENTRIES: [Entry; 23] = [
     guarded("smaps", 0o444, maps::smaps),
     guarded("smaps_rollup", 0o444, maps::smaps_rollup),
     guarded("stack", 0o400, |_| Ok(Vec::new())),
-    open("stat", |t| stat::stat(t, t.pid_ns())),
+    open("stat", |t| stat::stat(t, t.pid_ns(), 0)),
     open("statm", stat::statm),
     open("status", |t| {
         status::status(t, &t.creds().user_ns, t.pid_ns())
@@ -185,7 +186,10 @@ impl Process {
                 // Numbers are those of this instance's namespace.
                 let pids = &subject.proc.pids;
                 match (entry.name, reader) {
-                    ("stat", _) => stat::stat(&task, pids),
+                    ("stat", by) => {
+                        let ahead = by.map_or(0, |by| by.boot_offset());
+                        stat::stat(&task, pids, ahead)
+                    }
                     ("status", Some(by)) => status::status(&task, &by.creds().user_ns, pids),
                     _ => (entry.make)(&task),
                 }
@@ -227,6 +231,7 @@ impl Tree for Process {
             "map_files" if s.tid.is_none() => Ok(map_files::dir(s)),
             "net" => Ok(net::dir(s, s.node("net", 0o555))),
             "ns" => Ok(links::ns_dir(s)),
+            timens::NAME if s.tid.is_none() => Ok(timens::file(s)),
             "task" if s.tid.is_none() => Ok(Dir::new(s.node("task", 0o555), Tasks(s.clone()))),
             "cwd" | "exe" | "root" => Ok(links::link(s, name)),
             _ => Err(Errno::ENOENT),
@@ -246,6 +251,9 @@ impl Tree for Process {
         all.extend(dirs.map(|d| (d.as_bytes().to_vec(), FileType::Directory)));
         all.push((b"mem".to_vec(), FileType::Regular));
         all.push((b"pagemap".to_vec(), FileType::Regular));
+        if self.subject.tid.is_none() {
+            all.push((timens::NAME.as_bytes().to_vec(), FileType::Regular));
+        }
         all.extend(["cwd", "exe", "root"].map(|l| (l.as_bytes().to_vec(), FileType::Symlink)));
         all.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(all)

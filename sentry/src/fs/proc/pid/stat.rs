@@ -7,9 +7,11 @@ use abi::PAGE_SIZE;
 use crate::Result;
 use crate::task::times::ticks;
 use crate::task::{PidNamespace, Task};
+use crate::time::ns::shifted;
 
-/// `stat` (`proc_pid_stat(5)`), with the numbers of a namespace.
-pub fn stat(t: &Task, pids: &PidNamespace) -> Result<Vec<u8>> {
+/// `stat` (`proc_pid_stat(5)`), with the numbers of a namespace, for a reader whose clock is
+/// `boot_offset` nanoseconds ahead.
+pub fn stat(t: &Task, pids: &PidNamespace, boot_offset: i64) -> Result<Vec<u8>> {
     let g = t.thread_group();
     let (usage, layout) = (t.mm().usage(), t.mm().layout());
     let (own, children) = (g.cpu_times(), g.children_times());
@@ -41,7 +43,11 @@ pub fn stat(t: &Task, pids: &PidNamespace) -> Result<Vec<u8>> {
         sched.nice.to_string(),
         g.thread_count().to_string(),
         "0".to_owned(),
-        ticks(t.start.saturating_sub(t.kernel.started.1)).to_string(),
+        ticks(shifted(
+            t.start.saturating_sub(t.kernel.started.1),
+            boot_offset,
+        ))
+        .to_string(),
         usage.size.to_string(),
         (usage.rss() / PAGE_SIZE).to_string(),
         g.limit(crate::task::limits::Resource::Rss).soft.to_string(),
