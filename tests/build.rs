@@ -16,6 +16,9 @@ fn names(dir: &str, ending: &str) -> Vec<String> {
                 .filter_map(|e| e.file_name().into_string().ok())
                 .filter_map(|n| n.strip_suffix(&format!(".{ending}")).map(str::to_owned))
                 .filter(|n| n != "run" && n != "lib")
+                // Thousands of answers that follow the host's kernel to its version, limits and
+                // security modules: compared by hand, on a host like ours.
+                .filter(|n| !n.starts_with("net_options"))
                 .collect()
         })
         .unwrap_or_default();
