@@ -218,6 +218,13 @@ impl ThreadGroup {
         self.threads.lock().tasks.len()
     }
 
+    /// Threads that have not begun to exit: those that a joiner was told of are not among them
+    /// (`signal->live` of Linux).
+    pub fn live_threads(&self) -> usize {
+        let lives = |t: &&Arc<Task>| !t.exited.load(Ordering::SeqCst);
+        self.threads.lock().tasks.iter().filter(lives).count()
+    }
+
     /// The parent process, which may be one of a namespace above; `None` for a container's
     /// init and for processes that entered from outside.
     pub fn parent(&self) -> Option<Arc<ThreadGroup>> {

@@ -55,11 +55,21 @@ pub fn setns(t: &Arc<Task>, fd: Fd, flags: u32) -> SysResult<()> {
     Ok(wanted.into_iter().try_for_each(|ns| enter(t, ns))?)
 }
 
+/// Whether another process has the memory of `t` (`vfork(2)`, `CLONE_VM`).
+fn shares_memory(t: &Arc<Task>) -> bool {
+    let (own, mm) = (t.thread_group(), t.mm());
+    let others = t.pid_ns().first().groups();
+    others.iter().any(|g| {
+        let shares = |o: Arc<Task>| Arc::ptr_eq(&o.mm(), &mm);
+        !Arc::ptr_eq(g, own) && g.live_threads() > 0 && g.main_task().is_some_and(shares)
+    })
+}
+
 /// Whether `t` may enter: `EPERM`, and the `EINVAL` and `EUSERS` of each kind.
 fn check(t: &Arc<Task>, creds: &Creds, ns: &Namespace) -> Result<()> {
     match ns.kind() {
         // The memory is one's own too, because clocks are read through it.
-        NsKind::Time if t.thread_group().thread_count() > 1 || Arc::strong_count(&t.mm()) > 2 => {
+        NsKind::Time if t.thread_group().live_threads() > 1 || shares_memory(t) => {
             return Err(Errno::EUSERS);
         }
         _ => {}
@@ -92,7 +102,7 @@ fn check(t: &Arc<Task>, creds: &Creds, ns: &Namespace) -> Result<()> {
 /// The same for a user namespace: not the caller's own, whom nothing is shared with.
 fn check_user(t: &Arc<Task>, user: &UserNs) -> Result<()> {
     let creds = t.creds();
-    let alone = t.thread_group().thread_count() == 1 && Arc::strong_count(&t.fs()) <= 2;
+    let alone = t.thread_group().live_threads() <= 1 && Arc::strong_count(&t.fs()) <= 2;
     // Nobody gains capabilities by entering where he is.
     if *user == creds.user_ns || !alone {
         return Err(Errno::EINVAL);

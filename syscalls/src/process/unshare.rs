@@ -29,7 +29,7 @@ pub fn unshare(t: &Arc<Task>, flags: u64) -> SysResult<()> {
     if flags & !u64::from(known) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let alone = t.thread_group().thread_count() == 1;
+    let alone = t.thread_group().live_threads() <= 1;
     let single = raw::CLONE_THREAD | raw::CLONE_SIGHAND | raw::CLONE_VM | raw::CLONE_NEWUSER;
     if has(single) && !alone {
         return Err(Errno::EINVAL.into());
