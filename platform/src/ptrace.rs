@@ -261,4 +261,8 @@ impl AddressSpace for Space {
     fn vdso(&self) -> Option<(u64, u64)> {
         self.stub.vdso()
     }
+
+    fn replace_vdso(&self, offset: u64) -> Result<(), PlatformError> {
+        self.stub.replace_vdso(offset)
+    }
 }

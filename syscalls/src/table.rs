@@ -100,7 +100,7 @@ rows! {
     53 socketpair Full net::socket::socketpair;
     54 setsockopt Partial("filters, source filters of multicast, timestamping") net::option::setsockopt;
     55 getsockopt Partial("filters, source filters of multicast, timestamping") net::option::getsockopt;
-    56 clone Partial("pid, network and time namespaces") process::clone::clone;
+    56 clone Full process::clone::clone;
     57 fork Full process::clone::fork;
     58 vfork Full process::clone::vfork;
     59 execve Full process::execve::execve;
@@ -316,7 +316,7 @@ rows! {
     269 faccessat Full fs::access::faccessat;
     270 pselect6 Full poll::select::pselect6;
     271 ppoll Full poll::poll::ppoll;
-    272 unshare Partial("pid, network and time namespaces") process::unshare::unshare;
+    272 unshare Full process::unshare::unshare;
     273 set_robust_list Full process::futex::set_robust_list;
     274 get_robust_list Full process::futex::get_robust_list;
     275 splice Full io::splice::splice;
@@ -352,7 +352,7 @@ rows! {
     305 clock_adjtime Partial("asking only") time::clock::clock_adjtime;
     306 syncfs Full io::offset::syncfs;
     307 sendmmsg Full net::send::sendmmsg;
-    308 setns Partial("network and time namespaces: there is one each; pid namespaces do not nest") process::setns::setns;
+    308 setns Full process::setns::setns;
     309 getcpu Partial("the first allowed CPU, where the thread has no rseq area") sched::affinity::getcpu;
     310 process_vm_readv Full process::process_vm::process_vm_readv;
     311 process_vm_writev Full process::process_vm::process_vm_writev;
@@ -390,7 +390,7 @@ rows! {
     432 fsmount Full fs::mount_api::fsmount;
     433 fspick Full fs::mount_api::fspick;
     434 pidfd_open Partial("no PIDFD_THREAD") process::pidfd::pidfd_open;
-    435 clone3 Partial("pid, network and time namespaces, CLONE_INTO_CGROUP") process::clone::clone3;
+    435 clone3 Partial("CLONE_INTO_CGROUP") process::clone::clone3;
     436 close_range Full io::fds::close_range;
     437 openat2 Partial("RESOLVE_CACHED always gives EAGAIN") fs::open::openat2;
     438 pidfd_getfd Full process::pidfd::pidfd_getfd;
