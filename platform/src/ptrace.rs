@@ -16,7 +16,6 @@ mod wait;
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal};
@@ -24,7 +23,7 @@ use nix::sys::signal::{SigSet, Signal};
 use self::thread::{Handle, Thread};
 use self::tracer::{Request, Tracer};
 use self::wait::Bell;
-use crate::systrap::core::{Core, Source};
+use crate::systrap::core::Core;
 use crate::systrap::space::{Space as StubSpace, Stub};
 use crate::systrap::{Config, raw as host, setup};
 use crate::{
@@ -167,22 +166,7 @@ impl Platform for Ptrace {
     }
 
     fn keep(&self) {
-        let Some(keeper) = &self.core.keeper else {
-            return;
-        };
-        while !self.core.ended.swap(false, Ordering::AcqRel) {
-            let Ok(Some((_, data))) = host::epoll_wait(keeper.epoll(), None) else {
-                continue;
-            };
-            if let Source::Stub(key) = Source::from_data(data) {
-                let stub = self.core.stubs.read().get(key);
-                if stub.is_some_and(|stub| stub.reap()) {
-                    return;
-                }
-            } else {
-                keeper.take_kick();
-            }
-        }
+        self.core.keep(|| ());
     }
 
     fn workers(&self) -> usize {

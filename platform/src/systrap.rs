@@ -307,32 +307,11 @@ impl Platform for Systrap {
     }
 
     fn keep(&self) {
-        let Some(keeper) = &self.core.keeper else {
-            return;
-        };
-        loop {
+        self.core.keep(|| {
             while self.pool.is_low() {
                 self.pool.fill_one();
             }
-            if self
-                .core
-                .ended
-                .swap(false, std::sync::atomic::Ordering::AcqRel)
-            {
-                return;
-            }
-            let Ok(Some((_, data))) = raw::epoll_wait(keeper.epoll(), None) else {
-                continue;
-            };
-            if let Source::Stub(key) = Source::from_data(data) {
-                let stub = self.core.stubs.read().get(key);
-                if stub.is_some_and(|stub| stub.reap()) {
-                    return;
-                }
-            } else {
-                keeper.take_kick();
-            }
-        }
+        });
     }
 
     fn workers(&self) -> usize {

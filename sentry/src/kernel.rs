@@ -146,6 +146,11 @@ impl fmt::Debug for Kernel {
 }
 
 impl Kernel {
+    /// Bytes of memory in use, of those that guests are told they have.
+    pub fn memory_in_use(&self) -> u64 {
+        self.memory.resident_bytes().min(self.host.memory)
+    }
+
     /// A kernel with no tasks and no file systems.
     pub fn new(config: KernelConfig) -> Arc<Kernel> {
         let workers = config.platform.workers();

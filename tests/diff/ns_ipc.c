@@ -1,5 +1,5 @@
 // IPC and control group namespaces: clone, unshare, setns, what they separate, who may.
-#define _GNU_SOURCE
+#include "userns.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <mqueue.h>
@@ -21,15 +21,6 @@
 #define NS_GET_USERNS 0xb701
 #define NS_GET_PARENT 0xb702
 #define NS_GET_NSTYPE 0xb703
-
-static const char *e(long r) { return r < 0 ? strerrorname_np(errno) : "ok"; }
-
-static void write_file(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "w");
-    if (!f || fputs(text, f) < 0 || fclose(f))
-        perror(path);
-}
 
 static ino_t ns(const char *kind)
 {

@@ -1,6 +1,6 @@
 // Network namespaces: clone, unshare, setns, what they separate, the loopback of a new one,
 // links, addresses and routes in it, pairs between two, who may.
-#define _GNU_SOURCE
+#include "userns.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,15 +27,6 @@
 #define NS_GET_USERNS 0xb701
 #define NS_GET_PARENT 0xb702
 #define NS_GET_NSTYPE 0xb703
-
-static const char *e(long r) { return r < 0 ? strerrorname_np(errno) : "ok"; }
-
-static void write_file(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "w");
-    if (!f || fputs(text, f) < 0 || fclose(f))
-        perror(path);
-}
 
 static ino_t ns(const char *path)
 {
@@ -573,17 +564,10 @@ static int cloned(void *arg)
 int main(void)
 {
     setvbuf(stdout, 0, _IOLBF, 0);
-    char map[64];
-    int uid = getuid(), gid = getgid();
-    if (unshare(CLONE_NEWUSER)) {
+    if (become_root_of_own()) {
         puts("no user namespaces");
         return 77;
     }
-    write_file("/proc/self/setgroups", "deny");
-    sprintf(map, "0 %d 1\n", uid);
-    write_file("/proc/self/uid_map", map);
-    sprintf(map, "0 %d 1\n", gid);
-    write_file("/proc/self/gid_map", map);
     printf("not mine: setns %s\n", e(setns(open("/proc/self/ns/net", O_RDONLY), CLONE_NEWNET)));
     // A namespace of ours to come from, the same natively and here.
     unshare(CLONE_NEWNET);

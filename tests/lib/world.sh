@@ -14,9 +14,10 @@ need_runsc() {
     [ -x "$runsc" ] || { echo "no runsc at $runsc: build it (cargo build --release -p runsc) or set RUNSC" >&2; exit 2; }
 }
 
-# compile OUT SOURCE: unless the product is newer than what it is made of.
+# compile OUT SOURCE: unless the product is newer than its source and the headers there are.
 compile() {
-    if [ ! -x "$1" ] || [ "$2" -nt "$1" ] || [ "$top/tests/lib/diff.h" -nt "$1" ] || [ "$top/tests/lib/fault.h" -nt "$1" ]; then
+    if [ ! -x "$1" ] || [ "$2" -nt "$1" ] ||
+        [ -n "$(find "$top/tests/lib" "${2%/*}" -maxdepth 1 -name '*.h' -newer "$1" -print -quit)" ]; then
         mkdir -p "$build"
         gcc -O1 -g -static -pthread -Wall -Wno-unused-result -Wno-nonnull -Wno-array-bounds \
             -Wno-stringop-overflow -Wno-stringop-overread -Wno-infinite-recursion -Wno-format-truncation \

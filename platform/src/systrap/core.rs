@@ -375,6 +375,31 @@ pub struct Core {
 }
 
 impl Core {
+    /// The keeper's work: waits for stubs that end, and returns once one has ended and was
+    /// reaped. `before` does, ahead of each wait, what else there is to do.
+    pub fn keep(&self, before: impl Fn()) {
+        let Some(keeper) = &self.keeper else {
+            return;
+        };
+        loop {
+            before();
+            if self.ended.swap(false, Ordering::AcqRel) {
+                return;
+            }
+            let Ok(Some((_, data))) = raw::epoll_wait(keeper.epoll(), None) else {
+                continue;
+            };
+            if let Source::Stub(key) = Source::from_data(data) {
+                let stub = self.stubs.read().get(key);
+                if stub.is_some_and(|stub| stub.reap()) {
+                    return;
+                }
+            } else {
+                keeper.take_kick();
+            }
+        }
+    }
+
     /// A worker; those out of range share the last.
     pub fn worker(&self, id: WorkerId) -> Result<&Worker, PlatformError> {
         let last = self.workers.len().saturating_sub(1);

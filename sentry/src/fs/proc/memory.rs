@@ -5,7 +5,7 @@ use super::View;
 /// `/proc/meminfo`.
 pub fn meminfo(k: &View) -> Vec<u8> {
     let total = k.kernel.host.memory;
-    let used = k.kernel.memory.resident_bytes().min(total);
+    let used = k.kernel.memory_in_use();
     let free = total - used;
     let lines: [(&str, u64); 20] = [
         ("MemTotal", total),
@@ -48,7 +48,7 @@ pub fn meminfo(k: &View) -> Vec<u8> {
 
 /// `/proc/vmstat`: the counters that are known.
 pub fn vmstat(k: &View) -> Vec<u8> {
-    let used = k.kernel.memory.resident_bytes().min(k.kernel.host.memory);
+    let used = k.kernel.memory_in_use();
     let free = (k.kernel.host.memory - used) / abi::PAGE_SIZE;
     format!(
         "nr_free_pages {free}\nnr_anon_pages {}\n",

@@ -67,9 +67,9 @@ fn topology(b: &Builder, n: usize, cpus: usize) -> Arc<dyn Inode> {
     let all = (mask(0..cpus, cpus), range(cpus));
     let place = format!("cpu{n}/topology");
     let mut entries: Entries = Vec::new();
-    let mut file = |name: String, text: &str| {
+    let mut file = |name: &str, text: &str| {
         let file = fixed(b, &format!("{place}/{name}"), text.to_owned());
-        entries.push((name, file));
+        entries.push((name.to_owned(), file));
     };
     for (set, list, cpus) in [
         ("core_cpus", "core_cpus_list", &own),
@@ -79,13 +79,13 @@ fn topology(b: &Builder, n: usize, cpus: usize) -> Arc<dyn Inode> {
         ("die_cpus", "die_cpus_list", &all),
         ("package_cpus", "package_cpus_list", &all),
     ] {
-        file(set.to_owned(), &cpus.0);
-        file(list.to_owned(), &cpus.1);
+        file(set, &cpus.0);
+        file(list, &cpus.1);
     }
-    file("core_id".to_owned(), &n.to_string());
-    file("cluster_id".to_owned(), "65535");
-    file("die_id".to_owned(), "0");
-    file("physical_package_id".to_owned(), "0");
+    file("core_id", &n.to_string());
+    file("cluster_id", "65535");
+    file("die_id", "0");
+    file("physical_package_id", "0");
     b.dir(&place, entries)
 }
 
@@ -118,7 +118,7 @@ fn node(b: &Builder, cpus: usize) -> Arc<dyn Inode> {
 
 fn meminfo(k: &Kernel) -> String {
     let total = k.host.memory;
-    let used = k.memory.resident_bytes().min(total);
+    let used = k.memory_in_use();
     [
         ("MemTotal", total),
         ("MemFree", total - used),

@@ -137,7 +137,7 @@ fn set_address(
         (_, None) => return Err(Errno::EADDRNOTAVAIL),
         (SIOCSIFNETMASK, Some(old)) => {
             let prefix = prefix_of(given)?;
-            let wild = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
+            let wild = wild_of(prefix);
             let own = match old.ip {
                 IpAddr::V4(ip) => ip.to_bits(),
                 IpAddr::V6(_) => 0,
@@ -176,6 +176,7 @@ fn set_address(
     }
 }
 
+/// The bits of an address that its prefix leaves.
 fn wild_of(prefix: u8) -> u32 {
     u32::MAX.checked_shr(prefix.into()).unwrap_or(0)
 }
